@@ -1,0 +1,95 @@
+//! What the relay knows of one socket.
+
+use super::KeyPattern;
+use crate::Time;
+use presence_protocol::{CloseCode, Dial, Epoch, Key, Meta, ServerFrame, SessionId, User};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Most frames that wait for one connection besides its keys' deltas. A peer that has more errors
+/// waiting than this sends garbage without reading the answers.
+const MAX_ANSWERS: usize = 32;
+
+/// A connection, by a small number that is used again after it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u32);
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) phase: Phase,
+    pub(super) last_heard: Time,
+    /// When its timer is set to.
+    pub(super) armed: Option<Time>,
+    /// True while it stands in the queue of those that have something to write.
+    pub(super) woken: bool,
+    /// Frames for this connection alone.
+    pub(super) answers: VecDeque<ServerFrame<Meta>>,
+    pub(super) heartbeat_due: bool,
+    pub(super) ping_due: bool,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Its `hello` is awaited.
+    Greeting {
+        /// Until when.
+        deadline: Time,
+    },
+    /// It speaks for a session.
+    Open(Box<Open>),
+    /// It is being closed; what it says means nothing any more.
+    Closing(CloseCode),
+}
+
+/// A connection that speaks for a session.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) session: SessionId,
+    pub(super) dial: Dial,
+    pub(super) user: Arc<User>,
+    /// When the session began.
+    pub(super) since: Time,
+    /// The epoch that the resumed session comes from, if it was resumed.
+    pub(super) resumed_from: Option<Epoch>,
+    pub(super) patterns: Vec<KeyPattern>,
+    pub(super) expires_at: Time,
+    /// The keys it is joined to.
+    pub(super) keys: Vec<Key>,
+    pub(super) silence: Silence,
+}
+
+/// What has been done about a socket that says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// It spoke in time.
+    None,
+    /// It was pinged, which a browser answers without any script.
+    Pinged,
+    /// It did not answer; its keys count it as lost.
+    Lost,
+}
+
+impl Connection {
+    pub(super) const fn new(now: Time, deadline: Time) -> Self {
+        Self {
+            phase: Phase::Greeting { deadline },
+            last_heard: now,
+            armed: None,
+            woken: false,
+            answers: VecDeque::new(),
+            heartbeat_due: false,
+            ping_due: false,
+        }
+    }
+
+    /// Queues a frame for this connection alone; false if too many are waiting.
+    pub(super) fn answer(&mut self, frame: ServerFrame<Meta>) -> bool {
+        let fits = self.answers.len() < MAX_ANSWERS;
+        if fits {
+            self.answers.push_back(frame);
+        }
+        fits
+    }
+}

@@ -1,0 +1,870 @@
+//! The relay's half: who is in which key, who is lost, and who is told what.
+//!
+//! [`Relay`] takes what sockets and timers do and says which connections have something to be written
+//! ([`Relay::poll_wake`]); the shell then takes it with [`Relay::collect`] when the socket can be
+//! written to. Frames are encoded by the shell's [`Host`] once and shared by all who get them.
+
+mod backplane;
+mod connection;
+mod grant;
+mod outgoing;
+mod room;
+mod sessions;
+
+#[cfg(test)]
+mod tests;
+
+pub use backplane::{Backplane, MemoryBackplane};
+pub use connection::ConnId;
+pub use grant::{Grant, KeyPattern, Refusal, ResumeClaims};
+pub use room::{Change, JoinError, Room, RoomRules};
+
+use crate::Time;
+use crate::random::Random;
+use connection::{Connection, Open, Phase, Silence};
+use core::time::Duration;
+use outgoing::{Log, Next, Viewer, Viewers};
+use presence_protocol::{
+    CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState, Rev,
+    ServerFrame, SessionId, Welcome, limits,
+};
+use sessions::{Fenced, Sessions};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What the shell does for the relay: writing frames down and signing.
+pub trait Host {
+    /// An encoded frame, cheap to clone because its bytes are shared.
+    type Frame: Clone;
+
+    /// Encodes a frame, WebSocket header included.
+    fn encode(&mut self, frame: &ServerFrame<Meta>) -> Self::Frame;
+
+    /// The bytes that an encoded frame occupies.
+    fn size(frame: &Self::Frame) -> usize;
+
+    /// Signs a resume token.
+    fn seal(&mut self, claims: &ResumeClaims) -> String;
+}
+
+/// The durations and bounds a relay lives by.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayConfig {
+    /// How often an SDK must beat.
+    pub heartbeat: Duration,
+    /// How long a pong may take.
+    pub answer_timeout: Duration,
+    /// How long a lost presence stays.
+    pub grace: Duration,
+    /// How long after the loss it is shown as reconnecting.
+    pub dim_after: Duration,
+    /// Time from the upgrade to the `hello` frame.
+    pub hello_timeout: Duration,
+    /// The shortest window in which a busy key's changes are gathered into one frame.
+    pub window_min: Duration,
+    /// The longest, which a key of a thousand viewers has. In between a window grows by a
+    /// millisecond for every five viewers, so that a large key costs no more writes than a small one.
+    pub window_max: Duration,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Most presences in one key.
+    pub max_presences_per_key: usize,
+    /// Most keys one connection may be joined to.
+    pub max_keys_per_connection: usize,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat: limits::HEARTBEAT,
+            answer_timeout: limits::ANSWER_TIMEOUT,
+            grace: limits::GRACE,
+            dim_after: limits::DIM_AFTER,
+            hello_timeout: limits::HELLO_TIMEOUT,
+            window_min: Duration::from_millis(20),
+            window_max: Duration::from_millis(200),
+            max_connections: 100_000,
+            max_presences_per_key: limits::MAX_PRESENCES_PER_KEY,
+            max_keys_per_connection: limits::MAX_KEYS_PER_CONNECTION,
+        }
+    }
+}
+
+/// A relay, without its sockets.
+#[derive(Debug)]
+pub struct Relay<H: Host, B> {
+    config: RelayConfig,
+    host: H,
+    backplane: B,
+    random: Random,
+    connections: Vec<Option<Connection>>,
+    free: Vec<ConnId>,
+    sessions: Sessions,
+    slots: BTreeMap<Key, Slot<H::Frame>>,
+    timers: BTreeSet<(Time, Timer)>,
+    wakes: VecDeque<ConnId>,
+}
+
+/// Whose deadline a timer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Key(Key),
+    Connection(ConnId),
+}
+
+/// A key: its rules, its viewers, and what they are told.
+#[derive(Debug)]
+struct Slot<F> {
+    room: Room,
+    log: Log<F>,
+    viewers: Viewers,
+    /// The snapshot of the last flush point, encoded when the first viewer needed it.
+    snapshot: Option<F>,
+    /// Until when changes are gathered.
+    window_ends: Time,
+    armed: Option<Time>,
+}
+
+/// What a connection asks for after its `hello`.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Enter a key.
+    Join {
+        /// The key.
+        key: Key,
+        /// What the frame's own token says, if it has one.
+        grant: Option<Result<Grant, Refusal>>,
+        /// The whole meta.
+        meta: Meta,
+        /// For how many milliseconds the presence has existed.
+        age: Option<u64>,
+    },
+    /// Replace the meta.
+    Update {
+        /// The key.
+        key: Key,
+        /// The whole meta.
+        meta: Meta,
+    },
+    /// Leave a key.
+    Leave {
+        /// The key.
+        key: Key,
+    },
+    /// Send a snapshot.
+    Resync {
+        /// The key.
+        key: Key,
+    },
+    /// Answer.
+    Heartbeat,
+}
+
+/// How a socket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// By a close 1001 that the relay did not start: the browser closed the tab.
+    Leave,
+    /// In any other way.
+    Lost,
+}
+
+/// Something to write to a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing<F> {
+    /// An encoded frame.
+    Frame(F),
+    /// A protocol ping.
+    Ping,
+    /// A close frame. Nothing follows; the shell closes the socket and reports it as lost.
+    Close(CloseCode),
+}
+
+/// The relay has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl<H: Host, B: Backplane> Relay<H, B> {
+    /// A relay without connections.
+    #[must_use]
+    pub const fn new(config: RelayConfig, host: H, backplane: B, seed: u64) -> Self {
+        Self {
+            config,
+            host,
+            backplane,
+            random: Random::new(seed),
+            connections: Vec::new(),
+            free: Vec::new(),
+            sessions: Sessions::new(),
+            slots: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            wakes: VecDeque::new(),
+        }
+    }
+
+    /// A socket was upgraded.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if there are as many as there may be.
+    pub fn connect(&mut self, now: Time) -> Result<ConnId, Full> {
+        let deadline = now + self.config.hello_timeout;
+        let connection = Connection::new(now, deadline);
+        let id = if let Some(id) = self.free.pop() {
+            id
+        } else {
+            let next = u32::try_from(self.connections.len()).map_err(|_| Full)?;
+            if self.connections.len() >= self.config.max_connections {
+                return Err(Full);
+            }
+            self.connections.push(None);
+            ConnId(next)
+        };
+        if let Some(place) = self.connections.get_mut(id.0 as usize) {
+            *place = Some(connection);
+        }
+        self.arm_connection(id, deadline);
+        Ok(id)
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len() - self.free.len()
+    }
+
+    /// How many keys have somebody in them.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The first frame: who this is, as the shell's check of its token found.
+    pub fn hello(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        grant: Result<Grant, Refusal>,
+        resume: Option<ResumeClaims>,
+        dial: Dial,
+    ) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.last_heard = now;
+        match connection.phase {
+            Phase::Greeting { .. } => {}
+            Phase::Open(_) => {
+                let message = "hello was sent twice".to_owned();
+                return self.bad_frame(now, id, ErrorCode::BadFrame, message, None);
+            }
+            Phase::Closing(_) => return,
+        }
+        let grant = match grant {
+            Ok(grant) => grant,
+            Err(Refusal::Denied) => return self.refuse(now, id, CloseCode::Denied),
+            Err(Refusal::Expired) => return self.refuse(now, id, CloseCode::Expired),
+        };
+        let resume = resume.filter(|it| it.user == *grant.user.id() && it.dial < dial);
+        let resumed = resume.is_some();
+        let (session, since, resumed_from) = match resume {
+            Some(claims) => (claims.session, claims.since.min(now), Some(claims.epoch)),
+            None => (self.new_session(), now, None),
+        };
+        match self.sessions.claim(session, dial, id) {
+            Ok(None) => {}
+            Ok(Some(former)) => self.fence(now, former),
+            Err(Fenced) => return self.refuse(now, id, CloseCode::Replaced),
+        }
+        let (epoch, began) = self.backplane.epoch();
+        let claims = ResumeClaims { session, user: grant.user.id().clone(), dial, since, epoch };
+        let welcome = Welcome {
+            session,
+            resume: self.host.seal(&claims),
+            resumed,
+            heartbeat_ms: millis(self.config.heartbeat),
+            grace_ms: millis(self.config.grace),
+            expires_in_ms: millis(grant.expires_in),
+            epoch: EpochInfo { id: epoch, age_ms: millis(now.since(began)) },
+        };
+        let open = Open {
+            session,
+            dial,
+            user: grant.user,
+            since,
+            resumed_from,
+            patterns: grant.keys,
+            expires_at: now + grant.expires_in,
+            keys: Vec::new(),
+            silence: Silence::None,
+        };
+        let due = open.expires_at.min(now + self.config.heartbeat);
+        if let Some(connection) = self.connection(id) {
+            connection.phase = Phase::Open(Box::new(open));
+            connection.answer(ServerFrame::Welcome(welcome));
+        }
+        self.arm_connection(id, due);
+        self.wake(id);
+    }
+
+    /// A frame after the `hello`.
+    pub fn frame(&mut self, now: Time, id: ConnId, command: Command) {
+        let Some(connection) = self.connection(id) else { return };
+        match connection.phase {
+            Phase::Greeting { .. } => return self.refuse(now, id, CloseCode::BadFrame),
+            Phase::Open(_) => {}
+            Phase::Closing(_) => return,
+        }
+        self.heard(now, id);
+        match command {
+            Command::Join { key, grant, meta, age } => self.join(now, id, key, grant, meta, age),
+            Command::Update { key, meta } => {
+                if let Some((session, dial)) = self.joined(now, id, &key) {
+                    self.publish(now, &key, Change::Update { session, dial, meta });
+                }
+            }
+            Command::Leave { key } => {
+                if let Some((session, dial)) = self.joined(now, id, &key) {
+                    self.forget_viewer(id, &key);
+                    let reason = LeaveReason::Left;
+                    self.publish(now, &key, Change::Leave { session, dial, reason });
+                }
+            }
+            Command::Resync { key } => {
+                if self.joined(now, id, &key).is_some()
+                    && let Some(slot) = self.slots.get_mut(&key)
+                {
+                    slot.viewers.insert(id, Viewer::Behind);
+                    if slot.room.is_flushed() {
+                        self.wake(id);
+                    }
+                }
+            }
+            Command::Heartbeat => {
+                if let Some(connection) = self.connection(id) {
+                    connection.heartbeat_due = true;
+                }
+                self.wake(id);
+            }
+        }
+    }
+
+    /// A message that could not be understood: an error frame, or the end if it was the first.
+    pub fn bad_frame(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        code: ErrorCode,
+        message: String,
+        key: Option<Key>,
+    ) {
+        let Some(connection) = self.connection(id) else { return };
+        match connection.phase {
+            Phase::Greeting { .. } => self.refuse(now, id, CloseCode::BadFrame),
+            Phase::Open(_) => {
+                self.heard(now, id);
+                self.error(now, id, code, message, key);
+            }
+            Phase::Closing(_) => {}
+        }
+    }
+
+    /// Closes a connection with a code. Its session counts as lost.
+    pub fn refuse(&mut self, now: Time, id: ConnId, code: CloseCode) {
+        let Some(connection) = self.connection(id) else { return };
+        let former = core::mem::replace(&mut connection.phase, Phase::Closing(code));
+        connection.heartbeat_due = false;
+        connection.ping_due = false;
+        match former {
+            Phase::Open(open) => self.release(now, id, *open, Closed::Lost, now),
+            Phase::Greeting { .. } => {}
+            Phase::Closing(first) => {
+                if let Some(connection) = self.connection(id) {
+                    connection.phase = Phase::Closing(first);
+                }
+            }
+        }
+        self.wake(id);
+    }
+
+    /// Something was heard from a connection, be it only a pong.
+    pub fn heard(&mut self, now: Time, id: ConnId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.last_heard = connection.last_heard.max(now);
+        let Phase::Open(open) = &mut connection.phase else { return };
+        if core::mem::replace(&mut open.silence, Silence::None) == Silence::Lost {
+            let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+            for key in keys {
+                self.publish(now, &key, Change::Back { session, dial });
+            }
+        }
+    }
+
+    /// A socket is gone, and its number is free again.
+    pub fn closed(&mut self, now: Time, id: ConnId, how: Closed) {
+        let Some(connection) = self.connections.get_mut(id.0 as usize).and_then(Option::take)
+        else {
+            return;
+        };
+        if let Some(armed) = connection.armed {
+            self.timers.remove(&(armed, Timer::Connection(id)));
+        }
+        if let Phase::Open(open) = connection.phase {
+            // A socket that had been silent was lost when its first beat was missed.
+            let at = match open.silence {
+                Silence::Lost => connection.last_heard + self.config.heartbeat,
+                Silence::None | Silence::Pinged => now,
+            };
+            self.release(now, id, *open, how, at);
+        }
+        self.free.push(id);
+    }
+
+    /// A page that was closed while disconnected says goodbye with its resume token.
+    pub fn beacon(&mut self, now: Time, claims: &ResumeClaims, dial: Dial, keys: &[Key]) {
+        if dial < claims.dial {
+            return;
+        }
+        self.sessions.fence(claims.session, dial);
+        for key in keys.iter().take(self.config.max_keys_per_connection) {
+            if self.slots.get(key).is_some_and(|it| it.room.holds(claims.session)) {
+                let (session, reason) = (claims.session, LeaveReason::Left);
+                self.publish(now, key, Change::Leave { session, dial, reason });
+            }
+        }
+    }
+
+    /// A change came back from a backplane that orders later.
+    pub fn deliver(&mut self, now: Time, key: &Key, rev: Rev, change: Change) {
+        let slot = slot(&mut self.slots, &self.config, key);
+        slot.room.apply(rev, change);
+        self.settle(now, key);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Runs what has become due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some((due, timer)) = self.timers.first().cloned()
+            && due <= now
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Key(key) => {
+                    if let Some(slot) = self.slots.get_mut(&key) {
+                        slot.armed = None;
+                    }
+                    while let Some(change) =
+                        self.slots.get_mut(&key).and_then(|it| it.room.poll_deadline(now))
+                    {
+                        self.publish(now, &key, change);
+                    }
+                    self.settle(now, &key);
+                }
+                Timer::Connection(id) => {
+                    if let Some(connection) = self.connection(id) {
+                        connection.armed = None;
+                    }
+                    self.check_connection(now, id);
+                }
+            }
+        }
+    }
+
+    /// A connection that has something to be written. Call until `None`.
+    pub fn poll_wake(&mut self) -> Option<ConnId> {
+        self.wakes.pop_front()
+    }
+
+    /// Takes what is to be written to a connection, up to about `budget` bytes. True if there is more.
+    pub fn collect(
+        &mut self,
+        _now: Time,
+        id: ConnId,
+        budget: usize,
+        out: &mut Vec<Outgoing<H::Frame>>,
+    ) -> bool {
+        let Self { connections, slots, host, .. } = self;
+        let Some(Some(connection)) = connections.get_mut(id.0 as usize) else { return false };
+        connection.woken = false;
+        let mut used = 0;
+        while let Some(answer) = connection.answers.pop_front() {
+            push(out, &mut used, host.encode(&answer), None::<usize>, H::size);
+        }
+        if core::mem::take(&mut connection.ping_due) {
+            out.push(Outgoing::Ping);
+        }
+        let open = match &connection.phase {
+            Phase::Open(open) => open,
+            Phase::Greeting { .. } => return false,
+            Phase::Closing(code) => {
+                out.push(Outgoing::Close(*code));
+                return false;
+            }
+        };
+        for key in &open.keys {
+            let Some(slot) = slots.get_mut(key) else { continue };
+            let Some(viewer) = slot.viewers.get_mut(&id) else { continue };
+            loop {
+                if used >= budget {
+                    connection.woken = true;
+                    return true;
+                }
+                match viewer.next(&slot.log) {
+                    Next::Nothing => break,
+                    Next::Frame(frame, size) => {
+                        push(out, &mut used, frame.clone(), Some(size), H::size);
+                    }
+                    // Inside a window a snapshot would hold what the next delta tells again.
+                    Next::Snapshot if !slot.room.is_flushed() => break,
+                    Next::Snapshot => {
+                        let room = &slot.room;
+                        let frame = slot
+                            .snapshot
+                            .get_or_insert_with(|| {
+                                host.encode(&ServerFrame::Snapshot(room.snapshot(key)))
+                            })
+                            .clone();
+                        let (position, rev) = (slot.log.end(), room.flushed_rev());
+                        *viewer = Viewer::At { position, rev };
+                        push(out, &mut used, frame, None, H::size);
+                    }
+                }
+            }
+        }
+        if core::mem::take(&mut connection.heartbeat_due) {
+            let rev = |key: &Key| match slots.get(key)?.viewers.get(&id)? {
+                Viewer::At { rev, .. } => Some((key.clone(), *rev)),
+                Viewer::Behind => None,
+            };
+            let revs = open.keys.iter().filter_map(rev).collect();
+            push(out, &mut used, host.encode(&ServerFrame::Heartbeat { revs }), None, H::size);
+        }
+        false
+    }
+
+    fn join(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        key: Key,
+        grant: Option<Result<Grant, Refusal>>,
+        meta: Meta,
+        age: Option<u64>,
+    ) {
+        let (epoch, began) = self.backplane.epoch();
+        let max_keys = self.config.max_keys_per_connection;
+        let Some(open) = self.open(id) else { return };
+        let user = open.user.clone();
+        let own = match grant {
+            None => None,
+            Some(Ok(it)) if it.user.id() == user.id() => Some(it),
+            Some(Ok(_) | Err(Refusal::Denied)) => {
+                let message = "the join's token is not a valid token of this user";
+                return self.error(now, id, ErrorCode::KeyDenied, message.to_owned(), Some(key));
+            }
+            Some(Err(Refusal::Expired)) => {
+                let message = "the join's token has expired";
+                return self.error(now, id, ErrorCode::KeyExpired, message.to_owned(), Some(key));
+            }
+        };
+        let allowed = open.patterns.iter().any(|it| it.matches(&key))
+            || own.as_ref().is_some_and(|it| it.allows(&key));
+        if !allowed {
+            let message = "no token of this connection allows this key";
+            return self.error(now, id, ErrorCode::KeyDenied, message.to_owned(), Some(key));
+        }
+        let is_new = !open.keys.contains(&key);
+        if is_new && open.keys.len() >= max_keys {
+            let message = "this connection is joined to as many keys as it may be";
+            return self.error(now, id, ErrorCode::TooManyKeys, message.to_owned(), Some(key));
+        }
+        // In the epoch that it comes from this relay knows better than the page how old it is.
+        let age = match (age, open.resumed_from) {
+            (Some(age), Some(from)) if from != epoch => {
+                Duration::from_millis(age).min(now.since(open.since))
+            }
+            _ => Duration::ZERO,
+        };
+        let presence = Presence {
+            session: open.session,
+            user,
+            since: (now - age).relative_to(began),
+            state: PresenceState::Active,
+            meta,
+        };
+        let dial = open.dial;
+        let expires = own.map(|it| now + it.expires_in);
+        let slot = slot(&mut self.slots, &self.config, &key);
+        match slot.room.join(presence, dial) {
+            Ok(change) => {
+                slot.viewers.insert(id, Viewer::Behind);
+                if let Some(open) = self.open(id) {
+                    if is_new {
+                        open.keys.push(key.clone());
+                    }
+                    // A connection lives no longer than the first of its tokens.
+                    open.expires_at = expires.unwrap_or(open.expires_at).min(open.expires_at);
+                }
+                self.publish(now, &key, change);
+            }
+            Err(JoinError::Full) => {
+                let message = "the key holds as many presences as it may";
+                self.settle(now, &key);
+                self.error(now, id, ErrorCode::KeyFull, message.to_owned(), Some(key));
+            }
+            Err(JoinError::Fenced) => {
+                self.settle(now, &key);
+                self.refuse(now, id, CloseCode::Replaced);
+            }
+        }
+    }
+
+    /// Hands a change to the backplane and applies it if it is already in order.
+    fn publish(&mut self, now: Time, key: &Key, change: Change) {
+        if let Some(rev) = self.backplane.publish(key, &change)
+            && let Some(slot) = self.slots.get_mut(key)
+        {
+            slot.room.apply(rev, change);
+        }
+        self.settle(now, key);
+    }
+
+    /// After anything happened in a key: flush if the window is over, set its timer, or drop it.
+    fn settle(&mut self, now: Time, key: &Key) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if now >= slot.window_ends && !slot.room.is_flushed() {
+            let window = window(&self.config, slot.viewers.len());
+            // Nobody who can use the delta: don't write it down, whoever looks gets a snapshot.
+            let read = slot.viewers.values().any(|it| matches!(it, Viewer::At { .. }));
+            if let Some(delta) = slot.room.flush(key) {
+                let to = delta.to;
+                if read {
+                    let frame = self.host.encode(&ServerFrame::Delta(delta));
+                    let size = H::size(&frame);
+                    slot.log.push(frame, size, to);
+                } else {
+                    slot.log.clear();
+                }
+                slot.snapshot = None;
+                slot.window_ends = now + window;
+            }
+        }
+        if slot.room.is_flushed() {
+            for (id, viewer) in &slot.viewers {
+                if viewer.is_waiting(&slot.log)
+                    && let Some(Some(connection)) = self.connections.get_mut(id.0 as usize)
+                    && !core::mem::replace(&mut connection.woken, true)
+                {
+                    self.wakes.push_back(*id);
+                }
+            }
+        }
+        let due = match (slot.room.is_flushed(), slot.room.next_deadline()) {
+            (true, deadline) => deadline,
+            (false, None) => Some(slot.window_ends),
+            (false, Some(deadline)) => Some(deadline.min(slot.window_ends)),
+        };
+        let armed = slot.armed;
+        let drop = slot.room.is_empty() && slot.viewers.is_empty();
+        let due = due.filter(|_| !drop);
+        if armed != due {
+            if let Some(armed) = armed {
+                self.timers.remove(&(armed, Timer::Key(key.clone())));
+            }
+            if let Some(due) = due {
+                self.timers.insert((due, Timer::Key(key.clone())));
+            }
+            slot.armed = due;
+        }
+        if drop {
+            self.slots.remove(key);
+        }
+    }
+
+    /// Looks at a connection's deadlines and sets its timer to the next one.
+    fn check_connection(&mut self, now: Time, id: ConnId) {
+        let RelayConfig { heartbeat, answer_timeout, grace, .. } = self.config;
+        let Some(connection) = self.connection(id) else { return };
+        let last_heard = connection.last_heard;
+        let missed = last_heard + heartbeat;
+        let open = match &mut connection.phase {
+            Phase::Greeting { deadline } if *deadline <= now => {
+                return self.refuse(now, id, CloseCode::Timeout);
+            }
+            Phase::Greeting { deadline } => {
+                let deadline = *deadline;
+                return self.arm_connection(id, deadline);
+            }
+            Phase::Open(open) => open,
+            Phase::Closing(_) => return,
+        };
+        if open.expires_at <= now {
+            return self.refuse(now, id, CloseCode::Expired);
+        }
+        if missed + grace <= now {
+            return self.refuse(now, id, CloseCode::Timeout);
+        }
+        let expires_at = open.expires_at;
+        let (silence, next) = if now < missed {
+            (Silence::None, missed)
+        } else if now < missed + answer_timeout {
+            (Silence::Pinged, missed + answer_timeout)
+        } else {
+            (Silence::Lost, missed + grace)
+        };
+        let former = core::mem::replace(&mut open.silence, silence);
+        if silence == Silence::Lost && former != Silence::Lost {
+            let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+            for key in keys {
+                self.publish(now, &key, Change::Lost { session, dial, at: missed });
+            }
+        }
+        if silence != Silence::None && former == Silence::None {
+            if let Some(connection) = self.connection(id) {
+                connection.ping_due = true;
+            }
+            self.wake(id);
+        }
+        self.arm_connection(id, next.min(expires_at));
+    }
+
+    /// What a session's connection held is let go of.
+    fn release(&mut self, now: Time, id: ConnId, open: Open, how: Closed, at: Time) {
+        let Open { session, dial, keys, .. } = open;
+        self.sessions.release(now, session, id, self.config.grace);
+        for key in keys {
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.viewers.remove(&id);
+            }
+            let change = match how {
+                Closed::Leave => Change::Leave { session, dial, reason: LeaveReason::Left },
+                Closed::Lost => Change::Lost { session, dial, at },
+            };
+            self.publish(now, &key, change);
+        }
+    }
+
+    /// A newer dial has claimed this connection's session: from here on its words mean nothing.
+    ///
+    /// Its presences count as lost until the newer one joins, lest nobody watches over them.
+    fn fence(&mut self, now: Time, id: ConnId) {
+        self.refuse(now, id, CloseCode::Replaced);
+    }
+
+    fn error(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        code: ErrorCode,
+        message: String,
+        key: Option<Key>,
+    ) {
+        let Some(connection) = self.connection(id) else { return };
+        if connection.answer(ServerFrame::Error { code, message, key }) {
+            self.wake(id);
+        } else {
+            self.refuse(now, id, CloseCode::Busy);
+        }
+    }
+
+    /// The session and dial of a connection that is joined to the key; otherwise it is told so.
+    fn joined(&mut self, now: Time, id: ConnId, key: &Key) -> Option<(SessionId, Dial)> {
+        let open = self.open(id)?;
+        if open.keys.contains(key) {
+            return Some((open.session, open.dial));
+        }
+        let message = "this connection has not joined this key".to_owned();
+        self.error(now, id, ErrorCode::NotJoined, message, Some(key.clone()));
+        None
+    }
+
+    fn forget_viewer(&mut self, id: ConnId, key: &Key) {
+        if let Some(open) = self.open(id) {
+            open.keys.retain(|it| it != key);
+        }
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.viewers.remove(&id);
+        }
+    }
+
+    fn new_session(&mut self) -> SessionId {
+        loop {
+            let session = SessionId::new(self.random.next());
+            if !self.sessions.contains(session) {
+                return session;
+            }
+        }
+    }
+
+    fn wake(&mut self, id: ConnId) {
+        if let Some(connection) = self.connection(id)
+            && !core::mem::replace(&mut connection.woken, true)
+        {
+            self.wakes.push_back(id);
+        }
+    }
+
+    fn arm_connection(&mut self, id: ConnId, due: Time) {
+        let Some(connection) = self.connection(id) else { return };
+        let former = connection.armed.replace(due);
+        if let Some(former) = former {
+            self.timers.remove(&(former, Timer::Connection(id)));
+        }
+        self.timers.insert((due, Timer::Connection(id)));
+    }
+
+    fn connection(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.connections.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    fn open(&mut self, id: ConnId) -> Option<&mut Open> {
+        match &mut self.connection(id)?.phase {
+            Phase::Open(open) => Some(open),
+            Phase::Greeting { .. } | Phase::Closing(_) => None,
+        }
+    }
+}
+
+/// The slot of a key, new if need be.
+fn slot<'a, F>(
+    slots: &'a mut BTreeMap<Key, Slot<F>>,
+    config: &RelayConfig,
+    key: &Key,
+) -> &'a mut Slot<F> {
+    let rules = RoomRules {
+        grace: config.grace,
+        dim_after: config.dim_after,
+        max_presences: config.max_presences_per_key,
+    };
+    slots.entry(key.clone()).or_insert_with(|| Slot {
+        room: Room::new(rules),
+        log: Log::new(),
+        viewers: Viewers::new(),
+        snapshot: None,
+        window_ends: Time::default(),
+        armed: None,
+    })
+}
+
+/// How long a key with so many viewers gathers changes once it is busy.
+fn window(config: &RelayConfig, viewers: usize) -> Duration {
+    let grown = Duration::from_millis(viewers as u64 / 5);
+    grown.clamp(config.window_min, config.window_max)
+}
+
+fn push<F>(
+    out: &mut Vec<Outgoing<F>>,
+    used: &mut usize,
+    frame: F,
+    size: Option<usize>,
+    measure: impl Fn(&F) -> usize,
+) {
+    *used += size.unwrap_or_else(|| measure(&frame));
+    out.push(Outgoing::Frame(frame));
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

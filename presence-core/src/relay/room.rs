@@ -1,0 +1,333 @@
+//! One key's roster at the relay: who is in it, who is lost, and what changed since the last flush.
+//!
+//! A room turns what connections do into [`Change`]s, and changes that come back in order from the
+//! backplane into its roster. It knows no socket: who must be told is the outgoing seam's business.
+
+use crate::Time;
+use core::time::Duration;
+use presence_protocol::{
+    Delta, Dial, Key, LeaveReason, Left, Meta, Presence, PresenceState, Rev, SessionId, Snapshot,
+    Updated,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long to wait before publishing a deadline's change again, if the backplane lost it.
+const REPUBLISH: Duration = Duration::from_secs(5);
+
+/// Something that happens to a key's roster, the same at every relay.
+///
+/// Each names the dial it comes from: a change by an older dial than the presence's own means nothing,
+/// because its page has moved on to another socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A session enters, or is taken over by a newer dial of its page.
+    Join {
+        /// What it enters with. An existing presence keeps its own `since`.
+        presence: Presence<Meta>,
+        /// The dial.
+        dial: Dial,
+    },
+    /// Its page replaced its meta.
+    Update {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+        /// The whole meta.
+        meta: Meta,
+    },
+    /// Its socket is gone or silent, but nobody said goodbye.
+    Lost {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+        /// Since when; the grace counts from here.
+        at: Time,
+    },
+    /// A silent socket was heard again.
+    Back {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+    },
+    /// It has been lost for long enough to say so.
+    Dim {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+    },
+    /// It is gone.
+    Leave {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+        /// Why.
+        reason: LeaveReason,
+    },
+}
+
+/// Why a join was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinError {
+    /// The key holds as many presences as it may.
+    Full,
+    /// A newer dial of the same page is already here.
+    Fenced,
+}
+
+/// The durations and bounds a room lives by.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomRules {
+    /// How long a lost presence stays.
+    pub grace: Duration,
+    /// How long after the loss it is shown as reconnecting.
+    pub dim_after: Duration,
+    /// Most presences.
+    pub max_presences: usize,
+}
+
+/// One key's roster.
+#[derive(Debug)]
+pub struct Room {
+    rules: RoomRules,
+    entries: BTreeMap<SessionId, Entry>,
+    /// The next deadline of each lost presence.
+    deadlines: BTreeSet<(Time, SessionId)>,
+    /// The rev of the last change that was applied.
+    rev: Rev,
+    /// The rev at the last flush point.
+    flushed: Rev,
+    /// Those touched since the last flush point, as they were at it.
+    window: BTreeMap<SessionId, Pending>,
+}
+
+/// A presence and what the room alone knows of it.
+#[derive(Debug)]
+struct Entry {
+    presence: Presence<Meta>,
+    dial: Dial,
+    lost: Option<Lost>,
+}
+
+/// A loss and the next thing to do about it.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    at: Time,
+    deadline: Time,
+}
+
+/// A presence as the viewers last saw it, and why it went if it went.
+#[derive(Debug)]
+struct Pending {
+    before: Option<Presence<Meta>>,
+    reason: LeaveReason,
+}
+
+impl Room {
+    /// An empty room.
+    #[must_use]
+    pub const fn new(rules: RoomRules) -> Self {
+        Self {
+            rules,
+            entries: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            rev: Rev(0),
+            flushed: Rev(0),
+            window: BTreeMap::new(),
+        }
+    }
+
+    /// A session wants to enter, or to go on after a loss.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if the room is full or a newer dial of the same page is here.
+    pub fn join(&self, presence: Presence<Meta>, dial: Dial) -> Result<Change, JoinError> {
+        match self.entries.get(&presence.session) {
+            Some(entry) if entry.dial > dial => Err(JoinError::Fenced),
+            None if self.entries.len() >= self.rules.max_presences => Err(JoinError::Full),
+            _ => Ok(Change::Join { presence, dial }),
+        }
+    }
+
+    /// True if the session is in the room.
+    #[must_use]
+    pub fn holds(&self, session: SessionId) -> bool {
+        self.entries.contains_key(&session)
+    }
+
+    /// Applies a change that came back in order.
+    pub fn apply(&mut self, rev: Rev, change: Change) {
+        self.rev = self.rev.max(rev);
+        match change {
+            Change::Join { presence, dial } => self.enter(presence, dial),
+            Change::Update { session, dial, meta } => {
+                self.with(session, dial, |entry| entry.presence.meta = meta);
+            }
+            Change::Lost { session, dial, at } => {
+                let deadline = at + self.rules.dim_after.min(self.rules.grace);
+                if self.with(session, dial, |entry| entry.lost = Some(Lost { at, deadline })) {
+                    self.deadlines.insert((deadline, session));
+                }
+            }
+            Change::Back { session, dial } => {
+                self.with(session, dial, |entry| {
+                    entry.lost = None;
+                    entry.presence.state = PresenceState::Active;
+                });
+            }
+            Change::Dim { session, dial } => {
+                let grace = self.rules.grace;
+                let mut next = None;
+                self.with(session, dial, |entry| {
+                    if let Some(lost) = &mut entry.lost {
+                        lost.deadline = lost.at + grace;
+                        next = Some((lost.deadline, session));
+                        entry.presence.state = PresenceState::Reconnecting;
+                    }
+                });
+                self.deadlines.extend(next);
+            }
+            Change::Leave { session, dial, reason } => self.exit(session, dial, reason),
+        }
+    }
+
+    /// What has become due. Call until `None`.
+    pub fn poll_deadline(&mut self, now: Time) -> Option<Change> {
+        let (due, session) = self.deadlines.first().copied()?;
+        if due > now {
+            return None;
+        }
+        self.deadlines.pop_first();
+        let entry = self.entries.get_mut(&session)?;
+        let lost = entry.lost.as_mut()?;
+        // Should the change be lost on its way, its deadline comes again.
+        lost.deadline = now + REPUBLISH;
+        self.deadlines.insert((lost.deadline, session));
+        let dial = entry.dial;
+        Some(if now >= lost.at + self.rules.grace {
+            Change::Leave { session, dial, reason: LeaveReason::Timeout }
+        } else {
+            Change::Dim { session, dial }
+        })
+    }
+
+    /// When [`poll_deadline`](Self::poll_deadline) has something.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(due, _)| *due)
+    }
+
+    /// True if nobody is in the room and nobody is to be told of anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.window.is_empty()
+    }
+
+    /// True if nothing happened since the last flush point, so that a snapshot may be taken.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    /// The rev of the last flush point.
+    #[must_use]
+    pub const fn flushed_rev(&self) -> Rev {
+        self.flushed
+    }
+
+    /// Ends the window: the net change since the last flush point, or `None` if there is none.
+    pub fn flush(&mut self, key: &Key) -> Option<Delta<Meta>> {
+        let (mut joined, mut left, mut updated) = (Vec::new(), Vec::new(), Vec::new());
+        for (session, pending) in core::mem::take(&mut self.window) {
+            let after = self.entries.get(&session).map(|it| &it.presence);
+            match (pending.before, after) {
+                (None, None) => {}
+                (Some(_), None) => left.push(Left { session, reason: pending.reason }),
+                (Some(before), Some(after))
+                    if before.since == after.since && before.user == after.user =>
+                {
+                    let state = (before.state != after.state).then_some(after.state);
+                    let meta = (before.meta != after.meta).then(|| after.meta.clone());
+                    if state.is_some() || meta.is_some() {
+                        updated.push(Updated { session, state, meta });
+                    }
+                }
+                (_, Some(after)) => joined.push(after.clone()),
+            }
+        }
+        if joined.is_empty() && left.is_empty() && updated.is_empty() {
+            return None;
+        }
+        let from = core::mem::replace(&mut self.flushed, self.rev);
+        Some(Delta { key: key.clone(), from, to: self.rev, joined, left, updated })
+    }
+
+    /// The roster at the last flush point. Only meaningful while [`is_flushed`](Self::is_flushed).
+    #[must_use]
+    pub fn snapshot(&self, key: &Key) -> Snapshot<Meta> {
+        debug_assert!(self.is_flushed(), "snapshots are taken at flush points only");
+        let presences = self.entries.values().map(|it| it.presence.clone()).collect();
+        Snapshot { key: key.clone(), rev: self.flushed, presences }
+    }
+
+    fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) {
+        let session = presence.session;
+        if let Some(entry) = self.entries.get(&session) {
+            if entry.dial > dial {
+                return;
+            }
+            presence.since = entry.presence.since;
+        }
+        self.touch(session);
+        let former = self.entries.insert(session, Entry { presence, dial, lost: None });
+        self.disarm(session, former.and_then(|it| it.lost));
+    }
+
+    fn exit(&mut self, session: SessionId, dial: Dial, reason: LeaveReason) {
+        if self.entries.get(&session).is_none_or(|it| it.dial > dial) {
+            return;
+        }
+        self.touch(session);
+        if let Some(pending) = self.window.get_mut(&session) {
+            pending.reason = reason;
+        }
+        let former = self.entries.remove(&session);
+        self.disarm(session, former.and_then(|it| it.lost));
+    }
+
+    /// Changes an entry, unless a newer dial owns it. Its former deadline is forgotten.
+    fn with(&mut self, session: SessionId, dial: Dial, change: impl FnOnce(&mut Entry)) -> bool {
+        if self.entries.get(&session).is_none_or(|it| it.dial > dial) {
+            return false;
+        }
+        self.touch(session);
+        let Some(entry) = self.entries.get_mut(&session) else { return false };
+        let former = entry.lost;
+        change(entry);
+        let deadline = entry.lost.map(|it| it.deadline);
+        if former.map(|it| it.deadline) != deadline {
+            self.disarm(session, former);
+        }
+        true
+    }
+
+    fn disarm(&mut self, session: SessionId, lost: Option<Lost>) {
+        if let Some(lost) = lost {
+            self.deadlines.remove(&(lost.deadline, session));
+        }
+    }
+
+    /// Remembers how the viewers last saw a session, before it changes.
+    fn touch(&mut self, session: SessionId) {
+        let entries = &self.entries;
+        self.window.entry(session).or_insert_with(|| Pending {
+            before: entries.get(&session).map(|it| it.presence.clone()),
+            reason: LeaveReason::Left,
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! Which dial of a session is its newest, so that the older ones can be fenced.
+
+use super::ConnId;
+use crate::Time;
+use core::time::Duration;
+use presence_protocol::{Dial, SessionId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long a session without a connection is remembered beyond its grace, so that a late frame of an
+/// older dial finds itself fenced.
+const REMEMBER: Duration = Duration::from_secs(60);
+
+/// The sessions that this relay has seen lately.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    claims: BTreeMap<SessionId, Claim>,
+    /// Sessions without a connection, in the order in which they may be forgotten.
+    forget: VecDeque<(Time, SessionId)>,
+}
+
+#[derive(Debug)]
+struct Claim {
+    dial: Dial,
+    conn: Option<ConnId>,
+    forget_at: Time,
+}
+
+/// A newer dial of the same session has been here.
+#[derive(Debug)]
+pub(super) struct Fenced;
+
+impl Sessions {
+    pub(super) const fn new() -> Self {
+        Self { claims: BTreeMap::new(), forget: VecDeque::new() }
+    }
+
+    pub(super) fn contains(&self, session: SessionId) -> bool {
+        self.claims.contains_key(&session)
+    }
+
+    /// The newest dial wins. Returns the connection that it takes over from, if that is still here.
+    pub(super) fn claim(
+        &mut self,
+        session: SessionId,
+        dial: Dial,
+        conn: ConnId,
+    ) -> Result<Option<ConnId>, Fenced> {
+        let claim = Claim { dial, conn: Some(conn), forget_at: Time::default() };
+        match self.claims.get_mut(&session) {
+            Some(former) if former.dial >= dial => Err(Fenced),
+            Some(former) => Ok(core::mem::replace(former, claim).conn),
+            None => {
+                self.claims.insert(session, claim);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A connection is gone; its session is remembered for a while.
+    pub(super) fn release(&mut self, now: Time, session: SessionId, conn: ConnId, grace: Duration) {
+        if let Some(claim) = self.claims.get_mut(&session)
+            && claim.conn == Some(conn)
+        {
+            claim.conn = None;
+            claim.forget_at = now + grace + REMEMBER;
+            self.forget.push_back((claim.forget_at, session));
+        }
+        self.forget_before(now);
+    }
+
+    /// A dial said goodbye without a connection: older dials are fenced from now on.
+    pub(super) fn fence(&mut self, session: SessionId, dial: Dial) {
+        if let Some(claim) = self.claims.get_mut(&session) {
+            claim.dial = claim.dial.max(dial);
+        }
+    }
+
+    fn forget_before(&mut self, now: Time) {
+        while let Some((at, session)) = self.forget.front().copied()
+            && at <= now
+        {
+            self.forget.pop_front();
+            if self.claims.get(&session).is_some_and(|it| it.conn.is_none() && it.forget_at == at) {
+                self.claims.remove(&session);
+            }
+        }
+    }
+}
