@@ -2,6 +2,7 @@
 
 use super::KeyPattern;
 use crate::Time;
+use core::time::Duration;
 use presence_protocol::{CloseCode, Dial, Epoch, Key, Meta, ServerFrame, SessionId, User};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -81,6 +82,14 @@ impl Connection {
             answers: VecDeque::new(),
             heartbeat_due: false,
             ping_due: false,
+        }
+    }
+
+    /// When it counts as lost if it ends now: one that was silent, when its first beat was missed.
+    pub(super) fn lost_at(&self, now: Time, heartbeat: Duration) -> Time {
+        match &self.phase {
+            Phase::Open(open) if open.silence == Silence::Lost => self.last_heard + heartbeat,
+            Phase::Open(_) | Phase::Greeting { .. } | Phase::Closing(_) => now,
         }
     }
 

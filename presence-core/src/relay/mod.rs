@@ -368,20 +368,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     /// Closes a connection with a code. Its session counts as lost.
     pub fn refuse(&mut self, now: Time, id: ConnId, code: CloseCode) {
+        let heartbeat = self.config.heartbeat;
         let Some(connection) = self.connection(id) else { return };
-        let former = core::mem::replace(&mut connection.phase, Phase::Closing(code));
-        connection.heartbeat_due = false;
-        connection.ping_due = false;
-        match former {
-            Phase::Open(open) => self.release(now, id, *open, Closed::Lost, now),
-            Phase::Greeting { .. } => {}
-            Phase::Closing(first) => {
-                if let Some(connection) = self.connection(id) {
-                    connection.phase = Phase::Closing(first);
-                }
-            }
-        }
-        self.wake(id);
+        let at = connection.lost_at(now, heartbeat);
+        self.end(now, id, code, at);
     }
 
     /// Something was heard from a connection, be it only a pong.
@@ -406,12 +396,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if let Some(armed) = connection.armed {
             self.timers.remove(&(armed, Timer::Connection(id)));
         }
+        let at = connection.lost_at(now, self.config.heartbeat);
         if let Phase::Open(open) = connection.phase {
-            // A socket that had been silent was lost when its first beat was missed.
-            let at = match open.silence {
-                Silence::Lost => connection.last_heard + self.config.heartbeat,
-                Silence::None | Silence::Pinged => now,
-            };
             self.release(now, id, *open, how, at);
         }
         self.free.push(id);
@@ -490,7 +476,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.woken = false;
         let mut used = 0;
         while let Some(answer) = connection.answers.pop_front() {
-            push(out, &mut used, host.encode(&answer), None::<usize>, H::size);
+            push(out, &mut used, host.encode(&answer), None, H::size);
         }
         if core::mem::take(&mut connection.ping_due) {
             out.push(Outgoing::Ping);
@@ -748,19 +734,27 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     /// A newer dial has claimed this connection's session: from here on its words mean nothing.
     ///
-    /// Its presences count as lost until the newer one joins, lest nobody watches over them.
+    /// Its presences count as lost from now until the newer one joins, lest nobody watches over them.
     fn fence(&mut self, now: Time, id: ConnId) {
-        self.refuse(now, id, CloseCode::Replaced);
+        self.end(now, id, CloseCode::Replaced, now);
     }
 
-    fn error(
-        &mut self,
-        now: Time,
-        id: ConnId,
-        code: ErrorCode,
-        message: String,
-        key: Option<Key>,
-    ) {
+    /// Begins to close a connection whose session was lost at some moment.
+    fn end(&mut self, now: Time, id: ConnId, code: CloseCode, lost_at: Time) {
+        let Some(connection) = self.connection(id) else { return };
+        if matches!(connection.phase, Phase::Closing(_)) {
+            return;
+        }
+        connection.heartbeat_due = false;
+        connection.ping_due = false;
+        let former = core::mem::replace(&mut connection.phase, Phase::Closing(code));
+        if let Phase::Open(open) = former {
+            self.release(now, id, *open, Closed::Lost, lost_at);
+        }
+        self.wake(id);
+    }
+
+    fn error(&mut self, now: Time, id: ConnId, code: ErrorCode, message: String, key: Option<Key>) {
         let Some(connection) = self.connection(id) else { return };
         if connection.answer(ServerFrame::Error { code, message, key }) {
             self.wake(id);

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 const REMEMBER: Duration = Duration::from_secs(60);
 
 /// The sessions that this relay has seen lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sessions {
     claims: BTreeMap<SessionId, Claim>,
     /// Sessions without a connection, in the order in which they may be forgotten.

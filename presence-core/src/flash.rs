@@ -1,0 +1,1 @@
+//! Which joins and leaves become a message on the page.
