@@ -5,6 +5,13 @@
 //! the same as another, `hostile` texts that are refused, and with which code. Other codecs of the
 //! protocol are held to the same files.
 #![cfg(feature = "json")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that can't go on fails; clippy.toml knows test functions, but not their helpers"
+)]
 
 use presence_protocol::{
     ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key, LeaveBeacon,
