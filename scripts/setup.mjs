@@ -14,6 +14,7 @@ import { ensureStdSource, ensureWasmToolchain } from "./setup/wasm-toolchain.mjs
  *
  * @typedef {object} Tools what was asked for; the rest is `undefined`
  * @property {NodeJS.ProcessEnv} wasmEnv the whole environment for commands that compile to wasm
+ * @property {"rustup" | "debian"} [wasmToolchain] where the compiler to wasm comes from
  * @property {boolean} [hasStdSource] whether the smallest build can compile its own std
  * @property {string} [chromium] path of a Chromium or Chrome
  * @property {string} [chromedriver] path of its driver
@@ -47,6 +48,7 @@ export async function ensure(needs) {
   if (isNeeded("wasm") || isNeeded("std-source")) {
     const toolchain = await ensureWasmToolchain();
     Object.assign(tools.wasmEnv, toolchain.env);
+    tools.wasmToolchain = toolchain.origin;
     if (isNeeded("std-source")) tools.hasStdSource = await ensureStdSource(toolchain);
   }
   if (isNeeded("wasm-pack")) folders.push(...(await ensureWasmPack()));

@@ -45,7 +45,7 @@ export async function cached(name, build) {
 }
 
 /**
- * Lets one process at a time install things: `npm start` and `npm test` may run side by side.
+ * Lets one process at a time install or build things: `npm start` and `npm test` may run side by side.
  *
  * @template T
  * @param {() => Promise<T>} work
@@ -55,7 +55,7 @@ export async function withLock(work) {
   const lock = join(cacheDir, "lock");
   mkdirSync(cacheDir, { recursive: true });
   for (let attempt = 0; !tryLock(lock); attempt += 1) {
-    if (attempt === 0) say("Another process is installing tools; waiting for it.");
+    if (attempt === 0) say("Another process is installing or building; waiting for it.");
     await sleep(500);
   }
   try {

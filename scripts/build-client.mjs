@@ -1,0 +1,177 @@
+// @ts-check
+//
+// Builds the browser SDK with wasm-pack, unless it is built already.
+//
+//   node scripts/build-client.mjs             optimised, into client-wasm/pkg
+//   node scripts/build-client.mjs --dev       quick and with debug information, into client-wasm/pkg
+//   node scripts/build-client.mjs --smallest  what is published, into client-wasm/pkg-release
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { withLock } from "./setup/cache.mjs";
+import { isMain, Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
+import { collectOrRefuse } from "./setup/run.mjs";
+import { repoRoot } from "./setup/versions.mjs";
+import { ensure } from "./setup.mjs";
+
+/**
+ * @typedef {"dev" | "release" | "smallest"} Profile
+ *
+ * @typedef {object} Build
+ * @property {Profile} profile which may be another than asked for: see `smallest` below
+ * @property {string} folder that has the package now
+ * @property {boolean} isNew false if there was nothing to do
+ */
+
+const CRATE = join(repoRoot, "client-wasm");
+const STAMP = ".built-from";
+
+/** Everything that the package is made of. */
+const INPUTS = [
+  "Cargo.toml",
+  "Cargo.lock",
+  "rust-toolchain.toml",
+  "package-lock.json", // for the version of wasm-opt
+  "scripts/build-client.mjs",
+  "presence-protocol",
+  "presence-core",
+  "client-wasm",
+];
+const NOT_INPUTS = /^(target|tests|pkg.*|node_modules)$/;
+
+/** @type {Record<Profile, { folder: string, args: string[], cargoArgs: string[], env: NodeJS.ProcessEnv }>} */
+const PROFILES = {
+  dev: { folder: "pkg", args: ["--dev"], cargoArgs: [], env: {} },
+  // The profile "wasm" of Cargo.toml: wasm-pack's own --release would be the relay's profile.
+  release: { folder: "pkg", args: ["--profile", "wasm"], cargoArgs: [], env: {} },
+  smallest: {
+    folder: "pkg-release",
+    args: ["--profile", "wasm"],
+    cargoArgs: ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"],
+    env: {
+      // These flags are not stable yet; that the compiler is the pinned one makes them safe to use.
+      RUSTC_BOOTSTRAP: "1",
+      // A panic poisons the instance anyway, and its texts are a tenth of the module.
+      RUSTFLAGS: "-Zunstable-options -Cpanic=immediate-abort",
+      // Other flags for std would make the two kinds of build evict each other's results.
+      CARGO_TARGET_DIR: join(process.env.CARGO_TARGET_DIR ?? join(repoRoot, "target"), "smallest"),
+    },
+  },
+};
+
+/**
+ * Where the standard library's source is not to be had, the smallest build can't be made, and the
+ * release build takes its place.
+ *
+ * @param {Profile} profile
+ * @returns {Promise<Build>}
+ */
+export async function buildClient(profile) {
+  const tools = await ensure([
+    "wasm",
+    "wasm-pack",
+    "wasm-opt",
+    ...(profile === "smallest" ? [/** @type {const} */ ("std-source")] : []),
+  ]);
+  if (profile === "smallest" && tools.hasStdSource !== true) {
+    say(
+      "The smallest build did not run: it compiles its own standard library, whose source " +
+        '("rustup component add rust-src") is not to be had here. The release build serves.',
+    );
+    return buildClient("release");
+  }
+
+  const { folder: name, args, cargoArgs, env } = PROFILES[profile];
+  const folder = join(CRATE, name);
+  const hash = hashInputs(profile, tools.wasmEnv.RUSTUP_TOOLCHAIN);
+  if (isBuiltFrom(folder, hash)) return { profile, folder, isNew: false };
+
+  return withLock(async () => {
+    if (isBuiltFrom(folder, hash)) return { profile, folder, isNew: false };
+    const unfinished = `${name}-unfinished`;
+    rmSync(join(CRATE, unfinished), { recursive: true, force: true });
+    // In CI a lock file that doesn't fit is a mistake, at a desk it is being changed.
+    const locked = process.env.CI ? ["--locked"] : [];
+    await collectOrRefuse(
+      "The browser SDK could not be built, see above.",
+      "wasm-pack",
+      [
+        "build",
+        ...args,
+        "--target",
+        "web",
+        "--mode",
+        "no-install",
+        "--out-dir",
+        unfinished,
+        ".",
+      ].concat(["--", ...locked, ...cargoArgs]),
+      { cwd: CRATE, env: { ...tools.wasmEnv, ...env } },
+    );
+    writeFileSync(join(CRATE, unfinished, STAMP), hash);
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(join(CRATE, unfinished), folder);
+    return { profile, folder, isNew: true };
+  });
+}
+
+/**
+ * @param {string} folder
+ * @param {string} hash
+ */
+function isBuiltFrom(folder, hash) {
+  const stamp = join(folder, STAMP);
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === hash;
+}
+
+/**
+ * @param {Profile} profile
+ * @param {string} [toolchain]
+ */
+function hashInputs(profile, toolchain = "") {
+  const hash = createHash("sha256").update(`${profile}\n${toolchain}\n`);
+  for (const path of INPUTS.flatMap((input) => filesIn(join(repoRoot, input))).sort()) {
+    const content = readFileSync(path);
+    hash.update(`${relative(repoRoot, path)}\n${content.length}\n`).update(content);
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * @param {string} path
+ * @returns {string[]}
+ */
+function filesIn(path) {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => !NOT_INPUTS.test(entry.name))
+      .flatMap((entry) => filesIn(join(path, entry.name)));
+  } catch (error) {
+    // What can't be listed is a file, or is missing and then no input.
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "ENOTDIR" ? [path] : [];
+  }
+}
+
+/**
+ * @param {string[]} args
+ * @returns {Profile}
+ */
+function profileOf(args) {
+  if (args.length === 0) return "release";
+  if (args.length === 1 && args[0] === "--dev") return "dev";
+  if (args.length === 1 && args[0] === "--smallest") return "smallest";
+  throw new Refusal("usage: node scripts/build-client.mjs [--dev | --smallest]");
+}
+
+if (isMain(import.meta.url)) {
+  await runMain(async () => {
+    const startedAt = performance.now();
+    const build = await buildClient(profileOf(process.argv.slice(2)));
+    const folder = relative(repoRoot, build.folder);
+    say(
+      build.isNew
+        ? `Built ${folder} (${build.profile}) in ${secondsSince(startedAt)}.`
+        : `${folder} (${build.profile}) is up to date.`,
+    );
+  });
+}

@@ -1,0 +1,106 @@
+// @ts-check
+//
+// Measures what a page downloads, and fails if it is more than the budget in package.json.
+// kB are 1000 bytes; gzip -9 is what counts, since every server can do it.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { buildClient } from "./build-client.mjs";
+import { isMain, Refusal, runMain, say } from "./setup/log.mjs";
+import { projectSettings } from "./setup/versions.mjs";
+import { ensure } from "./setup.mjs";
+
+/** @typedef {{ name: string, raw: number, gzip: number, brotli: number }} Size */
+
+export async function size() {
+  await ensure(["npm"]);
+  const { folder, profile } = await buildClient("smallest");
+  const sizes = (await shippedFiles(folder)).map(measure);
+  const code = sum(
+    "wasm + js",
+    sizes.filter(({ name }) => !name.endsWith(".css")),
+  );
+  printTable([...sizes, code]);
+
+  const { budget } = projectSettings();
+  const verdict = `${kilobytes(code.gzip)} gzipped, the budget is ${kilobytes(budget)}`;
+  if (profile !== "smallest") {
+    say(`${verdict}; not enforced, because this is the ${profile} build.`);
+  } else if (code.gzip > budget) {
+    throw new Refusal(`The SDK is too large: ${verdict}.`);
+  } else {
+    say(`The SDK is ${verdict}.`);
+  }
+}
+
+/**
+ * The package as a bundler would ship it: one minified module, the wasm and the styles.
+ *
+ * @param {string} folder
+ * @returns {Promise<Array<{ name: string, content: Uint8Array }>>}
+ */
+async function shippedFiles(folder) {
+  const { build, transform } = await import("esbuild");
+  const { main } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const bundle = await build({
+    entryPoints: [join(folder, main)],
+    bundle: true,
+    format: "esm",
+    minify: true,
+    write: false,
+    logLevel: "error",
+  });
+  const others = readdirSync(folder).filter((name) => /\.(wasm|css)$/.test(name));
+  return [
+    ...bundle.outputFiles.map(({ contents }) => ({ name: main, content: contents })),
+    ...(await Promise.all(
+      others.map(async (name) => {
+        const content = readFileSync(join(folder, name));
+        if (name.endsWith(".wasm")) return { name, content };
+        const { code } = await transform(content.toString("utf8"), { loader: "css", minify: true });
+        return { name, content: Buffer.from(code) };
+      }),
+    )),
+  ];
+}
+
+/**
+ * @param {{ name: string, content: Uint8Array }} file
+ * @returns {Size}
+ */
+function measure({ name, content }) {
+  return {
+    name,
+    raw: content.length,
+    gzip: gzipSync(content, { level: 9 }).length,
+    brotli: brotliCompressSync(content).length,
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {Size[]} sizes
+ * @returns {Size}
+ */
+function sum(name, sizes) {
+  const total = (/** @type {"raw" | "gzip" | "brotli"} */ field) =>
+    sizes.reduce((bytes, it) => bytes + it[field], 0);
+  return { name, raw: total("raw"), gzip: total("gzip"), brotli: total("brotli") };
+}
+
+/** @param {Size[]} sizes */
+function printTable(sizes) {
+  const rows = sizes.map(({ name, ...bytes }) => [name, ...Object.values(bytes).map(kilobytes)]);
+  for (const [name = "", ...cells] of [["", "raw", "gzip", "brotli"], ...rows]) {
+    say(name.padEnd(24) + cells.map((cell) => cell.padStart(10)).join(""));
+  }
+}
+
+/** @param {number} bytes */
+function kilobytes(bytes) {
+  return `${(bytes / 1000).toFixed(1)} kB`;
+}
+
+if (isMain(import.meta.url)) {
+  await runMain(size);
+}

@@ -1,0 +1,147 @@
+// @ts-check
+//
+// Everything that has to hold, cheapest first; the first stage that fails ends the run.
+// All of it: npm test. Some stages: npm test -- rules size
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
+import { npmBin } from "./setup/npm-packages.mjs";
+import { collect } from "./setup/run.mjs";
+import { repoRoot } from "./setup/versions.mjs";
+import { ensure } from "./setup.mjs";
+
+/**
+ * @typedef {import("./setup.mjs").Need} Need
+ * @typedef {import("./setup.mjs").Tools} Tools
+ *
+ * @typedef {object} Command
+ * @property {string[]} run
+ * @property {NodeJS.ProcessEnv} [env] on top of this process's own
+ *
+ * @typedef {object} Stage
+ * @property {string} name
+ * @property {Need[]} needs
+ * @property {(tools: Tools) => Command[]} commands run one after the other
+ */
+
+/** @type {Stage[]} */
+const STAGES = [
+  {
+    name: "format",
+    needs: ["npm"],
+    commands: () => [
+      { run: ["cargo", "fmt", "--all", "--check"] },
+      { run: [join(npmBin, "biome"), "check", "--linter-enabled=false"] },
+    ],
+  },
+  {
+    name: "lint",
+    needs: ["npm", "wasm"],
+    commands: (tools) => [
+      { run: [join(npmBin, "biome"), "lint", "--error-on-warnings"] },
+      { run: [join(npmBin, "tsc"), "--project", "tsconfig.json"] },
+      { run: clippy("--workspace", "--exclude=whoshere") },
+      // The toolchain composed from Debian's packages has no clippy; most lints need no wasm.
+      tools.wasmToolchain === "rustup"
+        ? { run: clippy("--package=whoshere", "--target=wasm32-unknown-unknown") }
+        : { run: clippy("--package=whoshere") },
+    ],
+  },
+  {
+    name: "rules",
+    needs: [],
+    commands: () => [
+      { run: cargoTest("--package=presence-protocol", "--package=presence-core") },
+      { run: cargoTest("--package=relay-server") },
+    ],
+  },
+  {
+    name: "simulation",
+    needs: [],
+    commands: () => [{ run: cargoTest("--package=simulation", "--profile=simulation") }],
+  },
+  {
+    name: "client",
+    needs: ["wasm", "wasm-pack", "browser", "webdriver"],
+    commands: (tools) => [
+      {
+        run: [
+          ...["wasm-pack", "test", "--headless", "--chrome", "--mode", "no-install"],
+          ...["--chromedriver", tools.chromedriver ?? ""],
+          ...["client-wasm", "--", "--locked"],
+        ],
+        env: { ...tools.wasmEnv, WASM_BINDGEN_TEST_WEBDRIVER_JSON: webdriverConfig(tools) },
+      },
+    ],
+  },
+  {
+    name: "size",
+    needs: ["npm"],
+    commands: () => [{ run: [process.execPath, "scripts/size.mjs"] }],
+  },
+];
+
+await runMain(async () => {
+  const stages = chosenStages(process.argv.slice(2));
+  for (const [nPassed, stage] of stages.entries()) {
+    const startedAt = performance.now();
+    const failure = await failureOf(stage);
+    if (failure !== undefined) {
+      throw new Refusal(
+        `${failure.trimEnd()}\n\n${stage.name} failed after ${secondsSince(startedAt)}\n` +
+          `${nPassed} passed, 1 failed`,
+      );
+    }
+    say(`${stage.name.padEnd(12)}${secondsSince(startedAt).padStart(8)}`);
+  }
+  say(`${stages.length} passed, 0 failed`);
+});
+
+/** @param {string[]} names */
+function chosenStages(names) {
+  const unknown = names.find((name) => !STAGES.some((stage) => stage.name === name));
+  if (unknown !== undefined) {
+    throw new Refusal(`"${unknown}" is not one of ${STAGES.map(({ name }) => name).join(", ")}.`);
+  }
+  return names.length === 0 ? STAGES : STAGES.filter(({ name }) => names.includes(name));
+}
+
+/**
+ * @param {Stage} stage
+ * @returns {Promise<string | undefined>} what the failed command has printed, if one has failed
+ */
+async function failureOf(stage) {
+  const tools = await ensure(stage.needs);
+  for (const { run, env } of stage.commands(tools)) {
+    const [command = "", ...args] = run;
+    const { ok, output } = await collect(command, args, { env: { ...process.env, ...env } });
+    if (!ok) return `$ ${run.join(" ")}\n${output}`;
+  }
+  return undefined;
+}
+
+/** @param {...string} scope */
+function clippy(...scope) {
+  return ["cargo", "clippy", ...scope, "--all-targets", "--locked", "--", "--deny=warnings"];
+}
+
+/** @param {...string} scope */
+function cargoTest(...scope) {
+  return ["cargo", "test", "--locked", ...scope];
+}
+
+/**
+ * The crate's webdriver.json, with the browser that was found: chromedriver looks for it in fewer
+ * places.
+ *
+ * @param {Tools} tools
+ * @returns {string} the path of a copy
+ */
+function webdriverConfig(tools) {
+  const config = JSON.parse(readFileSync(join(repoRoot, "client-wasm/webdriver.json"), "utf8"));
+  config["goog:chromeOptions"].binary = tools.chromium;
+  const copy = join(repoRoot, "target", "webdriver.json");
+  mkdirSync(dirname(copy), { recursive: true });
+  writeFileSync(copy, JSON.stringify(config));
+  return copy;
+}
