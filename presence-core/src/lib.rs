@@ -16,7 +16,7 @@ pub mod roster;
 pub mod session;
 mod time;
 
-//pub use flash::Flashes;
-//pub use roster::{Dedupe, Member, MemberId};
-//pub use session::Session;
+pub use flash::Flashes;
+pub use roster::{Dedupe, Member, MemberId, Roster};
+pub use session::Session;
 pub use time::{StallClock, Time};

@@ -1,1 +1,403 @@
+//! A key's members as people see them: sessions folded into people, changes told as net differences.
+//!
+//! Joins and leaves are differences between two rosters. They are never forwarded from the wire, which
+//! is why resuming is silent by construction.
 
+use crate::Time;
+use core::fmt;
+use presence_protocol::{
+    Delta, LeaveReason, Presence, PresenceState, Rev, SessionId, Snapshot, User, UserId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Whose sessions are folded together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dedupe {
+    /// One member for each user.
+    #[default]
+    User,
+    /// One member for each session.
+    None,
+}
+
+/// What makes a member the same one as before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberId {
+    /// A user with all sessions.
+    User(UserId),
+    /// A single session.
+    Session(SessionId),
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => f.write_str(id.as_str()),
+            Self::Session(id) => id.fmt(f),
+        }
+    }
+}
+
+/// One person in a key, as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member<M> {
+    /// Its identity.
+    pub id: MemberId,
+    /// Who it is.
+    pub user: Arc<User>,
+    /// True if it is the viewer.
+    pub is_me: bool,
+    /// How it is: reconnecting only if all its sessions are.
+    pub state: PresenceState,
+    /// When it came, in milliseconds after the epoch began. It keeps this while any session stays, so
+    /// that nobody changes places when the first of two tabs closes.
+    pub since: i64,
+    /// Its sessions, newest first.
+    pub sessions: Vec<Presence<M>>,
+}
+
+/// What became of a member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Difference<M> {
+    /// It wasn't here before.
+    Joined {
+        /// The member.
+        member: Member<M>,
+        /// True if it is older than the relay's epoch: it came back after a restart of the relay.
+        is_return: bool,
+    },
+    /// It is gone.
+    Left {
+        /// As it was.
+        member: Member<M>,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Its meta, its state or the number of its sessions changed.
+    Updated {
+        /// As it was.
+        before: Member<M>,
+        /// As it is.
+        member: Member<M>,
+    },
+}
+
+/// How to take a snapshot that doesn't hold someone who is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is gone.
+    Gone,
+    /// The relay was restarted and has forgotten everybody: it may still come back until then.
+    HeldUntil(Time),
+}
+
+/// A delta doesn't fit what is known: a snapshot is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap;
+
+/// A key's members.
+#[derive(Clone, Debug)]
+pub struct Roster<M> {
+    dedupe: Dedupe,
+    me: Option<UserId>,
+    my_session: Option<SessionId>,
+    /// The version; `None` until a snapshot has come.
+    rev: Option<Rev>,
+    members: BTreeMap<MemberId, Member<M>>,
+    places: BTreeMap<SessionId, Place>,
+    /// Sessions that were held after a restart and did not come back in time.
+    timed_out: BTreeSet<SessionId>,
+    is_ready: bool,
+    is_stale: bool,
+}
+
+/// Where a session is shown.
+#[derive(Clone, Debug)]
+struct Place {
+    member: MemberId,
+    /// Until when it is held although the relay doesn't know it.
+    held: Option<Time>,
+}
+
+/// Members as they were before a change, and why sessions went.
+struct Batch<M> {
+    before: BTreeMap<MemberId, Option<Member<M>>>,
+    reasons: BTreeMap<MemberId, LeaveReason>,
+}
+
+impl<M> Batch<M> {
+    const fn new() -> Self {
+        Self { before: BTreeMap::new(), reasons: BTreeMap::new() }
+    }
+}
+
+impl<M: Clone + PartialEq> Roster<M> {
+    /// An empty roster.
+    #[must_use]
+    pub const fn new(dedupe: Dedupe) -> Self {
+        Self {
+            dedupe,
+            me: None,
+            my_session: None,
+            rev: None,
+            members: BTreeMap::new(),
+            places: BTreeMap::new(),
+            timed_out: BTreeSet::new(),
+            is_ready: false,
+            is_stale: false,
+        }
+    }
+
+    /// The members, oldest first.
+    #[must_use]
+    pub fn members(&self) -> Vec<&Member<M>> {
+        let mut members: Vec<_> = self.members.values().collect();
+        members.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        members
+    }
+
+    /// How many members there are, oneself included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The member of an identity.
+    #[must_use]
+    pub fn member(&self, id: &MemberId) -> Option<&Member<M>> {
+        self.members.get(id)
+    }
+
+    /// Who the viewer is, once the relay has said so.
+    #[must_use]
+    pub const fn me(&self) -> Option<&UserId> {
+        self.me.as_ref()
+    }
+
+    /// True once the first snapshot has come.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// True while what is shown is older than the grace, because the relay is out of reach.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// The version; `None` while a snapshot is awaited.
+    #[must_use]
+    pub const fn rev(&self) -> Option<Rev> {
+        self.rev
+    }
+
+    /// The viewer's own presence.
+    #[must_use]
+    pub fn my_presence(&self) -> Option<&Presence<M>> {
+        let session = self.my_session?;
+        let member = self.members.get(&self.places.get(&session)?.member)?;
+        member.sessions.iter().find(|it| it.session == session)
+    }
+
+    /// Says which session is the viewer's own.
+    pub(crate) const fn set_my_session(&mut self, session: SessionId) {
+        self.my_session = Some(session);
+    }
+
+    /// Says whether what is shown is still to be believed.
+    pub(crate) const fn set_stale(&mut self, is_stale: bool) -> bool {
+        core::mem::replace(&mut self.is_stale, is_stale) != is_stale
+    }
+
+    /// From here on deltas mean nothing until a snapshot has come.
+    pub(crate) const fn await_snapshot(&mut self) {
+        self.rev = None;
+    }
+
+    /// The relay began a new epoch; so many milliseconds lie between its beginning and the former one's.
+    pub(crate) fn rebase(&mut self, later_by: i64) {
+        self.timed_out.clear();
+        for member in self.members.values_mut() {
+            member.since -= later_by;
+            for presence in &mut member.sessions {
+                presence.since -= later_by;
+            }
+        }
+    }
+
+    /// Takes a snapshot.
+    pub(crate) fn snapshot(
+        &mut self,
+        snapshot: Snapshot<M>,
+        missing: Missing,
+    ) -> Vec<Difference<M>> {
+        let mut batch = Batch::new();
+        let known: BTreeSet<_> = snapshot.presences.iter().map(|it| it.session).collect();
+        let own = snapshot.presences.iter().find(|it| Some(it.session) == self.my_session);
+        if let Some(own) = own {
+            self.me = Some(own.user.id().clone());
+        }
+        let absent: Vec<_> = self.places.keys().filter(|it| !known.contains(it)).copied().collect();
+        for session in absent {
+            let Some(place) = self.places.get_mut(&session) else { continue };
+            match (place.held, missing) {
+                (Some(_), _) => {}
+                (None, Missing::HeldUntil(until)) => place.held = Some(until),
+                (None, Missing::Gone) => self.remove(&mut batch, session, LeaveReason::Left),
+            }
+        }
+        for presence in snapshot.presences {
+            self.put(&mut batch, presence);
+        }
+        self.rev = Some(snapshot.rev);
+        self.is_ready = true;
+        self.is_stale = false;
+        self.differences(batch)
+    }
+
+    /// Takes a delta.
+    ///
+    /// # Errors
+    ///
+    /// [`Gap`] if it doesn't follow on what is known; nothing has changed then but that a snapshot is
+    /// awaited.
+    pub(crate) fn delta(&mut self, delta: Delta<M>) -> Result<Vec<Difference<M>>, Gap> {
+        let known = |session| self.places.get(session).is_some_and(|it| it.held.is_none());
+        let fits = self.rev == Some(delta.from)
+            && delta.left.iter().all(|it| known(&it.session))
+            && delta.updated.iter().all(|it| known(&it.session));
+        if !fits {
+            self.rev = None;
+            return Err(Gap);
+        }
+        let mut batch = Batch::new();
+        for left in delta.left {
+            self.remove(&mut batch, left.session, left.reason);
+        }
+        for presence in delta.joined {
+            self.put(&mut batch, presence);
+        }
+        for updated in delta.updated {
+            let Some(place) = self.places.get(&updated.session) else { continue };
+            let id = place.member.clone();
+            self.remember(&mut batch, &id);
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            let presence = member.sessions.iter_mut().find(|it| it.session == updated.session);
+            if let Some(presence) = presence {
+                presence.state = updated.state.unwrap_or(presence.state);
+                if let Some(meta) = updated.meta {
+                    presence.meta = meta;
+                }
+            }
+            member.state = folded_state(&member.sessions);
+        }
+        self.rev = Some(delta.to);
+        Ok(self.differences(batch))
+    }
+
+    /// When the first held session times out.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.places.values().filter_map(|it| it.held).min()
+    }
+
+    /// Lets go of those held who did not come back.
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Vec<Difference<M>> {
+        let mut batch = Batch::new();
+        let due = |place: &Place| place.held.is_some_and(|until| until <= now);
+        let gone: Vec<_> =
+            self.places.iter().filter(|(_, it)| due(it)).map(|(session, _)| *session).collect();
+        for session in gone {
+            self.remove(&mut batch, session, LeaveReason::Timeout);
+            self.timed_out.insert(session);
+        }
+        self.differences(batch)
+    }
+
+    fn id_of(&self, presence: &Presence<M>) -> MemberId {
+        match self.dedupe {
+            Dedupe::User => MemberId::User(presence.user.id().clone()),
+            Dedupe::None => MemberId::Session(presence.session),
+        }
+    }
+
+    /// Shows a presence, in place of the one that its session had.
+    fn put(&mut self, batch: &mut Batch<M>, presence: Presence<M>) {
+        let id = self.id_of(&presence);
+        let session = presence.session;
+        if self.places.get(&session).is_some_and(|it| it.member != id) {
+            self.remove(batch, session, LeaveReason::Left);
+        }
+        self.remember(batch, &id);
+        self.places.insert(session, Place { member: id.clone(), held: None });
+        let is_me = self.me.as_ref() == Some(presence.user.id());
+        let member = self.members.entry(id.clone()).or_insert_with(|| Member {
+            id,
+            user: presence.user.clone(),
+            is_me,
+            state: presence.state,
+            since: presence.since,
+            sessions: Vec::new(),
+        });
+        member.is_me = is_me;
+        member.since = member.since.min(presence.since);
+        member.sessions.retain(|it| it.session != session);
+        let age = |it: &Presence<M>| (core::cmp::Reverse(it.since), it.session);
+        let place = member.sessions.partition_point(|it| age(it) < age(&presence));
+        member.sessions.insert(place, presence);
+        if let Some(newest) = member.sessions.first() {
+            member.user = newest.user.clone();
+        }
+        member.state = folded_state(&member.sessions);
+    }
+
+    fn remove(&mut self, batch: &mut Batch<M>, session: SessionId, reason: LeaveReason) {
+        let Some(place) = self.places.remove(&session) else { return };
+        let id = place.member;
+        self.remember(batch, &id);
+        batch.reasons.insert(id.clone(), reason);
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.sessions.retain(|it| it.session != session);
+        if member.sessions.is_empty() {
+            self.members.remove(&id);
+        } else {
+            member.state = folded_state(&member.sessions);
+        }
+    }
+
+    /// Keeps a member as it was before the batch.
+    fn remember(&self, batch: &mut Batch<M>, id: &MemberId) {
+        if !batch.before.contains_key(id) {
+            batch.before.insert(id.clone(), self.members.get(id).cloned());
+        }
+    }
+
+    /// The net differences of a batch.
+    fn differences(&self, mut batch: Batch<M>) -> Vec<Difference<M>> {
+        let before = core::mem::take(&mut batch.before);
+        let difference =
+            |(id, before): (MemberId, Option<Member<M>>)| match (before, self.members.get(&id)) {
+                (None, None) => None,
+                (None, Some(member)) => {
+                    let is_return = member
+                        .sessions
+                        .iter()
+                        .all(|it| it.since < 0 && !self.timed_out.contains(&it.session));
+                    Some(Difference::Joined { member: member.clone(), is_return })
+                }
+                (Some(member), None) => {
+                    let reason = batch.reasons.get(&id).copied().unwrap_or(LeaveReason::Left);
+                    Some(Difference::Left { member, reason })
+                }
+                (Some(before), Some(member)) => (before != *member)
+                    .then(|| Difference::Updated { before, member: member.clone() }),
+            };
+        before.into_iter().filter_map(difference).collect()
+    }
+}
+
+/// Reconnecting only if all sessions are.
+fn folded_state<M>(sessions: &[Presence<M>]) -> PresenceState {
+    sessions.iter().map(|it| it.state).min().unwrap_or(PresenceState::Active)
+}

@@ -1,1 +1,947 @@
+//! The browser's half: dialing, resuming, and the rosters of its keys.
+//!
+//! One [`Session`] speaks for one page load over one socket at a time. Feed it what happens, drain
+//! [`Session::poll_output`], then arm one timer from [`Session::poll_timeout`].
 
+use crate::Time;
+use crate::random::Random;
+use crate::roster::{Dedupe, Difference, Member, Missing, Roster};
+use core::time::Duration;
+use presence_protocol::{
+    ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Reaction, Rev, ServerFrame,
+    SessionId, Welcome, limits,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long a dial may take until the socket is open.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the page's token function may take.
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait between dials while the relay still holds this session.
+pub const MAX_WAIT_IN_GRACE: Duration = Duration::from_secs(2);
+/// The longest wait between dials after that.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The shortest time between two updates of a key: 20 a second, latest wins.
+pub const UPDATE_INTERVAL: Duration = Duration::from_millis(50);
+/// How long to stay away from a key that is full.
+pub const FULL_RETRY: Duration = Duration::from_secs(10);
+/// The wait before the first redial, at most; spreads those who lost the same relay.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// The first backoff, doubled with every attempt.
+const BASE_WAIT: Duration = Duration::from_millis(250);
+/// The least wait before dialing a relay that said it was busy.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// A token that expires sooner than this is not used for another dial.
+const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+/// A timer that fires this much too late was held up together with the answers it waited for.
+const LATE: Duration = Duration::from_secs(2);
+
+/// How the connection is, as a page shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not been live yet.
+    Connecting,
+    /// It is live.
+    Live,
+    /// It was live and is being taken up again.
+    Reconnecting,
+    /// It has ended and will not come back by itself.
+    Stopped(StopReason),
+}
+
+impl State {
+    /// The name that pages see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Live => "live",
+            Self::Reconnecting => "reconnecting",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+}
+
+/// Why a session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The page left its last key.
+    Left,
+    /// The relay refused it with this code, and would again.
+    Refused(CloseCode),
+    /// The relay refused its last key.
+    KeyRefused(ErrorCode),
+}
+
+impl StopReason {
+    /// The name that pages see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Refused(code) => code.name(),
+            Self::KeyRefused(code) => code.name(),
+        }
+    }
+}
+
+/// What the shell must do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output<M> {
+    /// Ask the page for a token and answer with [`Session::token`].
+    FetchToken {
+        /// To be handed back.
+        fetch: u32,
+    },
+    /// Open a socket.
+    Dial {
+        /// Its name from here on.
+        dial: Dial,
+    },
+    /// Send a frame.
+    Send {
+        /// On this socket.
+        dial: Dial,
+        /// The frame.
+        frame: ClientFrame<M>,
+    },
+    /// Close a socket and forget it.
+    Close {
+        /// This one.
+        dial: Dial,
+        /// With this code.
+        code: CloseCode,
+    },
+    /// Say goodbye without a socket: `POST /v1/leave`.
+    Beacon {
+        /// The resume token.
+        resume: String,
+        /// The newest dial.
+        dial: Dial,
+        /// The keys that are left.
+        keys: Vec<Key>,
+    },
+    /// Tell the page.
+    Event(Event<M>),
+}
+
+/// What a page is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<M> {
+    /// The connection's state changed.
+    State(State),
+    /// A key's first snapshot is in.
+    Ready {
+        /// The key.
+        key: Key,
+    },
+    /// Somebody who wasn't here is. Never told of oneself.
+    Joined {
+        /// The key.
+        key: Key,
+        /// Who.
+        member: Member<M>,
+        /// True if it is no news: found after an own reconnect, or back after a relay's restart.
+        quiet: bool,
+    },
+    /// Somebody is gone. Never told of oneself.
+    Left {
+        /// The key.
+        key: Key,
+        /// Who.
+        member: Member<M>,
+        /// Why.
+        reason: LeaveReason,
+        /// True if it is no news: found after an own reconnect.
+        quiet: bool,
+    },
+    /// Somebody's meta, state or number of sessions changed.
+    Updated {
+        /// The key.
+        key: Key,
+        /// As it was.
+        before: Member<M>,
+        /// As it is.
+        member: Member<M>,
+    },
+    /// What is to be shown changed in some way. Comes last.
+    Changed {
+        /// The key.
+        key: Key,
+    },
+    /// The relay refused a key, which ends it.
+    Refused {
+        /// The key.
+        key: Key,
+        /// Why.
+        code: ErrorCode,
+        /// A sentence for the developer.
+        message: String,
+    },
+    /// The relay complained about something; everything goes on.
+    Complaint {
+        /// The key it is about.
+        key: Option<Key>,
+        /// What is wrong.
+        code: ErrorCode,
+        /// A sentence for the developer.
+        message: String,
+    },
+}
+
+/// The browser's half of presence.
+#[derive(Debug)]
+pub struct Session<M> {
+    random: Random,
+    phase: Phase,
+    token: Option<Token>,
+    fetches: u32,
+    dials: Dial,
+    /// Dials since the connection was last live.
+    attempts: u32,
+    /// Since when the relay is out of reach, if it was within reach before.
+    lost: Option<Time>,
+    /// Claims this session again.
+    resume: Option<String>,
+    heartbeat: Duration,
+    grace: Duration,
+    epoch: Option<CurrentEpoch>,
+    session: Option<SessionId>,
+    keys: BTreeMap<Key, Joined<M>>,
+    outputs: VecDeque<Output<M>>,
+    shown: State,
+    /// True while the page is in the back-forward cache.
+    is_put_away: bool,
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nothing is wanted.
+    Idle,
+    /// The page's token function is running.
+    Fetching { fetch: u32, give_up: Time },
+    /// A socket is opening.
+    Dialing { dial: Dial, give_up: Time },
+    /// `hello` is sent.
+    Greeting { dial: Dial, give_up: Time },
+    /// `welcome` was received.
+    Live { dial: Dial, last_heard: Time, next_beat: Time, answer_by: Option<Time> },
+    /// The next dial is awaited.
+    Waiting { retry_at: Time },
+    /// It has ended.
+    Stopped(StopReason),
+}
+
+/// A token and how long it may be used for dials.
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    /// Unknown until a relay has said so.
+    good_until: Option<Time>,
+}
+
+/// The relay's epoch and when it began on the page's clock, which may lie before the page's load.
+#[derive(Clone, Copy, Debug)]
+struct CurrentEpoch {
+    id: Epoch,
+    began: i64,
+}
+
+/// A key that the page wants to be in.
+#[derive(Debug)]
+struct Joined<M> {
+    roster: Roster<M>,
+    meta: M,
+    /// True once `join` was sent on the current socket.
+    is_sent: bool,
+    /// Since when this key's roster isn't being kept up to date.
+    away: Away,
+    /// The epoch of its last snapshot.
+    epoch: Option<CurrentEpoch>,
+    /// When the meta was last sent, and whether there is a newer one.
+    sent_at: Time,
+    is_dirty: bool,
+    /// When a snapshot was last asked for.
+    asked_at: Option<Time>,
+    /// When to try to join again, if the key was full.
+    retry_at: Option<Time>,
+}
+
+/// Why a roster isn't being kept up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Away {
+    /// It is.
+    No,
+    /// The connection was lost then.
+    Since(Time),
+    /// The page was put into the back-forward cache.
+    PutAway,
+}
+
+/// Which differences of a snapshot are worth telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// They are news.
+    Loud,
+    /// They are told, but nobody needs to be startled.
+    Quiet,
+    /// They aren't told one by one.
+    Silent,
+}
+
+impl<M: Clone + PartialEq> Session<M> {
+    /// A session that wants nothing yet. The seed decides the jitter.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed),
+            phase: Phase::Idle,
+            token: None,
+            fetches: 0,
+            dials: Dial(0),
+            attempts: 0,
+            lost: None,
+            resume: None,
+            heartbeat: limits::HEARTBEAT,
+            grace: limits::GRACE,
+            epoch: None,
+            session: None,
+            keys: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            shown: State::Connecting,
+            is_put_away: false,
+        }
+    }
+
+    /// Enters a key, or changes its meta if it is entered already.
+    pub fn join(&mut self, now: Time, key: Key, meta: M, dedupe: Dedupe) {
+        if self.keys.contains_key(&key) {
+            return self.update(now, &key, meta);
+        }
+        let joined = Joined {
+            roster: Roster::new(dedupe),
+            meta,
+            is_sent: false,
+            away: Away::No,
+            epoch: None,
+            sent_at: Time::default(),
+            is_dirty: false,
+            asked_at: None,
+            retry_at: None,
+        };
+        self.keys.insert(key, joined);
+        match self.phase {
+            Phase::Idle | Phase::Stopped(_) if !self.is_put_away => self.begin(now),
+            Phase::Live { dial, .. } => self.send_joins(now, dial),
+            _ => {}
+        }
+        self.tell_state();
+    }
+
+    /// Replaces the meta of a key. Sent at most 20 times a second; the latest wins.
+    pub fn update(&mut self, now: Time, key: &Key, meta: M) {
+        if let Some(joined) = self.keys.get_mut(key) {
+            joined.meta = meta;
+            joined.is_dirty = joined.is_sent;
+        }
+        self.send_updates(now);
+    }
+
+    /// Leaves a key at once.
+    pub fn leave(&mut self, now: Time, key: &Key) {
+        let Some(joined) = self.keys.remove(key) else { return };
+        self.say_goodbye(key.clone(), &joined);
+        if self.keys.is_empty() {
+            self.end(now, StopReason::Left);
+        }
+    }
+
+    /// The page is being closed or put into the back-forward cache: everybody is told at once.
+    pub fn page_hide(&mut self, _now: Time) {
+        self.is_put_away = true;
+        let keys: Vec<_> = self.keys.keys().cloned().collect();
+        match self.phase {
+            Phase::Live { dial, .. } => {
+                for key in keys {
+                    self.output(Output::Send { dial, frame: ClientFrame::Leave { key } });
+                }
+            }
+            _ => self.send_beacon(keys),
+        }
+        self.close_socket(CloseCode::Done);
+        self.forget_session();
+        for joined in self.keys.values_mut() {
+            joined.is_sent = false;
+            joined.roster.await_snapshot();
+            joined.away = Away::PutAway;
+        }
+        if !matches!(self.phase, Phase::Stopped(_)) {
+            self.phase = Phase::Idle;
+        }
+        self.tell_state();
+    }
+
+    /// The page came back from the back-forward cache: it joins again, as a new session.
+    pub fn page_show(&mut self, now: Time) {
+        if core::mem::take(&mut self.is_put_away)
+            && matches!(self.phase, Phase::Idle)
+            && !self.keys.is_empty()
+        {
+            self.begin(now);
+        }
+        self.tell_state();
+    }
+
+    /// The network or the page's attention is back: don't wait for a timer.
+    pub fn wake(&mut self, now: Time) {
+        self.handle_timeout(now);
+        match self.phase {
+            Phase::Waiting { .. } => self.begin(now),
+            Phase::Live { last_heard, answer_by: None, .. }
+                if now.since(last_heard) >= Duration::from_secs(1) =>
+            {
+                self.beat(now);
+            }
+            _ => {}
+        }
+        self.tell_state();
+    }
+
+    /// A socket is open.
+    pub fn socket_open(&mut self, now: Time, dial: Dial) {
+        let Phase::Dialing { dial: current, .. } = self.phase else { return };
+        let Some(token) = &self.token else { return };
+        if current != dial {
+            return;
+        }
+        let (token, resume) = (token.text.clone(), self.resume.clone());
+        self.phase = Phase::Greeting { dial, give_up: now + limits::ANSWER_TIMEOUT };
+        self.output(Output::Send { dial, frame: ClientFrame::Hello { token, resume, dial } });
+    }
+
+    /// A frame came in.
+    pub fn socket_frame(&mut self, now: Time, dial: Dial, frame: ServerFrame<M>) {
+        match &mut self.phase {
+            Phase::Greeting { dial: current, .. } if *current == dial => {
+                if let ServerFrame::Welcome(welcome) = frame {
+                    self.welcome(now, dial, welcome);
+                }
+            }
+            Phase::Live { dial: current, last_heard, answer_by, .. } if *current == dial => {
+                *last_heard = now;
+                *answer_by = None;
+                self.receive(now, dial, frame);
+            }
+            _ => {}
+        }
+        self.tell_state();
+    }
+
+    /// Something came in that isn't a frame: nothing that follows can be trusted.
+    pub fn socket_garbage(&mut self, now: Time, dial: Dial) {
+        if self.current_dial() == Some(dial) {
+            self.drop_socket(now, now);
+        }
+        self.tell_state();
+    }
+
+    /// A socket was closed, or could not be opened.
+    pub fn socket_closed(&mut self, now: Time, dial: Dial, code: u16) {
+        if self.current_dial() != Some(dial) {
+            return;
+        }
+        match CloseCode::from_code(code) {
+            Some(it) if it.reaction() == Reaction::Stop => {
+                self.phase = Phase::Idle;
+                self.end(now, StopReason::Refused(it));
+            }
+            Some(it) if it.reaction() == Reaction::FetchToken => {
+                self.token = None;
+                self.lose(now, now);
+            }
+            Some(it) if it.reaction() == Reaction::BackOff => {
+                self.lose(now, now);
+                let jitter = self.jitter(BUSY_WAIT);
+                self.phase = Phase::Waiting { retry_at: now + BUSY_WAIT + jitter };
+            }
+            _ => self.lose(now, now),
+        }
+        self.tell_state();
+    }
+
+    /// The page's token function has answered, or failed.
+    pub fn token(&mut self, now: Time, fetch: u32, result: Result<String, ()>) {
+        let Phase::Fetching { fetch: current, .. } = self.phase else { return };
+        if current != fetch {
+            return;
+        }
+        if let Ok(text) = result {
+            self.token = Some(Token { text, good_until: None });
+            self.dial(now);
+        } else {
+            self.wait(now);
+        }
+        self.tell_state();
+    }
+
+    /// Runs what has become due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        match self.phase {
+            Phase::Fetching { give_up, .. } if give_up <= now => self.wait(now),
+            Phase::Dialing { give_up, .. } | Phase::Greeting { give_up, .. } if give_up <= now => {
+                self.drop_socket(now, now);
+            }
+            Phase::Waiting { retry_at } if retry_at <= now => self.begin(now),
+            Phase::Live { last_heard, next_beat, answer_by, .. } => match answer_by {
+                Some(by) if by + LATE < now => {
+                    // The answer may be waiting right behind this very timer.
+                    self.expect_answer(now + Duration::from_secs(1));
+                }
+                Some(by) if by <= now => self.drop_socket(now, last_heard + self.heartbeat),
+                _ if next_beat <= now => self.beat(now),
+                _ => {}
+            },
+            _ => {}
+        }
+        self.send_updates(now);
+        self.retry_full_keys(now);
+        let keys: Vec<_> = self.keys.keys().cloned().collect();
+        for key in keys {
+            let Some(joined) = self.keys.get_mut(&key) else { continue };
+            let stale_at = joined.stale_at(self.grace).filter(|it| *it <= now);
+            let became_stale = stale_at.is_some() && joined.roster.set_stale(true);
+            let differences = joined.roster.handle_timeout(now);
+            self.tell(&key, differences, Telling::Loud, became_stale);
+        }
+        self.tell_state();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let phase = match self.phase {
+            Phase::Idle | Phase::Stopped(_) => None,
+            Phase::Fetching { give_up, .. }
+            | Phase::Dialing { give_up, .. }
+            | Phase::Greeting { give_up, .. } => Some(give_up),
+            Phase::Waiting { retry_at } => Some(retry_at),
+            Phase::Live { next_beat, answer_by, .. } => {
+                Some(answer_by.map_or(next_beat, |by| by.min(next_beat)))
+            }
+        };
+        let of_key = |joined: &Joined<M>| {
+            let update = joined.is_dirty.then(|| joined.sent_at + UPDATE_INTERVAL);
+            let stale = joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale());
+            [update, stale, joined.retry_at, joined.roster.next_deadline()]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        self.keys.values().filter_map(of_key).chain(phase).min()
+    }
+
+    /// The next thing to do. Call until `None`.
+    pub fn poll_output(&mut self) -> Option<Output<M>> {
+        self.outputs.pop_front()
+    }
+
+    /// How the connection is.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Live { .. } => State::Live,
+            Phase::Stopped(reason) => State::Stopped(reason),
+            _ if self.lost.is_some() => State::Reconnecting,
+            _ => State::Connecting,
+        }
+    }
+
+    /// The members of a key that was joined.
+    #[must_use]
+    pub fn roster(&self, key: &Key) -> Option<&Roster<M>> {
+        self.keys.get(key).map(|it| &it.roster)
+    }
+
+    /// This page's session, once the relay has named it.
+    #[must_use]
+    pub const fn id(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// When the relay's epoch began, in milliseconds on the page's clock; `since` counts from here.
+    #[must_use]
+    pub fn epoch_began(&self) -> Option<i64> {
+        self.epoch.map(|it| it.began)
+    }
+
+    fn welcome(&mut self, now: Time, dial: Dial, welcome: Welcome) {
+        self.session = Some(welcome.session);
+        self.resume = Some(welcome.resume);
+        self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1));
+        self.grace = Duration::from_millis(welcome.grace_ms);
+        if let Some(token) = &mut self.token {
+            let expires = now + Duration::from_millis(welcome.expires_in_ms);
+            token.good_until = Some(expires - TOKEN_MARGIN);
+        }
+        let age = i64::try_from(welcome.epoch.age_ms).unwrap_or(i64::MAX);
+        let began = now.as_millis().cast_signed().saturating_sub(age);
+        // Within an epoch the first reckoning stays, so that ages don't wobble with the network.
+        if self.epoch.is_none_or(|it| it.id != welcome.epoch.id) {
+            self.epoch = Some(CurrentEpoch { id: welcome.epoch.id, began });
+        }
+        self.attempts = 0;
+        self.lost = None;
+        self.phase =
+            Phase::Live { dial, last_heard: now, next_beat: now + self.heartbeat, answer_by: None };
+        self.send_joins(now, dial);
+    }
+
+    fn receive(&mut self, now: Time, dial: Dial, frame: ServerFrame<M>) {
+        match frame {
+            ServerFrame::Welcome(_) => {}
+            ServerFrame::Snapshot(snapshot) => {
+                let (epoch, grace) = (self.epoch, self.grace);
+                let Some(joined) = self.keys.get_mut(&snapshot.key) else { return };
+                let key = snapshot.key.clone();
+                let is_first = !joined.roster.is_ready();
+                let (telling, missing) = joined.reconcile(now, epoch, grace);
+                if let (Some(before), Some(after)) = (joined.epoch, epoch)
+                    && before.id != after.id
+                {
+                    joined.roster.rebase(after.began.saturating_sub(before.began));
+                }
+                joined.epoch = epoch;
+                joined.away = Away::No;
+                joined.asked_at = None;
+                let differences = joined.roster.snapshot(snapshot, missing);
+                if is_first {
+                    self.output(Output::Event(Event::Ready { key: key.clone() }));
+                }
+                self.tell(&key, differences, telling, true);
+            }
+            ServerFrame::Delta(delta) => {
+                let Some(joined) = self.keys.get_mut(&delta.key) else { return };
+                if joined.roster.rev().is_none() {
+                    return;
+                }
+                let key = delta.key.clone();
+                match joined.roster.delta(delta) {
+                    Ok(differences) => self.tell(&key, differences, Telling::Loud, false),
+                    Err(_gap) => self.resync(now, dial, key),
+                }
+            }
+            ServerFrame::Heartbeat { revs } => {
+                for (key, rev) in revs {
+                    if self.has_drifted(now, &key, rev) {
+                        self.resync(now, dial, key);
+                    }
+                }
+            }
+            ServerFrame::Error { code, message, key } => self.complaint(now, code, message, key),
+        }
+    }
+
+    fn complaint(&mut self, now: Time, code: ErrorCode, message: String, key: Option<Key>) {
+        let known = key.as_ref().and_then(|it| self.keys.get_mut(it));
+        match (code, known, key) {
+            (ErrorCode::KeyDenied | ErrorCode::TooManyKeys, Some(_), Some(key)) => {
+                self.keys.remove(&key);
+                self.output(Output::Event(Event::Refused { key, code, message }));
+                if self.keys.is_empty() {
+                    self.end(now, StopReason::KeyRefused(code));
+                }
+            }
+            (ErrorCode::KeyFull, Some(joined), key) => {
+                joined.is_sent = false;
+                joined.retry_at = Some(now + FULL_RETRY);
+                self.output(Output::Event(Event::Complaint { key, code, message }));
+            }
+            (_, _, key) => self.output(Output::Event(Event::Complaint { key, code, message })),
+        }
+    }
+
+    /// True if the relay has written another rev to this socket than the one that arrived.
+    fn has_drifted(&self, now: Time, key: &Key, rev: Rev) -> bool {
+        let Some(joined) = self.keys.get(key) else { return false };
+        let asked_lately = joined.asked_at.is_some_and(|at| now.since(at) < limits::ANSWER_TIMEOUT);
+        joined.is_sent && joined.roster.rev() != Some(rev) && !asked_lately
+    }
+
+    fn resync(&mut self, now: Time, dial: Dial, key: Key) {
+        if let Some(joined) = self.keys.get_mut(&key) {
+            joined.asked_at = Some(now);
+            joined.roster.await_snapshot();
+            self.output(Output::Send { dial, frame: ClientFrame::Resync { key } });
+        }
+    }
+
+    /// Sends `join` for every key that this socket hasn't joined yet.
+    fn send_joins(&mut self, now: Time, dial: Dial) {
+        let (grace, session) = (self.grace, self.session);
+        let mut frames = Vec::new();
+        for (key, joined) in &mut self.keys {
+            if joined.is_sent || joined.retry_at.is_some() {
+                continue;
+            }
+            let age = joined.age(now, grace);
+            if let Some(session) = session {
+                joined.roster.set_my_session(session);
+            }
+            joined.is_sent = true;
+            joined.is_dirty = false;
+            joined.sent_at = now;
+            let (key, meta) = (key.clone(), joined.meta.clone());
+            frames.push(ClientFrame::Join { key, token: None, meta, age });
+        }
+        for frame in frames {
+            self.output(Output::Send { dial, frame });
+        }
+    }
+
+    fn send_updates(&mut self, now: Time) {
+        let Phase::Live { dial, .. } = self.phase else { return };
+        let mut frames = Vec::new();
+        for (key, joined) in &mut self.keys {
+            if joined.is_dirty && joined.sent_at + UPDATE_INTERVAL <= now {
+                joined.is_dirty = false;
+                joined.sent_at = now;
+                let (key, meta) = (key.clone(), joined.meta.clone());
+                frames.push(ClientFrame::Update { key, meta });
+            }
+        }
+        for frame in frames {
+            self.output(Output::Send { dial, frame });
+        }
+    }
+
+    fn retry_full_keys(&mut self, now: Time) {
+        for joined in self.keys.values_mut() {
+            joined.retry_at = joined.retry_at.filter(|it| *it > now);
+        }
+        if let Phase::Live { dial, .. } = self.phase {
+            self.send_joins(now, dial);
+        }
+    }
+
+    /// Says goodbye for one key, over the socket if it is joined there.
+    fn say_goodbye(&mut self, key: Key, joined: &Joined<M>) {
+        match self.phase {
+            Phase::Live { dial, .. } if joined.is_sent => {
+                self.output(Output::Send { dial, frame: ClientFrame::Leave { key } });
+            }
+            _ if matches!(joined.away, Away::Since(_)) => self.send_beacon(vec![key]),
+            _ => {}
+        }
+    }
+
+    fn send_beacon(&mut self, keys: Vec<Key>) {
+        if let Some(resume) = self.resume.clone()
+            && !keys.is_empty()
+        {
+            let dial = self.dials;
+            self.output(Output::Beacon { resume, dial, keys });
+        }
+    }
+
+    /// Stops for good.
+    fn end(&mut self, _now: Time, reason: StopReason) {
+        self.close_socket(CloseCode::Done);
+        self.forget_session();
+        self.phase = Phase::Stopped(reason);
+        for joined in self.keys.values_mut() {
+            joined.is_sent = false;
+        }
+        self.tell_state();
+    }
+
+    fn forget_session(&mut self) {
+        self.resume = None;
+        self.lost = None;
+        self.attempts = 0;
+    }
+
+    /// Gets a token if there is no good one, then dials.
+    fn begin(&mut self, now: Time) {
+        let is_good = |token: &Token| token.good_until.is_none_or(|until| now < until);
+        // A token that no relay has honoured yet was either never used or just refused.
+        if self.token.as_ref().is_some_and(|it| it.good_until.is_some() && is_good(it)) {
+            return self.dial(now);
+        }
+        self.token = None;
+        self.fetches = self.fetches.wrapping_add(1);
+        let fetch = self.fetches;
+        self.phase = Phase::Fetching { fetch, give_up: now + TOKEN_TIMEOUT };
+        self.output(Output::FetchToken { fetch });
+    }
+
+    fn dial(&mut self, now: Time) {
+        let dial = Dial(self.dials.0.saturating_add(1));
+        self.dials = dial;
+        self.attempts = self.attempts.saturating_add(1);
+        self.phase = Phase::Dialing { dial, give_up: now + DIAL_TIMEOUT };
+        self.output(Output::Dial { dial });
+    }
+
+    /// Gives a socket up by oneself.
+    fn drop_socket(&mut self, now: Time, lost_at: Time) {
+        self.close_socket(CloseCode::Redial);
+        self.lose(now, lost_at.min(now));
+    }
+
+    fn close_socket(&mut self, code: CloseCode) {
+        if let Some(dial) = self.current_dial() {
+            self.output(Output::Close { dial, code });
+        }
+    }
+
+    /// The socket is gone, but nobody has left.
+    fn lose(&mut self, now: Time, lost_at: Time) {
+        let was_live = matches!(self.phase, Phase::Live { .. });
+        if was_live {
+            self.lost = Some(lost_at);
+        }
+        for joined in self.keys.values_mut() {
+            joined.is_sent = false;
+            joined.is_dirty = false;
+            joined.asked_at = None;
+            joined.retry_at = None;
+            joined.roster.await_snapshot();
+            if joined.roster.is_ready() && joined.away == Away::No {
+                joined.away = Away::Since(lost_at);
+            }
+        }
+        if was_live {
+            let wait = self.jitter(FIRST_WAIT);
+            self.phase = Phase::Waiting { retry_at: now + wait };
+        } else {
+            self.wait(now);
+        }
+    }
+
+    /// Waits before the next attempt, longer each time, with jitter.
+    fn wait(&mut self, now: Time) {
+        let is_held = self.lost.is_some_and(|at| now.since(at) < self.grace);
+        let most = if is_held { MAX_WAIT_IN_GRACE } else { MAX_WAIT };
+        let base = BASE_WAIT.saturating_mul(1 << self.attempts.min(10)).min(most);
+        let wait = base / 2 + self.jitter(base / 2);
+        self.attempts = self.attempts.saturating_add(1);
+        self.phase = Phase::Waiting { retry_at: now + wait };
+    }
+
+    fn jitter(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.random.below(most.saturating_add(1).max(1)))
+    }
+
+    fn beat(&mut self, now: Time) {
+        let heartbeat = self.heartbeat;
+        if let Phase::Live { dial, next_beat, .. } = &mut self.phase {
+            let dial = *dial;
+            *next_beat = now + heartbeat;
+            self.expect_answer(now + limits::ANSWER_TIMEOUT);
+            self.output(Output::Send { dial, frame: ClientFrame::Heartbeat });
+        }
+    }
+
+    const fn expect_answer(&mut self, by: Time) {
+        if let Phase::Live { answer_by, .. } = &mut self.phase {
+            *answer_by = Some(by);
+        }
+    }
+
+    const fn current_dial(&self) -> Option<Dial> {
+        match self.phase {
+            Phase::Dialing { dial, .. }
+            | Phase::Greeting { dial, .. }
+            | Phase::Live { dial, .. } => Some(dial),
+            Phase::Idle | Phase::Fetching { .. } | Phase::Waiting { .. } | Phase::Stopped(_) => {
+                None
+            }
+        }
+    }
+
+    /// Tells the page what became of a key's members.
+    fn tell(
+        &mut self,
+        key: &Key,
+        differences: Vec<Difference<M>>,
+        telling: Telling,
+        is_changed: bool,
+    ) {
+        if differences.is_empty() && !is_changed {
+            return;
+        }
+        let is_quiet = telling == Telling::Quiet;
+        for difference in differences {
+            let key = key.clone();
+            let event = match difference {
+                Difference::Joined { member, .. } | Difference::Left { member, .. }
+                    if member.is_me =>
+                {
+                    continue;
+                }
+                Difference::Joined { member, is_return } => {
+                    Event::Joined { key, member, quiet: is_quiet || is_return }
+                }
+                Difference::Left { member, reason } => {
+                    Event::Left { key, member, reason, quiet: is_quiet }
+                }
+                Difference::Updated { before, member } => Event::Updated { key, before, member },
+            };
+            if telling != Telling::Silent {
+                self.output(Output::Event(event));
+            }
+        }
+        self.output(Output::Event(Event::Changed { key: key.clone() }));
+    }
+
+    fn tell_state(&mut self) {
+        let state = self.state();
+        if self.shown != state {
+            self.shown = state;
+            self.output(Output::Event(Event::State(state)));
+        }
+    }
+
+    fn output(&mut self, output: Output<M>) {
+        self.outputs.push_back(output);
+    }
+}
+
+impl<M: Clone + PartialEq> Joined<M> {
+    /// How to take the snapshot that has come.
+    fn reconcile(
+        &self,
+        now: Time,
+        epoch: Option<CurrentEpoch>,
+        grace: Duration,
+    ) -> (Telling, Missing) {
+        let is_same_epoch = self.epoch.map(|it| it.id) == epoch.map(|it| it.id);
+        match self.away {
+            _ if !self.roster.is_ready() => (Telling::Silent, Missing::Gone),
+            Away::No => (Telling::Loud, Missing::Gone),
+            Away::PutAway => (Telling::Silent, Missing::Gone),
+            Away::Since(at) if now.since(at) > grace => (Telling::Silent, Missing::Gone),
+            Away::Since(_) if is_same_epoch => (Telling::Quiet, Missing::Gone),
+            Away::Since(at) => (Telling::Quiet, Missing::HeldUntil(at + grace)),
+        }
+    }
+
+    /// For how long this presence has existed, if a relay that was restarted needs to be told.
+    fn age(&self, now: Time, grace: Duration) -> Option<u64> {
+        let Away::Since(at) = self.away else { return None };
+        if now.since(at) > grace {
+            return None;
+        }
+        let began = self.epoch?.began.saturating_add(self.roster.my_presence()?.since);
+        u64::try_from(now.as_millis().cast_signed().saturating_sub(began)).ok()
+    }
+
+    fn stale_at(&self, grace: Duration) -> Option<Time> {
+        match self.away {
+            Away::Since(at) => Some(at + grace),
+            Away::No | Away::PutAway => None,
+        }
+    }
+}
