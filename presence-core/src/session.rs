@@ -276,7 +276,7 @@ enum Away {
     /// The connection was lost then.
     Since(Time),
     /// The page was put into the back-forward cache.
-    PutAway,
+    Parked,
 }
 
 /// Which differences of a snapshot are worth telling.
@@ -374,7 +374,7 @@ impl<M: Clone + PartialEq> Session<M> {
         for joined in self.keys.values_mut() {
             joined.is_sent = false;
             joined.roster.await_snapshot();
-            joined.away = Away::PutAway;
+            joined.away = Away::Parked;
         }
         if !matches!(self.phase, Phase::Stopped(_)) {
             self.phase = Phase::Idle;
@@ -921,7 +921,7 @@ impl<M: Clone + PartialEq> Joined<M> {
         match self.away {
             _ if !self.roster.is_ready() => (Telling::Silent, Missing::Gone),
             Away::No => (Telling::Loud, Missing::Gone),
-            Away::PutAway => (Telling::Silent, Missing::Gone),
+            Away::Parked => (Telling::Silent, Missing::Gone),
             Away::Since(at) if now.since(at) > grace => (Telling::Silent, Missing::Gone),
             Away::Since(_) if is_same_epoch => (Telling::Quiet, Missing::Gone),
             Away::Since(at) => (Telling::Quiet, Missing::HeldUntil(at + grace)),
@@ -941,7 +941,7 @@ impl<M: Clone + PartialEq> Joined<M> {
     fn stale_at(&self, grace: Duration) -> Option<Time> {
         match self.away {
             Away::Since(at) => Some(at + grace),
-            Away::No | Away::PutAway => None,
+            Away::No | Away::Parked => None,
         }
     }
 }
