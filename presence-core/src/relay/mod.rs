@@ -408,7 +408,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if dial < claims.dial {
             return;
         }
-        self.sessions.fence(claims.session, dial);
+        if let Some(former) = self.sessions.fence(claims.session, dial) {
+            self.fence(now, former);
+        }
         for key in keys.iter().take(self.config.max_keys_per_connection) {
             if self.slots.get(key).is_some_and(|it| it.room.holds(claims.session)) {
                 let (session, reason) = (claims.session, LeaveReason::Left);

@@ -68,11 +68,12 @@ impl Sessions {
         self.forget_before(now);
     }
 
-    /// A dial said goodbye without a connection: older dials are fenced from now on.
-    pub(super) fn fence(&mut self, session: SessionId, dial: Dial) {
-        if let Some(claim) = self.claims.get_mut(&session) {
-            claim.dial = claim.dial.max(dial);
-        }
+    /// A dial said goodbye without a connection: it and all before it mean nothing from now on. Returns
+    /// the connection of one that is still here.
+    pub(super) fn fence(&mut self, session: SessionId, dial: Dial) -> Option<ConnId> {
+        let claim = self.claims.get_mut(&session).filter(|it| it.dial <= dial)?;
+        claim.dial = dial;
+        claim.conn
     }
 
     fn forget_before(&mut self, now: Time) {

@@ -1,0 +1,125 @@
+//! Close codes and error codes: one table each.
+
+/// What a closed socket's code asks of the SDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// Dial again, with backoff.
+    Retry,
+    /// Fetch a new token, then dial again.
+    FetchToken,
+    /// Dial again, but not soon.
+    BackOff,
+    /// Don't come back: it would be refused again.
+    Stop,
+}
+
+/// Declares the table of close codes.
+macro_rules! close_codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal, $reaction:ident;)*) => {
+        /// Why a socket is closed, by the relay unless the row says otherwise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum CloseCode { $($(#[$doc])* $name,)* }
+
+        impl CloseCode {
+            /// Every row of the table, in order of the codes.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The number on the wire.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The name, which is also the close frame's reason.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it asks of the SDK.
+            #[must_use]
+            pub const fn reaction(self) -> Reaction {
+                match self { $(Self::$name => Reaction::$reaction,)* }
+            }
+
+            /// The row of a number; `None` for a code that isn't in the table (treated as a loss).
+            #[must_use]
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code { $($code => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+close_codes! {
+    /// The SDK is done: it has sent `leave` for its keys.
+    Done = 1000, "done", Retry;
+    /// The browser closed the page's tab; the relay takes it for a leave. From the relay: it is
+    /// stopping.
+    GoingAway = 1001, "going_away", Retry;
+    /// The SDK drops this socket to dial again. A loss, never a leave.
+    Redial = 4000, "redial", Retry;
+    /// The first frame wasn't a well-formed `hello`, or a message wasn't a frame at all.
+    BadFrame = 4400, "bad_frame", Stop;
+    /// The token is malformed, signed by somebody else, or not meant for this relay.
+    Denied = 4401, "denied", Stop;
+    /// The page's origin isn't allowed here.
+    OriginDenied = 4403, "origin_denied", Stop;
+    /// No `hello` in time, or nothing heard for longer than the grace.
+    Timeout = 4408, "timeout", Retry;
+    /// A newer dial of the same session has taken over.
+    Replaced = 4409, "replaced", Retry;
+    /// A message was larger than a frame may be.
+    TooLarge = 4413, "too_large", Stop;
+    /// The token has expired.
+    Expired = 4419, "expired", FetchToken;
+    /// The relay has no room for another connection, or this one abused it.
+    Busy = 4429, "busy", BackOff;
+}
+
+/// Declares the table of error codes.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// What an `error` frame complains about. The connection goes on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorCode { $($(#[$doc])* $name,)* }
+
+        impl ErrorCode {
+            /// Every row of the table.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The name on the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The row of a name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The message isn't a frame of this protocol.
+    BadFrame = "bad_frame";
+    /// A key is empty, longer than 128 bytes, or has a character outside letters, digits and `:_-./@`.
+    BadKey = "bad_key";
+    /// A meta isn't an object, is larger than 4 KiB, or nested deeper than 16 levels.
+    BadMeta = "bad_meta";
+    /// No token of this connection allows the key. The SDK stops that key.
+    KeyDenied = "key_denied";
+    /// The key's own token has expired. The SDK fetches another.
+    KeyExpired = "key_expired";
+    /// The key holds as many presences as it may. The SDK tries again later.
+    KeyFull = "key_full";
+    /// The connection is joined to as many keys as it may be.
+    TooManyKeys = "too_many_keys";
+    /// The frame is about a key that this connection hasn't joined.
+    NotJoined = "not_joined";
+}

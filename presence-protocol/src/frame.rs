@@ -1,0 +1,225 @@
+//! The frames, as both halves see them. How they are written down is the codec's business.
+
+use crate::{Dial, Epoch, ErrorCode, Key, Rev, SessionId, User};
+use std::sync::Arc;
+
+/// What a browser sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientFrame<M> {
+    /// The first frame, within 5 s of the upgrade.
+    Hello {
+        /// A JWT that names the user and the keys.
+        token: String,
+        /// The resume token of the last `welcome`, to go on with that session.
+        resume: Option<String>,
+        /// Which of the page's dials this is.
+        dial: Dial,
+    },
+    /// Enters a key. Answered by a `snapshot` or an `error`.
+    Join {
+        /// The key.
+        key: Key,
+        /// A further token of the same user, if the hello's doesn't allow the key.
+        token: Option<String>,
+        /// The whole meta.
+        meta: M,
+        /// For how many milliseconds this presence has existed, when it is joined again after a
+        /// loss. Honoured up to the age of the resumed session.
+        age: Option<u64>,
+    },
+    /// Replaces the meta of the own presence in a key.
+    Update {
+        /// The key.
+        key: Key,
+        /// The whole meta.
+        meta: M,
+    },
+    /// Leaves a key at once.
+    Leave {
+        /// The key.
+        key: Key,
+    },
+    /// Asks for a snapshot, because a delta is missing.
+    Resync {
+        /// The key.
+        key: Key,
+    },
+    /// Says that the page is alive; answered by a `heartbeat`.
+    Heartbeat,
+}
+
+/// What a relay sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerFrame<M> {
+    /// The answer to `hello`.
+    Welcome(Welcome),
+    /// A key's whole roster.
+    Snapshot(Snapshot<M>),
+    /// What changed in a key since the last frame about it.
+    Delta(Delta<M>),
+    /// The answer to `heartbeat`: the rev last written to this socket, for each of its keys.
+    Heartbeat {
+        /// The revs.
+        revs: Vec<(Key, Rev)>,
+    },
+    /// Something that was asked for can't be done; the connection goes on.
+    Error {
+        /// What is wrong.
+        code: ErrorCode,
+        /// A sentence for the developer.
+        message: String,
+        /// The key it is about.
+        key: Option<Key>,
+    },
+}
+
+/// The answer to `hello`. Durations are milliseconds: page clocks lie, so no wall time is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// The session, new or resumed.
+    pub session: SessionId,
+    /// Claims this session again after a loss, at any relay of the same secret.
+    pub resume: String,
+    /// True if the session is the one that the hello's resume token named.
+    pub resumed: bool,
+    /// How often the SDK must beat.
+    pub heartbeat_ms: u64,
+    /// How long a lost session stays.
+    pub grace_ms: u64,
+    /// When the token expires, from now.
+    pub expires_in_ms: u64,
+    /// The relay's epoch.
+    pub epoch: EpochInfo,
+}
+
+/// An epoch and how old it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochInfo {
+    /// The epoch.
+    pub id: Epoch,
+    /// Milliseconds since it began.
+    pub age_ms: u64,
+}
+
+/// One session in one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence<M> {
+    /// The session.
+    pub session: SessionId,
+    /// Whose session it is.
+    pub user: Arc<User>,
+    /// When the presence began, in milliseconds after the epoch began; negative if before it.
+    pub since: i64,
+    /// How it is.
+    pub state: PresenceState,
+    /// What its page put in.
+    pub meta: M,
+}
+
+/// How a presence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PresenceState {
+    /// Its socket answers.
+    Active,
+    /// Its socket was lost some seconds ago; it is held for the grace.
+    Reconnecting,
+}
+
+impl PresenceState {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Reconnecting => "reconnecting",
+        }
+    }
+
+    /// The state of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "active" => Some(Self::Active),
+            "reconnecting" => Some(Self::Reconnecting),
+            _ => None,
+        }
+    }
+}
+
+/// A key's roster at a flush point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot<M> {
+    /// The key.
+    pub key: Key,
+    /// The roster's version.
+    pub rev: Rev,
+    /// Everybody, in no particular order.
+    pub presences: Vec<Presence<M>>,
+}
+
+/// The net change of a key between two flush points. Each presence is in it at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta<M> {
+    /// The key.
+    pub key: Key,
+    /// The version it starts from: the last one that was sent.
+    pub from: Rev,
+    /// The version it leads to.
+    pub to: Rev,
+    /// Presences that are new; one that is known is replaced.
+    pub joined: Vec<Presence<M>>,
+    /// Presences that are gone.
+    pub left: Vec<Left>,
+    /// Presences that changed.
+    pub updated: Vec<Updated<M>>,
+}
+
+/// A presence that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The session.
+    pub session: SessionId,
+    /// Why.
+    pub reason: LeaveReason,
+}
+
+/// Why a presence is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeaveReason {
+    /// Its page left or was closed.
+    Left,
+    /// It was lost and did not come back within the grace.
+    Timeout,
+}
+
+impl LeaveReason {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// The reason of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "left" => Some(Self::Left),
+            "timeout" => Some(Self::Timeout),
+            _ => None,
+        }
+    }
+}
+
+/// What changed of a presence; a field that is `None` stayed as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updated<M> {
+    /// The session.
+    pub session: SessionId,
+    /// Its new state.
+    pub state: Option<PresenceState>,
+    /// Its new meta.
+    pub meta: Option<M>,
+}
