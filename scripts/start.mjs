@@ -1,6 +1,7 @@
 // @ts-check
 //
 // Builds what is missing and starts the relay with the demo. PORT chooses another port than 8080.
+// package.json starts it with `exec`: npm's signals would end at the shell in between otherwise.
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";

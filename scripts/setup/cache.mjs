@@ -67,11 +67,11 @@ export async function withLock(work) {
 
 /** @param {string} lock */
 function tryLock(lock) {
+  if (isAbandoned(lock)) rmSync(lock, { force: true });
   try {
     writeFileSync(lock, String(process.pid), { flag: "wx" });
     return true;
   } catch {
-    if (isAbandoned(lock)) rmSync(lock, { force: true });
     return false;
   }
 }
@@ -93,7 +93,12 @@ function clearLeftovers() {
   for (const entry of readdirSync(cacheDir)) {
     const owner = /^unfinished-(\d+)-/.exec(entry)?.[1];
     const isLeftover = owner !== undefined && !isRunning(Number(owner));
-    if (isLeftover) rmSync(join(cacheDir, entry), { recursive: true, force: true });
+    if (!isLeftover) continue;
+    try {
+      rmSync(join(cacheDir, entry), { recursive: true, force: true });
+    } catch {
+      // A compiler of that run may still be writing into it; then a later run removes it.
+    }
   }
 }
 

@@ -33,9 +33,37 @@ export function collect(command, args, { cwd = repoRoot, env = process.env, time
     child.stdout.on("data", (chunk) => chunks.push(chunk));
     child.stderr.on("data", (chunk) => chunks.push(chunk));
     const output = () => Buffer.concat(chunks).toString("utf8");
-    child.on("error", (error) => resolve({ ok: false, output: `${output()}${error.message}\n` }));
-    child.on("close", (code) => resolve({ ok: code === 0, output: output() }));
+    const release = endTogether(child);
+    child.on("error", (error) => {
+      release();
+      resolve({ ok: false, output: `${output()}${error.message}\n` });
+    });
+    child.on("close", (code) => {
+      release();
+      resolve({ ok: code === 0, output: output() });
+    });
   });
+}
+
+/**
+ * Takes a child along when this process is told to end, so that nothing goes on compiling unseen.
+ *
+ * @param {import("node:child_process").ChildProcess} child
+ * @returns {() => void} to be called when the child has ended
+ */
+function endTogether(child) {
+  const signals = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
+  /** @param {NodeJS.Signals} signal */
+  const end = (signal) => {
+    release();
+    child.kill(signal);
+    process.kill(process.pid, signal);
+  };
+  const release = () => {
+    for (const signal of signals) process.off(signal, end);
+  };
+  for (const signal of signals) process.on(signal, end);
+  return release;
 }
 
 /**

@@ -84,7 +84,7 @@ function link(folder) {
   const linked = ask("rustup", ["which", "--toolchain", LINKED_NAME, "rustc"]);
   const rustc = join(folder, "bin", "rustc");
   if (linked === undefined || realpathSync(linked) !== realpathSync(rustc)) {
-    say(`Telling rustup about it under the name ${LINKED_NAME}; other builds don't use it.`);
+    say(`Telling rustup of the toolchain for wasm, as ${LINKED_NAME}; other builds don't use it.`);
     if (ask("rustup", ["toolchain", "link", LINKED_NAME, folder]) === undefined) {
       throw new Refusal(`rustup toolchain link ${LINKED_NAME} ${folder} failed.`);
     }
