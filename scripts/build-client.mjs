@@ -6,8 +6,16 @@
 //   node scripts/build-client.mjs --dev       quick and with debug information, into client-wasm/pkg
 //   node scripts/build-client.mjs --smallest  what is published, into client-wasm/pkg-release
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join, relative } from "node:path";
 import { withLock } from "./setup/cache.mjs";
 import { isMain, Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
 import { collectOrRefuse } from "./setup/run.mjs";
@@ -108,11 +116,34 @@ export async function buildClient(profile) {
       ].concat(["--", ...locked, ...cargoArgs]),
       { cwd: CRATE, env: { ...tools.wasmEnv, ...env } },
     );
+    addHandWritten(join(CRATE, unfinished));
     writeFileSync(join(CRATE, unfinished, STAMP), hash);
     rmSync(folder, { recursive: true, force: true });
     renameSync(join(CRATE, unfinished), folder);
     return { profile, folder, isNew: true };
   });
+}
+
+/**
+ * Adds the files of the package that no compiler makes: its entry, its types, its styles.
+ *
+ * @param {string} folder
+ */
+function addHandWritten(folder) {
+  const generated = new Set(filesIn(folder).map((path) => basename(path)));
+  const added = ["js", "css"]
+    .flatMap((name) => filesIn(join(CRATE, name)))
+    // What the module itself imports, wasm-bindgen has copied already, and twice is two modules.
+    .filter((path) => !generated.has(basename(path)));
+  for (const path of added) cpSync(path, join(folder, basename(path)));
+
+  const names = added.map((path) => basename(path));
+  const manifestPath = join(folder, "package.json");
+  const manifest = JSON.parse(readFileSync(manifestPath, "utf8"));
+  manifest.files.push(...names);
+  if (names.includes("index.js")) manifest.main = "index.js";
+  if (names.includes("index.d.ts")) manifest.types = "index.d.ts";
+  writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /**
