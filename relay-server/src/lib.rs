@@ -1,1 +1,124 @@
-//! Placeholder of the first minutes.
+//! `whoshere-relay`: says who is looking at a page right now.
+//!
+//! This crate is the shell around [`presence_core::relay::Relay`]: it upgrades, checks tokens, reads
+//! and writes sockets, and sleeps. It decides nothing about presence; whoever wants to know why a
+//! viewer sees what they see reads the core.
+//!
+//! ```text
+//!   browser ── http.rs ── upgrade.rs ── socket.rs ─┐
+//!                  └───── beacon.rs ───────────────┼── shared.rs ── presence_core::relay::Relay
+//!                                       timer.rs ──┘
+//! ```
+//!
+//! One lock guards the core. Nothing is awaited, decoded, verified or written while it is held.
+
+mod auth;
+mod beacon;
+mod clock;
+pub mod config;
+mod dev;
+mod frames;
+mod host;
+mod http;
+mod inbox;
+mod origin;
+mod problem;
+mod resume;
+mod shared;
+mod socket;
+mod throttle;
+mod timer;
+mod upgrade;
+
+pub use auth::TokenRules;
+pub use config::Config;
+pub use dev::Dev;
+pub use origin::{Origin, Origins};
+
+use auth::Authority;
+use host::WireHost;
+use presence_protocol::Epoch;
+use resume::ResumeKey;
+use shared::Shared;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use throttle::Rate;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// How long connections may take to end when the relay stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What all tasks share.
+#[derive(Debug)]
+struct App {
+    shared: Shared,
+    authority: Authority,
+    resume_key: ResumeKey,
+    origins: Origins,
+    rate: Rate,
+    tasks: TaskTracker,
+    /// The most tasks before connections are dropped unheard.
+    max_tasks: usize,
+    stopping: CancellationToken,
+}
+
+/// Serves until `shutdown` is ready, then says goodbye to everybody.
+///
+/// # Errors
+///
+/// If the system has no random numbers to give.
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NoRandomness> {
+    let resume_key = match &config.resume_secret {
+        Some(secret) => ResumeKey::new(secret),
+        None => ResumeKey::derive(&config.secret),
+    };
+    let host = WireHost::new(resume_key.clone());
+    let app = Arc::new(App {
+        shared: Shared::new(config.relay, host, Epoch::new(random()?), random()?),
+        authority: Authority::new(&config.secret, &config.token),
+        resume_key,
+        origins: config.origins,
+        rate: Rate::per_second(config.max_frames_per_second),
+        tasks: TaskTracker::new(),
+        max_tasks: config.relay.max_connections.saturating_add(1000),
+        stopping: CancellationToken::new(),
+    });
+    let mint = dev::Mint::new(&config.secret, config.token);
+    let routes = http::routes(&app, config.dev.as_ref().map(|it| (it, mint)));
+
+    tokio::select! {
+        () = http::accept(&app, listener, routes) => {}
+        () = timer::run(&app.shared) => {}
+        () = shutdown => {}
+    }
+    app.stopping.cancel();
+    app.shared.stop();
+    app.tasks.close();
+    info!(connections = app.tasks.len(), "stopping");
+    // The timer still runs: connections that are slow to end may need it.
+    let ended = timeout(STOP_TIMEOUT, app.tasks.wait());
+    if tokio::select! { ended = ended => ended.is_err(), () = timer::run(&app.shared) => true } {
+        warn!(connections = app.tasks.len(), "some connections did not end in time");
+    }
+    Ok(())
+}
+
+/// The system has no random numbers to give.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the system has no random numbers to give")]
+pub struct NoRandomness;
+
+fn random() -> Result<u64, NoRandomness> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(u64::from_ne_bytes(bytes))
+}

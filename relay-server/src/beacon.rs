@@ -1,0 +1,26 @@
+//! `POST /v1/leave`: the goodbye of a page that is closed while it is disconnected.
+
+use crate::App;
+use crate::problem::Problem;
+use axum::extract::State;
+use axum::http::StatusCode;
+use presence_protocol::LeaveBeacon;
+use std::sync::Arc;
+
+/// The largest body. A beacon holds a resume token and at most 64 keys.
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Takes the beacon. Its content type isn't looked at: `text/plain` is what a browser may send to
+/// another origin without asking first, and a page that is being closed can't ask.
+pub(crate) async fn leave(
+    State(app): State<Arc<App>>,
+    body: String,
+) -> Result<StatusCode, Problem> {
+    let LeaveBeacon { resume, dial, keys } = LeaveBeacon::decode(&body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code.name(), error.message))?;
+    let claims = app.resume_key.verify(&resume).ok_or_else(|| {
+        Problem::new(StatusCode::UNAUTHORIZED, "denied", "the resume token is not one of ours")
+    })?;
+    app.shared.with(|core, now| core.beacon(now, &claims, dial, &keys));
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,326 @@
+//! Flags and environment variables, read once.
+
+use crate::{Dev, Origin, Origins, TokenRules};
+use clap::Parser;
+use presence_core::relay::RelayConfig;
+use secrecy::{ExposeSecret, SecretString};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The shortest secret that HS256 is safe with.
+const MIN_SECRET_BYTES: usize = 32;
+
+/// What the relay is asked for, as it is typed.
+///
+/// `--help` is the operator's manual, so each text says what the flag does, its unit and an example.
+#[derive(Debug, Parser)]
+#[command(
+    name = "whoshere-relay",
+    version,
+    about = "Shows who is looking at a page right now: the relay between the pages.",
+    long_about = "Shows who is looking at a page right now: the relay between the pages.\n\n\
+        Pages connect with a WebSocket to /v1/presence and say who they are with a token (a JWT, \
+        HS256) that your application signs with the secret it shares with this relay. The token \
+        names the user (`sub`, `name`), the keys the user may join (`keys`, such as \
+        [\"document:42\", \"project:7:*\"]) and when it expires (`exp`).\n\n\
+        To try it on your own machine:   whoshere-relay --dev\n\
+        To run it behind a TLS proxy:    WHOSHERE_SECRET=... whoshere-relay --origin https://app.example"
+)]
+pub struct Args {
+    /// Address and port to listen on; port 0 takes a free one.
+    ///
+    /// TLS is the business of a proxy in front. Example: 0.0.0.0:8080
+    #[arg(long, env = "WHOSHERE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// The secret that your application signs tokens with: at least 32 bytes.
+    ///
+    /// Better given by the variable or by --secret-file, since other users of a machine can see flags.
+    #[arg(long, env = "WHOSHERE_SECRET", value_name = "TEXT", hide_env_values = true)]
+    pub secret: Option<SecretString>,
+
+    /// A file that holds the secret; a line break at its end doesn't count.
+    ///
+    /// Example: /run/secrets/whoshere
+    #[arg(long, env = "WHOSHERE_SECRET_FILE", value_name = "FILE", conflicts_with = "secret")]
+    pub secret_file: Option<PathBuf>,
+
+    /// The secret that the relay signs its own resume tokens with: at least 32 bytes.
+    ///
+    /// Pages that reconnect after a restart are recognised as long as it stays the same. [default:
+    /// derived from the secret]
+    #[arg(long, env = "WHOSHERE_RESUME_SECRET", value_name = "TEXT", hide_env_values = true)]
+    pub resume_secret: Option<SecretString>,
+
+    /// The `aud` that a token must have. [default: not looked at]
+    #[arg(long, env = "WHOSHERE_AUDIENCE", value_name = "TEXT")]
+    pub audience: Option<String>,
+
+    /// The `iss` that a token must have. [default: not looked at]
+    #[arg(long, env = "WHOSHERE_ISSUER", value_name = "TEXT")]
+    pub issuer: Option<String>,
+
+    /// For how long an expired token is still taken, if clocks differ; whole seconds, at most 10m.
+    ///
+    /// Example: 5s
+    #[arg(
+        long,
+        env = "WHOSHERE_TOKEN_LEEWAY",
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = duration(Duration::ZERO, Duration::from_secs(600))
+    )]
+    pub token_leeway: Duration,
+
+    /// An origin whose pages may connect, exactly as browsers send it. May be repeated, or a list with
+    /// commas.
+    ///
+    /// Pages of any other origin are refused; programs that send no origin are not. Example:
+    /// https://app.example,https://staging.app.example
+    #[arg(
+        long = "origin",
+        env = "WHOSHERE_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = origin
+    )]
+    pub origins: Vec<Origin>,
+
+    /// How long somebody whose connection broke stays visible before the others see them leave.
+    ///
+    /// Example: 1m
+    #[arg(
+        long,
+        env = "WHOSHERE_GRACE",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration(Duration::from_millis(100), Duration::from_secs(3600))
+    )]
+    pub grace: Duration,
+
+    /// How often a page says that it is still there. Longer saves traffic, shorter notices silent
+    /// losses sooner.
+    ///
+    /// Example: 20s
+    #[arg(
+        long,
+        env = "WHOSHERE_HEARTBEAT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration(Duration::from_millis(100), Duration::from_secs(300))
+    )]
+    pub heartbeat: Duration,
+
+    /// Most connections at a time; each takes a few kilobytes and one open file.
+    ///
+    /// Mind the system's limit for open files (`ulimit -n`).
+    #[arg(
+        long,
+        env = "WHOSHERE_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value_t = 20_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_connections: u32,
+
+    /// How many messages a second are read from one connection; 0 is no limit.
+    ///
+    /// Twice as many may come at once. What comes faster is read later: nothing is lost.
+    #[arg(
+        long,
+        env = "WHOSHERE_MAX_FRAMES_PER_SECOND",
+        value_name = "NUMBER",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub max_frames_per_second: u32,
+
+    /// For development: mints tokens for whoever asks, at /dev/token?user=alice, and lets pages of its
+    /// own address connect. On loopback addresses only.
+    ///
+    /// Without a secret a random one is made at every start.
+    #[arg(long, env = "WHOSHERE_DEV", value_parser = clap::builder::FalseyValueParser::new())]
+    pub dev: bool,
+
+    /// With --dev: the folder of a demo, served at /. Its doc.html is the page of every /docs/{id}.
+    ///
+    /// Example: www
+    #[arg(long, value_name = "DIR", requires = "dev")]
+    pub demo: Option<PathBuf>,
+
+    /// With --dev: the folder of the built browser SDK, served at /sdk/.
+    ///
+    /// Example: client-wasm/pkg
+    #[arg(long, value_name = "DIR", requires = "dev")]
+    pub sdk: Option<PathBuf>,
+
+    /// What is logged, to standard error: a level, or a list of target=level.
+    ///
+    /// Names and metas of people are logged at level trace only. Example:
+    /// info,relay_server=debug
+    #[arg(long, env = "WHOSHERE_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// Everything that the relay needs to know, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The secret that tokens are signed with.
+    pub secret: SecretString,
+    /// The secret that resume tokens are signed with; derived from `secret` if `None`.
+    pub resume_secret: Option<SecretString>,
+    /// What a token must say.
+    pub token: TokenRules,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// The core's durations and bounds.
+    pub relay: RelayConfig,
+    /// How many messages a second are read from one connection; 0 is no limit.
+    pub max_frames_per_second: u32,
+    /// What is served for development, if anything.
+    pub dev: Option<Dev>,
+}
+
+/// Why a relay can't start as it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// There is no secret.
+    #[error(
+        "secret_missing: set WHOSHERE_SECRET (or --secret-file) to the secret that your application \
+         signs tokens with; to try the relay on your own machine, start it with --dev"
+    )]
+    SecretMissing,
+    /// A secret is too short.
+    #[error(
+        "secret_too_short: {name} has {n_bytes} bytes, it must have at least {MIN_SECRET_BYTES}; \
+         `openssl rand -hex 32` makes a good one"
+    )]
+    SecretTooShort {
+        /// Which secret.
+        name: &'static str,
+        /// How long it is.
+        n_bytes: usize,
+    },
+    /// The secret's file can't be read.
+    #[error("secret_unreadable: can't read {}", path.display())]
+    SecretUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Development on an address that others can reach.
+    #[error(
+        "dev_not_loopback: --dev gives a token to whoever asks, so it listens on a loopback address \
+         only, such as 127.0.0.1:8080, and not on {listen}"
+    )]
+    DevNotLoopback {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// A folder that isn't there.
+    #[error("no_folder: {flag} {} is not a folder", path.display())]
+    NoFolder {
+        /// The flag.
+        flag: &'static str,
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No randomness for a secret.
+    #[error("no_randomness: a random secret could not be made")]
+    NoRandomness,
+}
+
+impl Args {
+    /// Checks what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that says what to change.
+    pub fn into_config(self) -> Result<Config, ConfigError> {
+        if self.dev && !self.listen.ip().is_loopback() {
+            return Err(ConfigError::DevNotLoopback { listen: self.listen });
+        }
+        for (flag, folder) in [("--demo", &self.demo), ("--sdk", &self.sdk)] {
+            if let Some(path) = folder.as_ref().filter(|it| !it.is_dir()) {
+                return Err(ConfigError::NoFolder { flag, path: path.clone() });
+            }
+        }
+        let secret = match (self.secret, self.secret_file) {
+            (Some(secret), _) => secret,
+            (None, Some(path)) => read_secret(path)?,
+            (None, None) if self.dev => random_secret()?,
+            (None, None) => return Err(ConfigError::SecretMissing),
+        };
+        let resume_secret = self.resume_secret.filter(|it| !it.expose_secret().is_empty());
+        check_length("the secret", &secret)?;
+        if let Some(secret) = &resume_secret {
+            check_length("the resume secret", secret)?;
+        }
+        let defaults = RelayConfig::default();
+        Ok(Config {
+            secret,
+            resume_secret,
+            token: TokenRules {
+                audience: self.audience,
+                issuer: self.issuer,
+                leeway: self.token_leeway,
+            },
+            origins: Origins { listed: self.origins, same_host: self.dev },
+            relay: RelayConfig {
+                grace: self.grace,
+                heartbeat: self.heartbeat,
+                max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
+                ..defaults
+            },
+            max_frames_per_second: self.max_frames_per_second,
+            dev: self.dev.then_some(Dev { demo: self.demo, sdk: self.sdk }),
+        })
+    }
+}
+
+fn read_secret(path: PathBuf) -> Result<SecretString, ConfigError> {
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).into()),
+        Err(error) => Err(ConfigError::SecretUnreadable { path, error }),
+    }
+}
+
+fn random_secret() -> Result<SecretString, ConfigError> {
+    let mut bytes = [0; MIN_SECRET_BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ConfigError::NoRandomness)?;
+    Ok(bytes.iter().map(|it| format!("{it:02x}")).collect::<String>().into())
+}
+
+fn check_length(name: &'static str, secret: &SecretString) -> Result<(), ConfigError> {
+    let n_bytes = secret.expose_secret().len();
+    if n_bytes < MIN_SECRET_BYTES {
+        return Err(ConfigError::SecretTooShort { name, n_bytes });
+    }
+    Ok(())
+}
+
+/// A parser of durations between two bounds.
+fn duration(
+    least: Duration,
+    most: Duration,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
+    move |text| {
+        let duration = humantime::parse_duration(text)
+            .map_err(|_| "not a duration; write it like 30s, 500ms or 1m 30s".to_owned())?;
+        if (least..=most).contains(&duration) {
+            return Ok(duration);
+        }
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+        Err(format!("it must be between {least} and {most}"))
+    }
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    let problem = "not an origin; write it as browsers send it, like https://app.example: in lower \
+        case, without a path, and without the scheme's own port";
+    Origin::parse(text.trim()).ok_or_else(|| problem.to_owned())
+}

@@ -1,0 +1,88 @@
+//! The HTTP half: routes, and the loop that accepts connections.
+
+use crate::{App, beacon, dev, upgrade};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use presence_protocol::PATH;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// How long a peer may take to say what it wants.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is buffered of a request.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// How long to wait when the system has no more sockets to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What is served.
+pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Router {
+    let mut routes = Router::new();
+    if let Some((dev, mint)) = dev {
+        routes = routes.merge(dev::routes(dev, mint));
+    }
+    routes
+        .route(PATH, get(upgrade::upgrade))
+        .route("/v1/leave", post(beacon::leave))
+        .route("/healthz", get(async || "ok\n"))
+        .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
+        .with_state(Arc::clone(app))
+}
+
+/// Accepts connections until the relay stops.
+pub(crate) async fn accept(app: &Arc<App>, listener: TcpListener, routes: Router) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = app.stopping.cancelled() => return,
+        };
+        match accepted {
+            // Beyond this many even saying why costs too much.
+            Ok(_) if app.tasks.len() > app.max_tasks => {
+                warn!("dropping a connection: there are far more than --max-connections");
+            }
+            Ok((stream, _)) => {
+                // A frame is written in one piece, so waiting for more would only delay it.
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%error, "a connection was closed before it was accepted");
+                }
+                let (routes, stopping) = (routes.clone(), app.stopping.clone());
+                app.tasks.spawn(serve(stream, routes, stopping));
+            }
+            Err(error) => {
+                warn!(%error, "can't accept connections for the moment");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one HTTP connection, until it is upgraded or closed.
+async fn serve(stream: TcpStream, routes: Router, stopping: CancellationToken) {
+    let service = TowerToHyperService::new(routes);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "an HTTP connection failed");
+    }
+}

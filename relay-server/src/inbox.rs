@@ -1,0 +1,84 @@
+//! What a message means: decoded, its tokens checked, ready for the core.
+
+use crate::App;
+use crate::shared::Core;
+use presence_core::Time;
+use presence_core::relay::{Command, ConnId, Grant, Refusal, ResumeClaims};
+use presence_protocol::{ClientFrame, Dial, ErrorCode, FrameError, decode_client};
+use tracing::{debug, trace};
+
+/// Something that a connection said, for the core.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The first frame.
+    Hello { grant: Result<Grant, Refusal>, resume: Option<ResumeClaims>, dial: Dial },
+    /// A later frame.
+    Command(Command),
+    /// A message that isn't a frame.
+    Bad(FrameError),
+    /// A sign of life.
+    Heard,
+}
+
+impl Input {
+    /// What a whole text means.
+    pub(crate) fn from_text(text: &str, app: &App) -> Self {
+        trace!(target: "wire", text, "received");
+        match decode_client(text) {
+            Ok(ClientFrame::Hello { token, resume, dial }) => Self::Hello {
+                grant: check(&token, app),
+                // A resume token that isn't ours is as good as none: the session is a new one.
+                resume: resume.and_then(|it| app.resume_key.verify(&it)),
+                dial,
+            },
+            Ok(ClientFrame::Join { key, token, meta, age }) => {
+                let grant = token.map(|it| check(&it, app));
+                Self::Command(Command::Join { key, grant, meta, age })
+            }
+            Ok(ClientFrame::Update { key, meta }) => Self::Command(Command::Update { key, meta }),
+            Ok(ClientFrame::Leave { key }) => Self::Command(Command::Leave { key }),
+            Ok(ClientFrame::Resync { key }) => Self::Command(Command::Resync { key }),
+            Ok(ClientFrame::Heartbeat) => Self::Command(Command::Heartbeat),
+            Err(error) => Self::Bad(error),
+        }
+    }
+
+    /// What a binary message means.
+    pub(crate) fn from_binary() -> Self {
+        Self::Bad(FrameError {
+            code: ErrorCode::BadFrame,
+            message: "this is not a frame: frames are text, and this message is binary".into(),
+            key: None,
+        })
+    }
+
+    /// Tells the core.
+    pub(crate) fn apply(self, core: &mut Core, now: Time, conn: ConnId) {
+        match self {
+            Self::Hello { grant, resume, dial } => core.hello(now, conn, grant, resume, dial),
+            Self::Command(command) => core.frame(now, conn, command),
+            Self::Bad(FrameError { code, message, key }) => {
+                core.bad_frame(now, conn, code, message, key);
+            }
+            Self::Heard => core.heard(now, conn),
+        }
+    }
+}
+
+fn check(token: &str, app: &App) -> Result<Grant, Refusal> {
+    app.authority.check(token).map_err(|error| {
+        // The library's reason names no claims' values.
+        debug!(target: "relay_server::auth", error = %with_sources(&error), "token refused");
+        error.refusal()
+    })
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

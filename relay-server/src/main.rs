@@ -1,0 +1,54 @@
+//! The relay's program: reads its flags, listens, serves until it is told to stop.
+
+use anyhow::Context;
+use clap::Parser;
+use relay_server::config::Args;
+use std::io::{IsTerminal, Write};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    start_logging(&args)?;
+    let listen = args.listen;
+    let config = args.into_config()?;
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
+    let address = listener.local_addr().context("can't tell which port was given")?;
+    if config.dev.is_some() {
+        warn!(
+            "DEVELOPMENT MODE: whoever can reach {address} gets a token for any user and any key"
+        );
+    } else if config.origins.listed.is_empty() {
+        warn!("no --origin is given, so every browser will be refused");
+    }
+    // Programs that start a relay wait for this line. If nobody reads it that is no reason to stop.
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+
+    let shutdown = async {
+        tokio::select! {
+            _ = interrupt.recv() => info!("interrupted"),
+            _ = terminate.recv() => info!("told to terminate"),
+        }
+    };
+    relay_server::run(listener, config, shutdown).await?;
+    Ok(())
+}
+
+fn start_logging(args: &Args) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&args.log)
+        .with_context(|| format!("--log {} is not a filter such as info", args.log))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    Ok(())
+}

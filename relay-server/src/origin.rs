@@ -1,0 +1,111 @@
+//! Which pages may connect: the `Origin` that a browser sends, and nobody else can make it send.
+
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
+
+/// The origins that may connect.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// Exactly these, such as `https://app.example`.
+    pub listed: Vec<Origin>,
+    /// Pages that the relay serves itself, for development.
+    pub same_host: bool,
+}
+
+/// A scheme, a host and, unless it is the scheme's own, a port, as a browser writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// Parses an origin; `None` if no browser would ever send it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let allowed = |it: char| it.is_ascii_graphic() && !"/?#@\\*,".contains(it);
+        let is_origin = !scheme.is_empty()
+            && !authority.is_empty()
+            && authority.chars().all(allowed)
+            && !text.chars().any(|it| it.is_ascii_uppercase())
+            && !(scheme == "https" && authority.ends_with(":443"))
+            && !(scheme == "http" && authority.ends_with(":80"));
+        is_origin.then(|| Self(text.into()))
+    }
+}
+
+impl Origins {
+    /// True if a request with these headers may connect. A program that isn't a browser sends no
+    /// origin; its token is what counts.
+    pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        self.listed.iter().any(|it| it.0 == origin)
+            || (self.same_host && is_same_host(origin, headers))
+    }
+}
+
+fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|it| it.to_str().ok());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    host.is_some() && host == authority
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(origin: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, "127.0.0.1:8080".parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn only_listed_origins_and_programs_without_one_may_connect() {
+        let listed = vec![Origin::parse("https://app.example").unwrap()];
+        let origins = Origins { listed, same_host: false };
+        assert!(origins.allow(&headers(None)));
+        assert!(origins.allow(&headers(Some("https://app.example"))));
+        for foreign in [
+            "https://evil.example",
+            "https://app.example.evil.example",
+            "http://app.example",
+            "https://app.example:8443",
+            "http://127.0.0.1:8080",
+            "null",
+        ] {
+            assert!(!origins.allow(&headers(Some(foreign))), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn for_development_a_page_of_the_relay_itself_may_connect() {
+        let origins = Origins { listed: Vec::new(), same_host: true };
+        assert!(origins.allow(&headers(Some("http://127.0.0.1:8080"))));
+        assert!(!origins.allow(&headers(Some("http://127.0.0.1:8081"))));
+        assert!(!origins.allow(&headers(Some("null"))));
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_no_origin() {
+        for good in ["https://app.example", "http://localhost:3000", "https://[::1]:8443"] {
+            assert!(Origin::parse(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "app.example",
+            "https://",
+            "https://app.example/",
+            "https://app.example:443",
+            "HTTPS://app.example",
+            "https://a@b",
+            "https://*.example",
+            "*",
+            "null",
+        ] {
+            assert!(Origin::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Resume tokens: how a page proves, to any relay of the same secret, which session it was.
+//!
+//! A token is the base64url form of a fixed-size head, the user's id, and an HMAC-SHA256 of both:
+//!
+//! ```text
+//! version(1) session(8) dial(4) since(8) epoch(8) user(1..=128) mac(32)
+//! ```
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use presence_core::Time;
+use presence_core::relay::ResumeClaims;
+use presence_protocol::{Dial, Epoch, SessionId, UserId};
+use secrecy::{ExposeSecret, SecretString};
+
+const VERSION: u8 = 1;
+const MAC_BYTES: usize = 32;
+
+/// The relay's own key, apart from the one that signs the application's tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct ResumeKey(hmac::Key);
+
+impl ResumeKey {
+    /// The key of a secret that was chosen for it.
+    pub(crate) fn new(secret: &SecretString) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()))
+    }
+
+    /// A key derived from the application's secret, so that a restart keeps it.
+    pub(crate) fn derive(secret: &SecretString) -> Self {
+        let root = Self::new(secret);
+        let derived = hmac::sign(&root.0, b"whoshere resume tokens, version 1");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// Signs claims.
+    pub(crate) fn sign(&self, claims: &ResumeClaims) -> String {
+        let mut token = vec![VERSION];
+        token.extend_from_slice(&claims.session.bits().to_be_bytes());
+        token.extend_from_slice(&claims.dial.0.to_be_bytes());
+        token.extend_from_slice(&claims.since.as_millis().to_be_bytes());
+        token.extend_from_slice(&claims.epoch.bits().to_be_bytes());
+        token.extend_from_slice(claims.user.as_str().as_bytes());
+        let mac = hmac::sign(&self.0, &token);
+        token.extend_from_slice(mac.as_ref());
+        URL_SAFE_NO_PAD.encode(token)
+    }
+
+    /// The claims of a token; `None` if this key didn't sign it. Takes the same time for every wrong
+    /// signature.
+    pub(crate) fn verify(&self, token: &str) -> Option<ResumeClaims> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (signed, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
+        hmac::verify(&self.0, signed, mac).ok()?;
+        let (&[VERSION], rest) = signed.split_first_chunk()? else { return None };
+        let (session, rest) = rest.split_first_chunk()?;
+        let (dial, rest) = rest.split_first_chunk()?;
+        let (since, rest) = rest.split_first_chunk()?;
+        let (epoch, user) = rest.split_first_chunk()?;
+        Some(ResumeClaims {
+            session: SessionId::new(u64::from_be_bytes(*session)),
+            user: UserId::parse(std::str::from_utf8(user).ok()?)?,
+            dial: Dial(u32::from_be_bytes(*dial)),
+            since: Time::from_millis(u64::from_be_bytes(*since)),
+            epoch: Epoch::new(u64::from_be_bytes(*epoch)),
+        })
+    }
+}

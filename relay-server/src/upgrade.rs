@@ -1,0 +1,97 @@
+//! `GET /v1/presence`: from HTTP to a bare socket.
+//!
+//! Once the handshake is right the request is upgraded whatever else is wrong with it, because a page
+//! can't read why an upgrade was refused: reasons are close codes.
+
+use crate::problem::Problem;
+use crate::{App, socket};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper_util::rt::TokioIo;
+use presence_core::relay::Full;
+use presence_protocol::{CloseCode, SUBPROTOCOL};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+use tungstenite::handshake::derive_accept_key;
+
+/// Answers the request and starts the connection's task.
+pub(crate) async fn upgrade(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+) -> Result<Response, Problem> {
+    let accept = accept_key(request.headers())?;
+    let is_origin_allowed = app.origins.allow(request.headers());
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    app.tasks.clone().spawn(begin(app, on_upgrade, is_origin_allowed));
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+/// Waits for the socket and hands it to a task of its own, which is small.
+async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, is_origin_allowed: bool) {
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return debug!(%error, "a peer went away while it was upgraded"),
+    };
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        return warn!("an upgraded connection is not a TCP socket");
+    };
+    let stream = io.into_inner();
+    match app.shared.connect() {
+        Ok(conn) => {
+            if !is_origin_allowed {
+                debug!(conn = conn.0, "refusing a page of a foreign origin");
+                app.shared.with(|core, now| core.refuse(now, conn, CloseCode::OriginDenied));
+            }
+            app.tasks.clone().spawn(socket::serve(app, stream, conn, read_buf));
+        }
+        Err(Full) => {
+            warn!("refusing a connection: there are --max-connections of them");
+            app.tasks.clone().spawn(socket::turn_away(stream, CloseCode::Busy));
+        }
+    }
+}
+
+/// Checks the handshake (RFC 6455, section 4.2.1) and computes what proves that it was understood.
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+    if !has_token(headers, &CONNECTION, "upgrade") || !has_token(headers, &UPGRADE, "websocket") {
+        return Err(Problem::upgrade_required("this address is for WebSockets only"));
+    }
+    if !has_token(headers, &SEC_WEBSOCKET_VERSION, "13") {
+        return Err(Problem::upgrade_required("the WebSocket version must be 13"));
+    }
+    if !headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().any(|it| lists(it, SUBPROTOCOL)) {
+        return Err(Problem::bad_request("the subprotocol whoshere.v1 must be offered"));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).filter(|it| it.len() == 24);
+    let key = key.ok_or(Problem::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"))?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes()))
+        .map_err(|_| Problem::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"))
+}
+
+/// True if a header that is a list of tokens has this one, in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers.get_all(name).iter().any(|it| {
+        it.to_str().is_ok_and(|it| it.split(',').any(|it| it.trim().eq_ignore_ascii_case(token)))
+    })
+}
+
+/// True if a comma-separated list has exactly this entry.
+fn lists(value: &HeaderValue, entry: &str) -> bool {
+    value.to_str().is_ok_and(|it| it.split(',').any(|it| it.trim() == entry))
+}
