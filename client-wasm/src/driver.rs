@@ -1,0 +1,312 @@
+//! Drives one `Session`: its socket, its timer, its page, and what it has to tell.
+//!
+//! Calls of `connect` with the same url and the same token share one driver, and so one socket.
+//!
+//! All inputs go through [`Driver::input`], which drains what comes out. Outputs reach the page's own
+//! code, which may call back in at any time: so nothing is borrowed while it runs, and an input from
+//! within is drained by the loop that is already running.
+
+use crate::clock;
+use crate::error::{Code, PresenceError, error_by, relay_error};
+use crate::lifecycle::{Lifecycle, PageEvent, is_prerendering};
+use crate::meta::Meta;
+use crate::open_key::OpenKey;
+use crate::options::ConnectOptions;
+use crate::socket::{Socket, SocketEvent};
+use crate::timer::Timer;
+use crate::token::TokenSource;
+use crate::url::RelayUrl;
+use crate::wire;
+use core::cell::{Cell, RefCell};
+use js_sys::JsString;
+use presence_core::session::{Event, Output, State, StopReason};
+use presence_core::{Session, Time};
+use presence_protocol::{Dial, Key};
+use std::rc::{Rc, Weak};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = Math, js_name = random)]
+    fn random() -> f64;
+    #[wasm_bindgen(catch, js_namespace = navigator, js_name = sendBeacon)]
+    fn send_beacon(url: &str, body: &JsString) -> Result<bool, JsValue>;
+}
+
+thread_local! {
+    static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A session and its surroundings.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    url: RelayUrl,
+    token: TokenSource,
+    session: RefCell<Session<Meta>>,
+    keys: RefCell<Vec<Rc<OpenKey>>>,
+    socket: RefCell<Option<Socket>>,
+    timer: Timer,
+    lifecycle: RefCell<Option<Lifecycle>>,
+    /// True while the page is only being prerendered: nobody is here yet.
+    is_held: Cell<bool>,
+    is_draining: Cell<bool>,
+}
+
+impl Driver {
+    /// The driver of this relay and token; a new one if there is none.
+    pub(crate) fn of(options: &ConnectOptions) -> Rc<Self> {
+        DRIVERS.with_borrow_mut(|drivers| {
+            let fits = |it: &&Rc<Self>| it.url == options.url && it.token == options.token;
+            if let Some(driver) = drivers.iter().find(fits) {
+                return driver.clone();
+            }
+            let driver = Self::new(options);
+            drivers.push(driver.clone());
+            driver
+        })
+    }
+
+    fn new(options: &ConnectOptions) -> Rc<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a seed")]
+        let seed = (random() * 9e15) as u64;
+        let driver = Rc::new_cyclic(|driver: &Weak<Self>| {
+            let driver = driver.clone();
+            Self {
+                url: options.url.clone(),
+                token: options.token.clone(),
+                session: RefCell::new(Session::new(seed)),
+                keys: RefCell::default(),
+                socket: RefCell::default(),
+                timer: Timer::new(move || {
+                    if let Some(driver) = driver.upgrade() {
+                        driver.timer_fired();
+                    }
+                }),
+                lifecycle: RefCell::default(),
+                is_held: Cell::new(is_prerendering()),
+                is_draining: Cell::new(false),
+            }
+        });
+        let weak = Rc::downgrade(&driver);
+        driver.lifecycle.replace(Some(Lifecycle::new(move |event| {
+            if let Some(driver) = weak.upgrade() {
+                driver.page_event(event);
+            }
+        })));
+        driver
+    }
+
+    /// The key, if it is open already.
+    pub(crate) fn open_key(&self, key: &Key) -> Option<Rc<OpenKey>> {
+        self.keys.borrow().iter().find(|it| it.key == *key).cloned()
+    }
+
+    /// Enters a key.
+    pub(crate) fn join(self: &Rc<Self>, key: &Rc<OpenKey>) {
+        self.keys.borrow_mut().push(key.clone());
+        self.input(|session, now| self.join_unless_held(session, now, key));
+    }
+
+    /// Tells the others the key's meta.
+    pub(crate) fn update(self: &Rc<Self>, key: &OpenKey) {
+        self.input(|session, now| session.update(now, &key.key, key.meta()));
+    }
+
+    /// Leaves a key.
+    pub(crate) fn leave(self: &Rc<Self>, key: &Rc<OpenKey>) {
+        let mut is_known = false;
+        self.keys.borrow_mut().retain(|it| {
+            is_known |= Rc::ptr_eq(it, key);
+            !Rc::ptr_eq(it, key)
+        });
+        if is_known {
+            self.input(|session, now| session.leave(now, &key.key));
+        }
+    }
+
+    /// How the connection is.
+    pub(crate) fn state(&self) -> State {
+        self.session.borrow().state()
+    }
+
+    /// Looks at the session.
+    pub(crate) fn with_session<T>(&self, look: impl FnOnce(&Session<Meta>) -> T) -> T {
+        look(&self.session.borrow())
+    }
+
+    fn join_unless_held(&self, session: &mut Session<Meta>, now: Time, key: &OpenKey) {
+        if !self.is_held.get() {
+            session.join(now, key.key.clone(), key.meta(), key.dedupe);
+        }
+    }
+
+    fn input(self: &Rc<Self>, input: impl FnOnce(&mut Session<Meta>, Time)) {
+        input(&mut self.session.borrow_mut(), clock::now());
+        self.drain();
+    }
+
+    fn drain(self: &Rc<Self>) {
+        if self.is_draining.replace(true) {
+            return;
+        }
+        loop {
+            let output = self.session.borrow_mut().poll_output();
+            let Some(output) = output else { break };
+            self.perform(output);
+        }
+        self.is_draining.set(false);
+        if self.keys.borrow().is_empty() || matches!(self.state(), State::Stopped(_)) {
+            self.retire();
+        }
+        let session = self.session.borrow().poll_timeout();
+        let keys = self.keys.borrow();
+        let flashes = keys.iter().filter_map(|it| it.poll_timeout());
+        self.timer.arm(clock::now(), flashes.chain(session).min());
+    }
+
+    /// Its session has ended. A later `connect` begins another one.
+    fn retire(self: &Rc<Self>) {
+        DRIVERS.with_borrow_mut(|drivers| drivers.retain(|it| !Rc::ptr_eq(it, self)));
+        self.lifecycle.take();
+        self.socket.take();
+    }
+
+    fn perform(self: &Rc<Self>, output: Output<Meta>) {
+        match output {
+            Output::FetchToken { fetch } => self.fetch_token(fetch),
+            Output::Dial { dial } => self.dial(dial),
+            Output::Send { dial, frame } => {
+                if let Some(socket) = &*self.socket.borrow()
+                    && socket.dial == dial
+                {
+                    socket.send(&wire::encode(&frame));
+                }
+            }
+            Output::Close { dial, code } => {
+                let socket = self.socket.take();
+                if let Some(socket) = socket {
+                    if socket.dial == dial {
+                        socket.close(code);
+                    } else {
+                        self.socket.replace(Some(socket));
+                    }
+                }
+            }
+            Output::Beacon { resume, dial, keys } => {
+                let body = wire::encode_beacon(&resume, dial, &keys);
+                let _ = send_beacon(&self.url.beacon, &body);
+            }
+            Output::Event(event) => self.tell(&event),
+        }
+    }
+
+    fn fetch_token(self: &Rc<Self>, fetch: u32) {
+        let driver = Rc::downgrade(self);
+        self.token.fetch(move |result| {
+            let Some(driver) = driver.upgrade() else { return };
+            let result = result.map_err(|cause| {
+                let message = "the token function threw, or gave no token; it will be called again";
+                driver.tell_error(None, &error_by(Code::TokenFailed, message, &cause));
+            });
+            driver.input(|session, now| session.token(now, fetch, result));
+        });
+    }
+
+    fn dial(self: &Rc<Self>, dial: Dial) {
+        // The former one, if there is one, must not speak up any more.
+        self.socket.take();
+        let driver = Rc::downgrade(self);
+        let socket = Socket::open(&self.url.socket, dial, move |event| {
+            if let Some(driver) = driver.upgrade() {
+                driver.socket_event(dial, event);
+            }
+        });
+        if socket.is_none() {
+            self.socket_event(dial, SocketEvent::Closed(1006));
+        } else {
+            self.socket.replace(socket);
+        }
+    }
+
+    fn socket_event(self: &Rc<Self>, dial: Dial, event: SocketEvent) {
+        match event {
+            SocketEvent::Open => self.input(|session, now| session.socket_open(now, dial)),
+            SocketEvent::Message(text) => match wire::decode(&text) {
+                Some(it) => self.input(|session, now| session.socket_frame(now, dial, it)),
+                None => self.input(|session, now| session.socket_garbage(now, dial)),
+            },
+            SocketEvent::Closed(code) => {
+                self.input(|session, now| session.socket_closed(now, dial, code));
+            }
+        }
+    }
+
+    fn timer_fired(self: &Rc<Self>) {
+        self.timer.fired();
+        let now = clock::now();
+        for key in self.keys.borrow().clone() {
+            key.handle_timeout(now);
+        }
+        self.input(|session, now| session.handle_timeout(now));
+    }
+
+    fn page_event(self: &Rc<Self>, event: PageEvent) {
+        self.input(|session, now| match event {
+            PageEvent::Hide => session.page_hide(now),
+            PageEvent::Show => session.page_show(now),
+            PageEvent::Wake => session.wake(now),
+            PageEvent::Activate => {
+                if self.is_held.replace(false) {
+                    for key in self.keys.borrow().iter() {
+                        self.join_unless_held(session, now, key);
+                    }
+                }
+            }
+        });
+    }
+
+    fn tell(self: &Rc<Self>, event: &Event<Meta>) {
+        match event {
+            Event::State(state) => {
+                for key in self.keys.borrow().clone() {
+                    key.tell_state(self, *state);
+                }
+                if let State::Stopped(StopReason::Refused(code)) = state {
+                    let message = "the relay refuses this page; it will not be asked again";
+                    let error = relay_error(code.name(), message);
+                    for key in self.keys.borrow().clone() {
+                        key.fail(&error);
+                    }
+                }
+            }
+            Event::Refused { key, code, message } => {
+                let refused = self.open_key(key);
+                self.keys.borrow_mut().retain(|it| it.key != *key);
+                if let Some(open) = refused {
+                    open.refuse(self, code.name(), &relay_error(code.name(), message));
+                }
+            }
+            Event::Complaint { key, code, message } => {
+                self.tell_error(key.as_ref(), &relay_error(code.name(), message));
+            }
+            Event::Ready { key }
+            | Event::Joined { key, .. }
+            | Event::Left { key, .. }
+            | Event::Updated { key, .. }
+            | Event::Changed { key } => {
+                if let Some(open) = self.open_key(key) {
+                    open.tell(self, event);
+                }
+            }
+        }
+    }
+
+    /// Tells those who listen to errors of a key, or of any.
+    fn tell_error(&self, key: Option<&Key>, error: &PresenceError) {
+        for open in self.keys.borrow().clone() {
+            if key.is_none_or(|it| *it == open.key) {
+                open.tell_error(error);
+            }
+        }
+    }
+}

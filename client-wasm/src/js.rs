@@ -1,0 +1,70 @@
+//! JavaScript values, as far as this crate looks into them.
+
+use js_sys::{Array, Function, JsString, Object};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
+
+#[wasm_bindgen]
+extern "C" {
+    /// An object whose fields are read by name. Unlike `Reflect.get`, it needs no string object.
+    #[derive(Clone, Debug)]
+    pub(crate) type Fields;
+
+    #[wasm_bindgen(method, structural, indexing_getter)]
+    pub(crate) fn field(this: &Fields, name: &str) -> JsValue;
+
+    #[wasm_bindgen(method, structural, indexing_setter)]
+    pub(crate) fn set_field(this: &Fields, name: &str, value: &JsValue);
+
+    #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
+    pub(crate) fn parse_json(text: &JsValue) -> Result<JsValue, JsValue>;
+
+    /// `undefined` for what JSON has no word for.
+    #[wasm_bindgen(catch, js_namespace = JSON, js_name = stringify)]
+    pub(crate) fn to_json(value: &JsValue) -> Result<Option<JsString>, JsValue>;
+
+    #[wasm_bindgen(js_name = String)]
+    pub(crate) fn to_text(value: &JsValue) -> String;
+
+    #[wasm_bindgen(js_namespace = Object, js_name = freeze)]
+    pub(crate) fn freeze(value: &JsValue);
+
+    #[wasm_bindgen(js_namespace = Object, js_name = keys)]
+    pub(crate) fn keys(value: &Fields) -> Array;
+
+    #[wasm_bindgen(js_namespace = Object, js_name = create)]
+    fn create_object(prototype: &JsValue) -> Fields;
+}
+
+/// A function that JavaScript may call. There is only this one kind, because each kind brings its
+/// own set of trampolines.
+pub(crate) type Callback = Closure<dyn Fn(JsValue)>;
+
+/// A function for JavaScript to own. Its memory is freed when JavaScript drops it.
+pub(crate) fn function(callback: impl Fn(JsValue) + 'static) -> Function {
+    Callback::new(callback).into_js_value().unchecked_into()
+}
+
+/// The value as an object; `None` for anything else, `null` and arrays included.
+pub(crate) fn as_object(value: &JsValue) -> Option<&Fields> {
+    (value.is_object() && !Array::is_array(value)).then(|| value.unchecked_ref())
+}
+
+/// The value as an array.
+pub(crate) fn as_array(value: &JsValue) -> Option<&Array> {
+    Array::is_array(value).then(|| value.unchecked_ref())
+}
+
+/// An object without a prototype, on which `__proto__` is a name like any other.
+pub(crate) fn bare_object() -> Fields {
+    create_object(&JsValue::NULL)
+}
+
+/// An object with these fields.
+pub(crate) fn object(fields: &[(&str, JsValue)]) -> Fields {
+    let object: Fields = Object::new().unchecked_into();
+    for (name, value) in fields {
+        object.set_field(name, value);
+    }
+    object
+}

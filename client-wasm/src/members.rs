@@ -1,0 +1,118 @@
+//! A key's members, as the page gets to see them.
+
+use crate::js::{freeze, object};
+use crate::meta::Meta;
+use core::cell::OnceCell;
+use js_sys::Array;
+use presence_core::{Member, Roster};
+use std::rc::Rc;
+use wasm_bindgen::prelude::JsValue;
+
+/// A member, and the object that stands for it as long as nothing about it changes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) member: Member<Meta>,
+    /// When it came, in milliseconds after 1970 by the page's clock.
+    since: f64,
+    object: OnceCell<JsValue>,
+}
+
+impl Entry {
+    fn new(member: &Member<Meta>, since: f64) -> Rc<Self> {
+        Rc::new(Self { member: member.clone(), since, object: OnceCell::new() })
+    }
+
+    /// What JavaScript gets.
+    pub(crate) fn object(&self) -> &JsValue {
+        self.object.get_or_init(|| {
+            let Member { id, user, is_me, state, sessions, .. } = &self.member;
+            let text = JsValue::from_str;
+            let object = object(&[
+                ("id", text(&id.to_string())),
+                ("userId", text(user.id().as_str())),
+                ("name", text(user.name())),
+                ("color", text(&user.color().to_string())),
+                ("self", (*is_me).into()),
+                ("state", text(state.name())),
+                ("since", self.since.into()),
+                ("sessions", sessions.len().into()),
+                ("meta", Meta::merged(sessions.iter().map(|it| &it.meta))),
+            ]);
+            freeze(&object.field("meta"));
+            freeze(&object);
+            object.into()
+        })
+    }
+}
+
+/// The members of a key, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    entries: Vec<Rc<Entry>>,
+    list: OnceCell<Array>,
+    /// When the relay's epoch began, on the same scale as [`Entry::since`].
+    epoch: f64,
+}
+
+impl Members {
+    /// Takes over what has changed in the roster.
+    pub(crate) fn refresh(&mut self, roster: &Roster<Meta>, epoch: f64) {
+        self.epoch = epoch;
+        let former = core::mem::take(&mut self.entries);
+        let mut kept = 0;
+        let mut at = 0;
+        for member in roster.members() {
+            let found = find_from(&former, at, |it| it.member.id == member.id);
+            at = found.map_or(at, |it| it + 1);
+            let known = found.and_then(|it| former.get(it));
+            let entry = match known {
+                Some(it) if it.member == *member => {
+                    kept += usize::from(found == Some(self.entries.len()));
+                    it.clone()
+                }
+                // Its age doesn't wobble with the clocks.
+                Some(it) if it.member.since == member.since => Entry::new(member, it.since),
+                _ => Entry::new(member, self.since(member)),
+            };
+            self.entries.push(entry);
+        }
+        if kept != former.len() || kept != self.entries.len() {
+            self.list = OnceCell::new();
+        }
+    }
+
+    /// Everybody.
+    pub(crate) fn entries(&self) -> &[Rc<Entry>] {
+        &self.entries
+    }
+
+    /// The array that JavaScript gets: the same one until something changes.
+    pub(crate) fn list(&self) -> &Array {
+        self.list.get_or_init(|| {
+            let list: Array = self.entries.iter().map(|it| it.object()).collect();
+            freeze(&list);
+            list
+        })
+    }
+
+    /// What stands for a member: the object that is in the list, if it is there.
+    pub(crate) fn object_of(&self, member: &Member<Meta>) -> JsValue {
+        match self.entries.iter().find(|it| it.member == *member) {
+            Some(entry) => entry.object().clone(),
+            None => Entry::new(member, self.since(member)).object().clone(),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no presence is older than 2^53 milliseconds")]
+    fn since(&self, member: &Member<Meta>) -> f64 {
+        self.epoch + member.since as f64
+    }
+}
+
+/// Where an item is. The search begins at `start` and goes round, because members hardly ever change
+/// places: mostly the next one stands right behind the last one.
+pub(crate) fn find_from<T>(items: &[T], start: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+    let (before, behind) = items.split_at_checked(start).unwrap_or((items, &[]));
+    let found = behind.iter().position(&is_it).map(|it| start + it);
+    found.or_else(|| before.iter().position(&is_it))
+}

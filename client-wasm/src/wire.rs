@@ -1,0 +1,220 @@
+//! The protocol's codec for a browser: the engine's own JSON, read and written field by field.
+//!
+//! It is held to the same `fixtures/` as the relay's codec in `presence-protocol`.
+
+use crate::js::{Fields, as_array, as_object, keys, object, parse_json, to_json};
+use crate::meta::Meta;
+use js_sys::{Array, JsString};
+use presence_protocol::limits::MAX_SAFE_INTEGER;
+use presence_protocol::{
+    ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason, Left, Presence,
+    PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome,
+};
+use std::sync::Arc;
+use wasm_bindgen::prelude::JsValue;
+
+/// Reads a relay's frame; `None` if it isn't one.
+pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
+    if !text.is_string() {
+        return None;
+    }
+    let message = parse_json(text).ok()?;
+    let message = as_object(&message)?;
+    let names = keys(message);
+    let name = names.get(0).as_string().filter(|_| names.length() == 1)?;
+    let body = message.field(&name);
+    let body = as_object(&body)?;
+    Some(match name.as_str() {
+        "welcome" => ServerFrame::Welcome(welcome(body)?),
+        "snapshot" => ServerFrame::Snapshot(Snapshot {
+            key: key(body)?,
+            rev: rev(body, "rev")?,
+            presences: list(body, "presences", presence)?,
+        }),
+        "delta" => ServerFrame::Delta(Delta {
+            key: key(body)?,
+            from: rev(body, "from")?,
+            to: rev(body, "to")?,
+            joined: list_or_nothing(body, "joined", presence)?,
+            left: list_or_nothing(body, "left", left)?,
+            updated: list_or_nothing(body, "updated", updated)?,
+        }),
+        "heartbeat" => ServerFrame::Heartbeat {
+            revs: list(body, "revs", |it| Some((key(it)?, rev(it, "rev")?)))?,
+        },
+        "error" => ServerFrame::Error {
+            code: ErrorCode::from_name(&text_of(body, "code")?)?,
+            message: text_of(body, "message")?,
+            key: optional(body, "key", |_| key(body))?,
+        },
+        _ => return None,
+    })
+}
+
+/// Writes a frame of this page. Nothing in a frame can fail to be written.
+pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
+    let text = JsValue::from_str;
+    let (name, body) = match frame {
+        ClientFrame::Hello { token, resume, dial } => {
+            let body = object(&[("token", text(token))]);
+            if let Some(resume) = resume {
+                body.set_field("resume", &text(resume));
+            }
+            body.set_field("dial", &dial.0.into());
+            ("hello", body)
+        }
+        ClientFrame::Join { key, token, meta, age } => {
+            let body = key_body(key);
+            if let Some(token) = token {
+                body.set_field("token", &text(token));
+            }
+            body.set_field("meta", meta.value());
+            if let Some(age) = age {
+                body.set_field("age", &millis(*age));
+            }
+            ("join", body)
+        }
+        ClientFrame::Update { key, meta } => {
+            let body = key_body(key);
+            body.set_field("meta", meta.value());
+            ("update", body)
+        }
+        ClientFrame::Leave { key } => ("leave", key_body(key)),
+        ClientFrame::Resync { key } => ("resync", key_body(key)),
+        ClientFrame::Heartbeat => ("heartbeat", object(&[])),
+    };
+    json(&object(&[(name, body.into())]))
+}
+
+/// Writes what a page that is closed while it is disconnected posts to the relay.
+pub(crate) fn encode_beacon(resume: &str, dial: Dial, keys: &[Key]) -> JsString {
+    let keys: Array = keys.iter().map(|it| JsValue::from_str(it.as_str())).collect();
+    json(&object(&[
+        ("resume", JsValue::from_str(resume)),
+        ("dial", dial.0.into()),
+        ("keys", keys.into()),
+    ]))
+}
+
+fn json(value: &JsValue) -> JsString {
+    to_json(value).ok().flatten().unwrap_or_else(|| JsString::from(""))
+}
+
+fn key_body(key: &Key) -> Fields {
+    object(&[("key", JsValue::from_str(key.as_str()))])
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "no duration of a page comes near 2^53 milliseconds"
+)]
+fn millis(duration: u64) -> JsValue {
+    JsValue::from_f64(duration as f64)
+}
+
+fn welcome(it: &Fields) -> Option<Welcome> {
+    let epoch = it.field("epoch");
+    let epoch = as_object(&epoch)?;
+    Some(Welcome {
+        session: session(it)?,
+        resume: text_of(it, "resume")?,
+        resumed: it.field("resumed").as_bool()?,
+        heartbeat_ms: number(it, "heartbeat_ms")?,
+        grace_ms: number(it, "grace_ms")?,
+        expires_in_ms: number(it, "expires_in_ms")?,
+        epoch: EpochInfo {
+            id: Epoch::parse(&text_of(epoch, "id")?)?,
+            age_ms: number(epoch, "age_ms")?,
+        },
+    })
+}
+
+fn presence(it: &Fields) -> Option<Presence<Meta>> {
+    let user = it.field("user");
+    let user = as_object(&user)?;
+    let id = UserId::parse(&text_of(user, "id")?)?;
+    let color = Color::parse(&text_of(user, "color")?)?;
+    Some(Presence {
+        session: session(it)?,
+        user: Arc::new(User::new(id, &text_of(user, "name")?, color).ok()?),
+        since: whole(it, "since")?,
+        state: state(it)?,
+        meta: Meta::received(&it.field("meta"))?,
+    })
+}
+
+fn left(it: &Fields) -> Option<Left> {
+    let reason = LeaveReason::from_name(&text_of(it, "reason")?)?;
+    Some(Left { session: session(it)?, reason })
+}
+
+fn updated(it: &Fields) -> Option<Updated<Meta>> {
+    Some(Updated {
+        session: session(it)?,
+        state: optional(it, "state", |_| state(it))?,
+        meta: optional(it, "meta", Meta::received)?,
+    })
+}
+
+fn session(it: &Fields) -> Option<SessionId> {
+    SessionId::parse(&text_of(it, "session")?)
+}
+
+fn state(it: &Fields) -> Option<PresenceState> {
+    PresenceState::from_name(&text_of(it, "state")?)
+}
+
+fn key(it: &Fields) -> Option<Key> {
+    Key::parse(&text_of(it, "key")?)
+}
+
+fn rev(it: &Fields, name: &str) -> Option<Rev> {
+    number(it, name).map(Rev)
+}
+
+fn number(it: &Fields, name: &str) -> Option<u64> {
+    u64::try_from(whole(it, name)?).ok()
+}
+
+/// A whole number that JavaScript can tell from its neighbours.
+#[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is a number to both")]
+fn whole(it: &Fields, name: &str) -> Option<i64> {
+    let value = it.field(name).as_f64()?;
+    let max = MAX_SAFE_INTEGER as f64;
+    if !(-max..=max).contains(&value) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "compared with what it was")]
+    let whole = value as i64;
+    (whole as f64 == value).then_some(whole)
+}
+
+fn text_of(it: &Fields, name: &str) -> Option<String> {
+    it.field(name).as_string()
+}
+
+/// A field that may be missing or `null`, but not wrong.
+fn optional<T>(
+    it: &Fields,
+    name: &str,
+    read: impl FnOnce(&JsValue) -> Option<T>,
+) -> Option<Option<T>> {
+    let value = it.field(name);
+    if value.is_undefined() || value.is_null() {
+        return Some(None);
+    }
+    read(&value).map(Some)
+}
+
+fn list<T>(it: &Fields, name: &str, read: impl Fn(&Fields) -> Option<T>) -> Option<Vec<T>> {
+    let list = it.field(name);
+    as_array(&list)?.iter().map(|it| read(as_object(&it)?)).collect()
+}
+
+fn list_or_nothing<T>(
+    it: &Fields,
+    name: &str,
+    read: impl Fn(&Fields) -> Option<T>,
+) -> Option<Vec<T>> {
+    optional(it, name, |_| list(it, name, read)).map(Option::unwrap_or_default)
+}
