@@ -1,6 +1,6 @@
 //! The avatar bar: a dot for each person, a "+N" button for the rest, and "N here".
 
-use crate::dom::{Listener, append, element, set_attribute, set_text};
+use crate::dom::{Listener, append, element, keep_in_view, set_attribute, set_text};
 use crate::js::Fields;
 use crate::members::Entry;
 use crate::more::More;
@@ -63,8 +63,8 @@ impl Bar {
         append(&root, &count);
         append(target, &root);
         let listeners = [
-            Listener::new(&root, "pointerover", keep_in_view),
-            Listener::new(&root, "focusin", keep_in_view),
+            Listener::new(&root, "pointerover", show_name),
+            Listener::new(&root, "focusin", show_name),
             Listener::new(&root, "animationend", entered),
         ];
         Self {
@@ -111,28 +111,14 @@ impl Drop for Bar {
     }
 }
 
-/// Moves a label that pointer or focus has brought up into view, if it would stick out of the window.
-fn keep_in_view(event: &Fields) {
-    let Some(label) = label_of(event) else { return };
-    let style = label.style();
-    let _ = style.remove_property("--presence-label-shift");
-    let bounds = label.get_bounding_client_rect();
-    let width = crate::dom::document().document_element().map_or(0, |it| it.client_width());
-    let margin = 4.0;
-    let over = bounds.right() + margin - f64::from(width);
-    let shift = if over > 0.0 { -over } else { (margin - bounds.left()).max(0.0) };
-    if shift != 0.0 {
-        #[expect(clippy::cast_possible_truncation, reason = "pixels")]
-        let pixels = [&(shift as i32).to_string(), "px"].concat();
-        let _ = style.set_property("--presence-label-shift", &pixels);
-    }
-}
-
-/// The label of the dot that an event is about.
-fn label_of(event: &Fields) -> Option<HtmlElement> {
+/// Keeps the name that pointer or focus has brought up inside of the window.
+fn show_name(event: &Fields) {
     let target = event.field("target");
-    let dot = target.dyn_ref::<Element>()?.closest(".presence-dot").ok()??;
-    dot.last_element_child()?.dyn_into().ok()
+    let dot = target.dyn_ref::<Element>().and_then(|it| it.closest(".presence-dot").ok().flatten());
+    let label = dot.and_then(|it| it.last_element_child());
+    if let Some(label) = label.as_ref().and_then(|it| it.dyn_ref()) {
+        keep_in_view(label);
+    }
 }
 
 /// Someone has faded in and won't do so again, not even if the page hides and shows the bar.

@@ -76,6 +76,22 @@ pub(crate) fn set_color(element: &HtmlElement, color: Color) {
     let _ = style.set_property("--presence-ink", ink(color));
 }
 
+/// Moves what has just come up sideways, as far as it sticks out of the window.
+pub(crate) fn keep_in_view(element: &HtmlElement) {
+    const MARGIN: f64 = 4.0;
+    let style = element.style();
+    let _ = style.remove_property("--presence-shift");
+    let bounds = element.get_bounding_client_rect();
+    let width = document().document_element().map_or(0, |it| it.client_width());
+    let over = bounds.right() + MARGIN - f64::from(width);
+    let shift = if over > 0.0 { -over } else { MARGIN - bounds.left() };
+    if over > 0.0 || shift > 0.0 {
+        #[expect(clippy::cast_possible_truncation, reason = "pixels")]
+        let pixels = [&(shift.ceil() as i32).to_string(), "px"].concat();
+        let _ = style.set_property("--presence-shift", &pixels);
+    }
+}
+
 /// An event listener that goes with this value.
 #[derive(Debug)]
 pub(crate) struct Listener {

@@ -1,6 +1,6 @@
 //! The "+N" button at the end of a bar, and the list of names that it opens.
 
-use crate::dom::{Listener, append, document, element, set_attribute, set_text};
+use crate::dom::{Listener, append, document, element, keep_in_view, set_attribute, set_text};
 use crate::js::Fields;
 use crate::members::Entry;
 use crate::people::{People, Style};
@@ -106,6 +106,7 @@ impl More {
             }),
         }));
         self.draw_list();
+        keep_in_view(&self.list);
     }
 
     fn close(&self) {

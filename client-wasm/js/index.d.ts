@@ -1,0 +1,309 @@
+/** Presence for any web page: who else is looking at it right now. */
+
+/**
+ * Enters a key and stays in it until {@link Here.leave} or until the page is closed.
+ *
+ * Resolves once the module is loaded and the options are found good; the relay is dialed after that. A
+ * relay that can't be reached is no error but a {@link State}, and is dialed again until it can.
+ *
+ * Calls with the same `url` and the same `token` (the same string, or the very same function) share one
+ * connection; those with the same key besides share one presence, whose meta is merged, and which goes
+ * when the last of them has left.
+ *
+ * @example
+ * const here = await connect({
+ *   url: "wss://relay.example/v1/presence",
+ *   key: "document:{doc_id}",
+ *   params: { doc_id: 42 },
+ *   token: () => fetch("/presence-token").then((response) => response.text()),
+ * });
+ * here.bar("#presence");
+ * here.flash("#flash-area");
+ *
+ * @throws {PresenceError} with a code of {@link OptionErrorCode}, or `load_failed`.
+ */
+export function connect(options: ConnectOptions): Promise<Here>;
+
+/**
+ * Loads the module ahead of time, or from somewhere else than beside this file.
+ *
+ * `connect` does this by itself; call it before only to say where `whoshere_bg.wasm` is.
+ *
+ * @param source an address, a response, the bytes, or a compiled module; `whoshere_bg.wasm` beside this
+ *   file unless given
+ * @throws {PresenceError} with the code `load_failed`; may be called again.
+ */
+export function init(
+  source?: string | URL | Request | Response | BufferSource | WebAssembly.Module,
+): Promise<void>;
+
+/** Passed to {@link connect}. A name that isn't one of these is an error. */
+export interface ConnectOptions {
+  /**
+   * The relay's endpoint, for example `wss://relay.example/v1/presence`. `https:` and `http:` mean the
+   * same as `wss:` and `ws:`; what has neither is relative to the page.
+   */
+  url: string | URL;
+
+  /**
+   * What is looked at, for example `document:42`: 1 to 128 letters, digits and `:_-./@`. Names in braces
+   * are filled in from `params`.
+   */
+  key: string;
+
+  /** The values of the key's placeholders. One that is missing or empty is an error that names it. */
+  params?: { readonly [name: string]: string | number };
+
+  /**
+   * Who this is, signed by your server: the token, or a function that fetches one. The function is called
+   * before the first dial and whenever a new token is needed; when it throws, or takes longer than 10 s,
+   * it is called again, ever more slowly.
+   */
+  token: string | (() => string | Promise<string>);
+
+  /**
+   * What the others see of this page from the start: plain JSON, at most 4096 bytes and 16 levels deep.
+   *
+   * @defaultValue {}
+   */
+  meta?: Meta;
+
+  /**
+   * `user`: all tabs of a user are one member. `none`: each tab is its own.
+   *
+   * @defaultValue "user"
+   */
+  dedupe?: "user" | "none";
+}
+
+/** This page's presence in a key. */
+export interface Here {
+  /**
+   * Resolves once it is known who is here. Rejects with a {@link PresenceError} if the relay refuses this
+   * page or this key.
+   */
+  readonly ready: Promise<void>;
+
+  /** The key, filled in. */
+  readonly key: string;
+
+  /**
+   * Everybody who is here, oneself included, oldest first. The array and what is in it never change;
+   * there is another one after each `change`. Empty until {@link ready} and after the end.
+   */
+  readonly members: readonly Member[];
+
+  /** How many they are. */
+  readonly count: number;
+
+  /** The member that the reader of this page is; null until {@link ready}. */
+  readonly self: Member | null;
+
+  /** How the connection is. */
+  readonly state: State;
+
+  /**
+   * Calls a function at each event from now on. What it throws is reported like any uncaught error and
+   * keeps nobody else from being called.
+   *
+   * @returns a function that ends it
+   * @throws {PresenceError} `bad_options` if there is no such event.
+   */
+  on<Name extends keyof PresenceEvents>(
+    event: Name,
+    listener: (event: PresenceEvents[Name]) => void,
+  ): () => void;
+
+  /**
+   * Changes what the others see of this page, field by field; a field that is null is removed. Sent at
+   * most 20 times a second, the last value of each field winning, and again after each reconnect. Means
+   * nothing after {@link leave}.
+   *
+   * @example
+   * here.update({ is_typing: true });
+   *
+   * @throws {PresenceError} `bad_meta` if what comes out is too large, too deep or not JSON; nothing has
+   *   changed then.
+   */
+  update(patch: Meta): void;
+
+  /**
+   * Puts an avatar bar into an element: a dot for each person, and "N here".
+   *
+   * The styles are in `whoshere.css`.
+   *
+   * @param target an element, or a selector whose first match is meant
+   * @returns a function that takes it away
+   * @throws {PresenceError} `bad_target` if there is no such element.
+   */
+  bar(target: string | HTMLElement, options?: BarOptions): () => void;
+
+  /**
+   * Makes an element the place where "bob joined" and "bob left" are shown, for 4 seconds each. It becomes
+   * a polite live region, so it should be in the page from the start.
+   *
+   * @param target an element, or a selector whose first match is meant
+   * @returns a function that ends it
+   * @throws {PresenceError} `bad_target` if there is no such element.
+   */
+  flash(target: string | HTMLElement): () => void;
+
+  /**
+   * Leaves at once. Bars and flash areas are taken away, listeners aren't called any more. May be called
+   * twice. A page that is closed leaves by itself.
+   */
+  leave(): void;
+
+  /** {@link leave}, for `using`. */
+  [Symbol.dispose](): void;
+}
+
+/** Passed to {@link Here.bar}. */
+export interface BarOptions {
+  /**
+   * Most dots, 1 to 1000; the others go behind a "+N" button.
+   *
+   * @defaultValue 5
+   */
+  max?: number;
+}
+
+/** One person who is here, or one tab with `dedupe: "none"`. */
+export interface Member {
+  /** Tells members apart: the user's id, or the session's with `dedupe: "none"`. */
+  readonly id: string;
+  /** The user's id. */
+  readonly userId: string;
+  /** The user's name. */
+  readonly name: string;
+  /** The user's color on every page, `#rrggbb`. */
+  readonly color: string;
+  /** True for the reader of this page, in all of its tabs. */
+  readonly self: boolean;
+  /** `reconnecting`: not heard of for some seconds, and held for some more. */
+  readonly state: "active" | "reconnecting";
+  /** When it came, in milliseconds since 1970 by this page's clock. */
+  readonly since: number;
+  /** How many tabs it has open on this key. */
+  readonly sessions: number;
+  /** What its pages put in. With several tabs, each field is from the newest tab that has it. */
+  readonly meta: Meta;
+}
+
+/** Plain JSON. */
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [name: string]: Json };
+
+/** What a page puts into its presence. */
+export type Meta = { readonly [name: string]: Json };
+
+/**
+ * `connecting`: not live yet. `live`. `reconnecting`: was live and is being taken up again; the others
+ * see nothing of it for 30 seconds. `stopped`: has ended and will not come back by itself.
+ */
+export type State = "connecting" | "live" | "reconnecting" | "stopped";
+
+/** What {@link Here.on} can listen to, and what listeners are given. */
+export interface PresenceEvents {
+  /** Somebody who wasn't here is. Never of oneself, and never of those who were here first. */
+  join: JoinEvent;
+  /** Somebody is gone. Never of oneself. */
+  leave: LeaveEvent;
+  /** Somebody's meta, state or number of tabs changed. */
+  update: UpdateEvent;
+  /** The connection's state changed. */
+  state: StateEvent;
+  /** `members` changed in any way. Comes after the others. */
+  change: ChangeEvent;
+  /**
+   * Something went wrong. Unless `state` says `stopped`, it goes on. An error that nobody listens to is
+   * shown as a warning in the console.
+   */
+  error: PresenceError;
+}
+
+export interface JoinEvent {
+  readonly member: Member;
+  /** True if it is no news: found after an own reconnect, or back after a restart of the relay. */
+  readonly quiet: boolean;
+}
+
+export interface LeaveEvent {
+  /** As it was. */
+  readonly member: Member;
+  /** `left`: the page was left or closed. `timeout`: it was lost and did not come back. */
+  readonly reason: "left" | "timeout";
+  /** True if it is no news: found after an own reconnect. */
+  readonly quiet: boolean;
+}
+
+export interface UpdateEvent {
+  readonly member: Member;
+  /** As it was. */
+  readonly before: Member;
+}
+
+export type StateEvent =
+  | { readonly state: "connecting" | "live" | "reconnecting" }
+  | { readonly state: "stopped"; readonly reason: StopErrorCode };
+
+export interface ChangeEvent {
+  readonly count: number;
+  readonly members: readonly Member[];
+}
+
+/** What goes wrong. */
+export class PresenceError extends Error {
+  constructor(code: ErrorCode, message: string);
+  readonly code: ErrorCode;
+}
+
+/** What is wrong about options. */
+export type OptionErrorCode =
+  /** An option is unknown, missing, or of the wrong type; the message names it. */
+  | "bad_options"
+  /** The url can't be a relay's. */
+  | "bad_url"
+  /** The key isn't one. */
+  | "bad_key"
+  /** A placeholder of the key has no value. */
+  | "missing_param"
+  /** The meta is not a JSON object, too large or too deep. */
+  | "bad_meta"
+  /** There is no such element. */
+  | "bad_target";
+
+/** Why a key or the whole connection has ended. */
+export type StopErrorCode =
+  /** The token is malformed, signed by somebody else, or not meant for this relay. */
+  | "denied"
+  /** The relay doesn't serve pages of this origin. */
+  | "origin_denied"
+  /** The token doesn't allow the key. */
+  | "key_denied"
+  /** The connection is in as many keys as it may be. */
+  | "too_many_keys"
+  /** This page and the relay don't understand each other: one of them is too old. */
+  | "bad_frame"
+  /** A message was too large. */
+  | "too_large"
+  /** The page left. */
+  | "left";
+
+/** What went wrong. New codes may come. */
+export type ErrorCode =
+  | OptionErrorCode
+  | StopErrorCode
+  /** The module could not be loaded. */
+  | "load_failed"
+  /** The token function threw, or gave no token. It is called again. */
+  | "token_failed"
+  /** The key is full. It is tried again. */
+  | "key_full"
+  | "key_expired"
+  | "not_joined";
