@@ -226,11 +226,31 @@ enum Phase {
     /// `hello` is sent.
     Greeting { dial: Dial, give_up: Time },
     /// `welcome` was received.
-    Live { dial: Dial, last_heard: Time, next_beat: Time, answer_by: Option<Time> },
+    Live { dial: Dial, last_heard: Time, next_beat: Time, answer: Answer },
     /// The next dial is awaited.
     Waiting { retry_at: Time },
     /// It has ended.
     Stopped(StopReason),
+}
+
+/// Whether a heartbeat's answer is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// None is.
+    None,
+    /// Until then.
+    By(Time),
+    /// Until then, after the timer for it was so late that the answer might have been right behind it.
+    AtLast(Time),
+}
+
+impl Answer {
+    const fn due(self) -> Option<Time> {
+        match self {
+            Self::None => None,
+            Self::By(at) | Self::AtLast(at) => Some(at),
+        }
+    }
 }
 
 /// A token and how long it may be used for dials.
@@ -372,8 +392,7 @@ impl<M: Clone + PartialEq> Session<M> {
         self.close_socket(CloseCode::Done);
         self.forget_session();
         for joined in self.keys.values_mut() {
-            joined.is_sent = false;
-            joined.roster.await_snapshot();
+            joined.detach();
             joined.away = Away::Parked;
         }
         if !matches!(self.phase, Phase::Stopped(_)) {
@@ -398,7 +417,7 @@ impl<M: Clone + PartialEq> Session<M> {
         self.handle_timeout(now);
         match self.phase {
             Phase::Waiting { .. } => self.begin(now),
-            Phase::Live { last_heard, answer_by: None, .. }
+            Phase::Live { last_heard, answer: Answer::None, .. }
                 if now.since(last_heard) >= Duration::from_secs(1) =>
             {
                 self.beat(now);
@@ -428,9 +447,9 @@ impl<M: Clone + PartialEq> Session<M> {
                     self.welcome(now, dial, welcome);
                 }
             }
-            Phase::Live { dial: current, last_heard, answer_by, .. } if *current == dial => {
+            Phase::Live { dial: current, last_heard, answer, .. } if *current == dial => {
                 *last_heard = now;
-                *answer_by = None;
+                *answer = Answer::None;
                 self.receive(now, dial, frame);
             }
             _ => {}
@@ -457,8 +476,13 @@ impl<M: Clone + PartialEq> Session<M> {
                 self.end(now, StopReason::Refused(it));
             }
             Some(it) if it.reaction() == Reaction::FetchToken => {
+                let was_live = matches!(self.phase, Phase::Live { .. });
                 self.token = None;
                 self.lose(now, now);
+                if was_live {
+                    // It was good until now, so the next one will be: a hidden tab needs no timer here.
+                    self.begin(now);
+                }
             }
             Some(it) if it.reaction() == Reaction::BackOff => {
                 self.lose(now, now);
@@ -493,12 +517,16 @@ impl<M: Clone + PartialEq> Session<M> {
                 self.drop_socket(now, now);
             }
             Phase::Waiting { retry_at } if retry_at <= now => self.begin(now),
-            Phase::Live { last_heard, next_beat, answer_by, .. } => match answer_by {
-                Some(by) if by + LATE < now => {
-                    // The answer may be waiting right behind this very timer.
-                    self.expect_answer(now + Duration::from_secs(1));
+            Phase::Live { last_heard, next_beat, answer, .. } => match answer {
+                Answer::By(at) if at + LATE < now => {
+                    self.expect(Answer::AtLast(now + Duration::from_secs(1)));
                 }
-                Some(by) if by <= now => self.drop_socket(now, last_heard + self.heartbeat),
+                Answer::By(at) | Answer::AtLast(at) if at <= now => {
+                    self.drop_socket(now, last_heard + self.heartbeat);
+                    // Nobody else noticed at this moment, so there is no crowd to be spread; and a
+                    // hidden tab would wait a minute for another timer.
+                    self.begin(now);
+                }
                 _ if next_beat <= now => self.beat(now),
                 _ => {}
             },
@@ -526,8 +554,8 @@ impl<M: Clone + PartialEq> Session<M> {
             | Phase::Dialing { give_up, .. }
             | Phase::Greeting { give_up, .. } => Some(give_up),
             Phase::Waiting { retry_at } => Some(retry_at),
-            Phase::Live { next_beat, answer_by, .. } => {
-                Some(answer_by.map_or(next_beat, |by| by.min(next_beat)))
+            Phase::Live { next_beat, answer, .. } => {
+                Some(answer.due().map_or(next_beat, |at| at.min(next_beat)))
             }
         };
         let of_key = |joined: &Joined<M>| {
@@ -592,8 +620,12 @@ impl<M: Clone + PartialEq> Session<M> {
         }
         self.attempts = 0;
         self.lost = None;
-        self.phase =
-            Phase::Live { dial, last_heard: now, next_beat: now + self.heartbeat, answer_by: None };
+        self.phase = Phase::Live {
+            dial,
+            last_heard: now,
+            next_beat: now + self.heartbeat,
+            answer: Answer::None,
+        };
         self.send_joins(now, dial);
     }
 
@@ -749,9 +781,7 @@ impl<M: Clone + PartialEq> Session<M> {
         self.close_socket(CloseCode::Done);
         self.forget_session();
         self.phase = Phase::Stopped(reason);
-        for joined in self.keys.values_mut() {
-            joined.is_sent = false;
-        }
+        self.keys.values_mut().for_each(Joined::detach);
         self.tell_state();
     }
 
@@ -802,11 +832,7 @@ impl<M: Clone + PartialEq> Session<M> {
             self.lost = Some(lost_at);
         }
         for joined in self.keys.values_mut() {
-            joined.is_sent = false;
-            joined.is_dirty = false;
-            joined.asked_at = None;
-            joined.retry_at = None;
-            joined.roster.await_snapshot();
+            joined.detach();
             if joined.roster.is_ready() && joined.away == Away::No {
                 joined.away = Away::Since(lost_at);
             }
@@ -839,14 +865,14 @@ impl<M: Clone + PartialEq> Session<M> {
         if let Phase::Live { dial, next_beat, .. } = &mut self.phase {
             let dial = *dial;
             *next_beat = now + heartbeat;
-            self.expect_answer(now + limits::ANSWER_TIMEOUT);
+            self.expect(Answer::By(now + limits::ANSWER_TIMEOUT));
             self.output(Output::Send { dial, frame: ClientFrame::Heartbeat });
         }
     }
 
-    const fn expect_answer(&mut self, by: Time) {
-        if let Phase::Live { answer_by, .. } = &mut self.phase {
-            *answer_by = Some(by);
+    const fn expect(&mut self, expected: Answer) {
+        if let Phase::Live { answer, .. } = &mut self.phase {
+            *answer = expected;
         }
     }
 
@@ -910,6 +936,15 @@ impl<M: Clone + PartialEq> Session<M> {
 }
 
 impl<M: Clone + PartialEq> Joined<M> {
+    /// Forgets what was under way on a socket that is gone.
+    const fn detach(&mut self) {
+        self.is_sent = false;
+        self.is_dirty = false;
+        self.asked_at = None;
+        self.retry_at = None;
+        self.roster.await_snapshot();
+    }
+
     /// How to take the snapshot that has come.
     fn reconcile(
         &self,

@@ -1,0 +1,247 @@
+//! A page in a browser: its session, its flashes, and what its person does with the tab.
+
+use presence_core::flash::{FlashKind, FlashOutput};
+use presence_core::session::Event;
+use presence_core::{Dedupe, Flashes, MemberId, Session, Time};
+use presence_protocol::{Key, LeaveReason, Meta};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A page that was away for longer may be given its roster in silence: the grace, less the time in which
+/// a loss is noticed.
+const SILENT: u64 = 20_000;
+
+/// What becomes of a tab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tab {
+    /// In front.
+    Shown,
+    /// Behind others: its timers fire once a minute.
+    Hidden,
+    /// Its machine sleeps: nothing happens on it.
+    Asleep,
+    /// In the back-forward cache.
+    PutAway,
+    /// Closed.
+    Closed,
+}
+
+/// What a page was told of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Somebody came.
+    Joined,
+    /// Somebody went.
+    Left(LeaveReason),
+}
+
+/// One entry of what a page was told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// When, in the world's milliseconds.
+    pub at: u64,
+    /// About whom.
+    pub member: MemberId,
+    /// What.
+    pub news: News,
+    /// True if it came as no news.
+    pub quiet: bool,
+}
+
+/// A tab with a page in it.
+#[derive(Debug)]
+pub struct Page {
+    /// Whose.
+    pub user: String,
+    /// The key it looks at.
+    pub key: Key,
+    /// The rules.
+    pub session: Session<Meta>,
+    /// The messages.
+    pub flashes: Flashes,
+    /// What became of the tab.
+    pub tab: Tab,
+    /// Until when its machine has no network.
+    pub offline_until: u64,
+    /// Until when its token function fails.
+    pub tokenless_until: u64,
+    /// When the page was loaded; its clock counts from here.
+    pub opened_at: u64,
+    /// The link of its current socket.
+    pub link: Option<usize>,
+    /// Guards against timers of an earlier arming.
+    pub timer: u64,
+    /// What it put in last.
+    pub meta: Meta,
+    /// True if nothing happens to it but what happens to the relay: its view must be flawless.
+    pub is_observer: bool,
+    /// What arrives while its machine sleeps.
+    pub inbox: Vec<crate::world::Event>,
+    /// When the relay last heard from its current visit, by the relay's own running time.
+    pub heard: Option<u64>,
+    /// The same by the world's time.
+    pub heard_at: u64,
+    /// The same of the visit before, by the relay's running time.
+    pub heard_before: Option<u64>,
+    /// How often it came back from the back-forward cache.
+    pub visit: u32,
+    /// When it said goodbye, by the relay's running time.
+    pub goodbye_at: Option<u64>,
+    /// When its current visit began: the load, the return from the cache, or the return after a time-out.
+    pub visit_at: u64,
+    /// When its first snapshot came.
+    pub ready_at: Option<u64>,
+    /// Since when it has been live without a break.
+    pub live_since: Option<u64>,
+    /// When it was last live before that.
+    pub lost_at: Option<u64>,
+    /// What it was told.
+    pub told: Vec<Told>,
+    /// Whose leaves it was told.
+    pub seen_leaving: BTreeSet<MemberId>,
+    /// Who is here according to what it was told one by one.
+    pub believed: BTreeMap<MemberId, News>,
+    /// How often it asked for a snapshot.
+    pub resyncs: u32,
+    /// The messages on its screen.
+    pub shown: BTreeMap<u32, (FlashKind, String)>,
+}
+
+impl Page {
+    /// A page that begins to load.
+    #[must_use]
+    pub fn new(now: u64, user: &str, key: Key, seed: u64) -> Self {
+        Self {
+            user: user.to_owned(),
+            key,
+            session: Session::new(seed),
+            flashes: Flashes::new(),
+            tab: Tab::Shown,
+            offline_until: 0,
+            tokenless_until: 0,
+            opened_at: now,
+            link: None,
+            timer: 0,
+            meta: Meta::empty(),
+            is_observer: false,
+            inbox: Vec::new(),
+            heard: None,
+            heard_at: 0,
+            heard_before: None,
+            visit: 0,
+            goodbye_at: None,
+            visit_at: now,
+            ready_at: None,
+            live_since: None,
+            lost_at: None,
+            told: Vec::new(),
+            seen_leaving: BTreeSet::new(),
+            believed: BTreeMap::new(),
+            resyncs: 0,
+            shown: BTreeMap::new(),
+        }
+    }
+
+    /// The page's own clock.
+    #[must_use]
+    pub const fn now(&self, now: u64) -> Time {
+        Time::from_millis(now - self.opened_at)
+    }
+
+    /// Joins its key.
+    pub fn load(&mut self, now: u64) {
+        let at = self.now(now);
+        self.session.join(at, self.key.clone(), self.meta.clone(), Dedupe::User);
+    }
+
+    /// True if the tab can run anything.
+    #[must_use]
+    pub const fn is_awake(&self) -> bool {
+        matches!(self.tab, Tab::Shown | Tab::Hidden)
+    }
+
+    /// True if the person is looking at it, or would be if the tab were in front.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.tab, Tab::Shown | Tab::Hidden | Tab::Asleep)
+    }
+
+    /// The connection became live, or is no longer.
+    pub fn turn(&mut self, now: u64, is_live: bool) {
+        if self.live_since.is_some() && !is_live {
+            self.lost_at = Some(now);
+        }
+        self.live_since = is_live.then_some(now);
+        // Who was away for about as long as the grace gets the new roster in silence.
+        let away = self.lost_at.map_or(0, |it| now - it);
+        if is_live && away > SILENT {
+            self.believed.clear();
+            self.seen_leaving.clear();
+            self.ready_at = Some(now);
+        }
+    }
+
+    /// Takes an event of the session, checking what can be checked on the spot.
+    ///
+    /// # Errors
+    ///
+    /// What was wrong with it.
+    pub fn tell(&mut self, now: u64, event: &Event<Meta>) -> Result<(), String> {
+        let at = self.now(now);
+        self.flashes.observe(at, event);
+        let (member, news, quiet) = match event {
+            Event::Joined { member, quiet, .. } => (member, News::Joined, *quiet),
+            Event::Left { member, reason, quiet, .. } => (member, News::Left(*reason), *quiet),
+            Event::Ready { .. } => {
+                self.ready_at = Some(now);
+                return Ok(());
+            }
+            Event::State(_)
+            | Event::Updated { .. }
+            | Event::Changed { .. }
+            | Event::Refused { .. }
+            | Event::Complaint { .. } => return Ok(()),
+        };
+        let id = member.id.clone();
+        if member.is_me {
+            return Err(format!("{id} was told of itself: {news:?}"));
+        }
+        let before = self.believed.insert(id.clone(), news);
+        // What a page was told in silence isn't in `believed`, so only a flawless view must alternate.
+        if self.is_observer && before.is_some_and(|it| it.is_join() == news.is_join()) {
+            return Err(format!("{id}: {news:?} came after {before:?}"));
+        }
+        if !news.is_join() {
+            self.seen_leaving.insert(id.clone());
+        }
+        self.told.push(Told { at: now, member: id, news, quiet });
+        Ok(())
+    }
+
+    /// Shows and hides messages.
+    ///
+    /// # Errors
+    ///
+    /// If a message is about the page's own person.
+    pub fn flash(&mut self) -> Result<(), String> {
+        while let Some(output) = self.flashes.poll_output() {
+            match output {
+                FlashOutput::Show { kind, user, .. } if user.name() == self.user => {
+                    return Err(format!("{} flashed its own {kind:?}", self.user));
+                }
+                FlashOutput::Show { id, kind, user } => {
+                    self.shown.insert(id, (kind, user.name().to_owned()));
+                }
+                FlashOutput::Hide { id } => {
+                    self.shown.remove(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl News {
+    const fn is_join(self) -> bool {
+        matches!(self, Self::Joined)
+    }
+}

@@ -1,0 +1,181 @@
+//! What must hold, whatever happens: every row of the design's tables as an invariant.
+
+use crate::World;
+use crate::network::Carriage;
+use crate::page::{News, Page};
+use presence_core::MemberId;
+use presence_core::session::{Event, State};
+use presence_protocol::{Meta, PresenceState, SessionId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long a lost session stays, in milliseconds.
+const GRACE: u64 = 30_000;
+/// Nobody is shown who was not heard of for this long: 10 s of silence, the grace, and a little.
+const GHOST: u64 = 41_000;
+/// How long news may travel.
+const TRAVEL: u64 = 1_000;
+
+/// Judges one thing that a page was told.
+///
+/// # Errors
+///
+/// Why it should not have been told.
+pub fn judge(world: &World, page: usize, event: &Event<Meta>) -> Result<(), String> {
+    let viewer = &world.pages[page];
+    match event {
+        Event::Left { member, .. } if viewer.is_observer => {
+            left_for_a_reason(world, page, &member.id)
+        }
+        Event::Joined { member, quiet: false, .. } if viewer.is_observer => {
+            joined_for_a_reason(world, page, &member.id)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nobody leaves who said no goodbye and was heard within the grace.
+fn left_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<(), String> {
+    let viewer = &world.pages[page];
+    let now = world.relay_time();
+    for (index, other) in pages_of(world, member, viewer) {
+        let said_goodbye = other.goodbye_at.is_some() && !other.is_open();
+        let lost_for = other.heard.map_or(u64::MAX, |heard| now - heard);
+        // After a restart the viewer holds by its own clock, which runs on while a relay stalls.
+        let was_held = world.restarted_at.is_some_and(|at| at + GHOST * 2 > world.now)
+            && other.heard_at + GRACE <= world.now;
+        if other.heard.is_some() && !said_goodbye && !was_held && lost_for < GRACE {
+            return Err(format!(
+                "saw {member} leave, but page {index} was heard {lost_for} ms ago and said no goodbye"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody joins aloud who was there all along.
+fn joined_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<(), String> {
+    let viewer = &world.pages[page];
+    if viewer.seen_leaving.contains(member) {
+        return Ok(());
+    }
+    let ready_at = viewer.ready_at.unwrap_or(0);
+    let is_news =
+        pages_of(world, member, viewer).any(|(_, it)| it.visit_at + TRAVEL * 5 > ready_at);
+    if is_news {
+        return Ok(());
+    }
+    Err(format!("saw {member} join, who had been there since before {ready_at}"))
+}
+
+/// Looks at everything that may be looked at while things happen.
+pub fn check(world: &mut World) {
+    let mut faults = Vec::new();
+    for (index, viewer) in world.pages.iter().enumerate() {
+        // Who doesn't reach the relay can't know, and who has just come back waits out the grace.
+        let is_reached = |it: usize| world.links[it].carriage == Carriage::Healthy;
+        let has_settled = viewer.live_since.is_some_and(|at| at + GHOST < world.now)
+            && viewer.link.is_some_and(is_reached);
+        if !viewer.is_awake() || !has_settled {
+            continue;
+        }
+        let Some(roster) = viewer.session.roster(&viewer.key) else { continue };
+        for member in roster.members() {
+            if is_ghost(world, viewer, &member.id) {
+                faults.push(format!("page {index}: shows {}, who is long gone", member.id));
+            }
+        }
+        if let Some(own) = viewer.shown.values().find(|it| it.1 == viewer.user) {
+            faults.push(format!("page {index}: flashes its own {:?}", own.0));
+        }
+    }
+    world.faults.extend(faults);
+    world.after(1_000, crate::world::Event::Check);
+}
+
+fn is_ghost(world: &World, viewer: &Page, member: &MemberId) -> bool {
+    let now = world.relay_time();
+    let lately = |it: &Page| it.heard.max(it.heard_before).is_some_and(|at| at + GHOST >= now);
+    let left = |it: &Page| !it.is_open() && it.goodbye_at.is_some_and(|at| at + GHOST < now);
+    !pages_of(world, member, viewer).any(|(_, it)| lately(it) && !left(it))
+}
+
+/// After everything has been quiet for long enough, everybody sees the truth.
+pub fn converged(world: &World) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (index, viewer) in world.pages.iter().enumerate().filter(|(_, it)| it.is_open()) {
+        if viewer.session.state() != State::Live {
+            faults.push(format!("page {index}: is {:?} in the end", viewer.session.state()));
+            continue;
+        }
+        let truth = truth(world, viewer);
+        let seen = seen(viewer);
+        if truth != seen {
+            faults.push(format!(
+                "page {index} ({}): sees {seen:?}, but {truth:?} is true",
+                viewer.user
+            ));
+        }
+        let is_stale = viewer.session.roster(&viewer.key).is_none_or(|it| it.is_stale());
+        if is_stale {
+            faults.push(format!("page {index}: is stale in the end"));
+        }
+        if !world.has_lost_deltas && viewer.resyncs > 0 {
+            faults.push(format!("page {index}: asked for a snapshot though no delta was lost"));
+        }
+        if viewer.is_observer && viewer.told.iter().any(|it| is_double(viewer, it)) {
+            faults.push(format!("page {index}: was told of a visit twice"));
+        }
+        if !viewer.shown.is_empty() {
+            faults.push(format!("page {index}: still shows {:?}", viewer.shown));
+        }
+    }
+    faults
+}
+
+fn is_double(viewer: &Page, told: &crate::page::Told) -> bool {
+    let same = viewer.told.iter().filter(|it| it.at == told.at && it.member == told.member);
+    same.filter(|it| (it.news == News::Joined) == (told.news == News::Joined)).count() > 1
+}
+
+type Sessions = BTreeMap<SessionId, (PresenceState, String)>;
+
+/// Who is in the viewer's key, from the pages themselves.
+fn truth(world: &World, viewer: &Page) -> BTreeMap<String, Sessions> {
+    let mut truth: BTreeMap<String, Sessions> = BTreeMap::new();
+    for page in world.pages.iter().filter(|it| it.is_open() && it.key == viewer.key) {
+        if let Some(session) = page.session.id() {
+            let meta = page.meta.as_str().to_owned();
+            let sessions = truth.entry(page.user.clone()).or_default();
+            sessions.insert(session, (PresenceState::Active, meta));
+        }
+    }
+    truth
+}
+
+/// Who is in the viewer's key, as it sees it.
+fn seen(viewer: &Page) -> BTreeMap<String, Sessions> {
+    let members = viewer.session.roster(&viewer.key).map(|it| it.members()).unwrap_or_default();
+    let sessions = |member: &presence_core::Member<Meta>| {
+        let session = |it: &presence_protocol::Presence<Meta>| {
+            (it.session, (it.state, it.meta.as_str().to_owned()))
+        };
+        member.sessions.iter().map(session).collect()
+    };
+    members.into_iter().map(|it| (it.user.name().to_owned(), sessions(it))).collect()
+}
+
+/// The pages of a member in the viewer's key, the closed ones included.
+fn pages_of<'a>(
+    world: &'a World,
+    member: &'a MemberId,
+    viewer: &'a Page,
+) -> impl Iterator<Item = (usize, &'a Page)> {
+    let name = member.to_string();
+    world.pages.iter().enumerate().filter(move |(_, it)| it.user == name && it.key == viewer.key)
+}
+
+/// The users that a page shows.
+#[must_use]
+pub fn shown_users(page: &Page) -> BTreeSet<String> {
+    seen(page).into_keys().collect()
+}
