@@ -3,7 +3,7 @@
 use super::KeyPattern;
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{CloseCode, Dial, Epoch, Key, Meta, ServerFrame, SessionId, User};
+use presence_protocol::{CloseCode, Dial, Key, Meta, ServerFrame, SessionId, User};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -52,8 +52,6 @@ pub(super) struct Open {
     pub(super) user: Arc<User>,
     /// When the session began.
     pub(super) since: Time,
-    /// The epoch that the resumed session comes from, if it was resumed.
-    pub(super) resumed_from: Option<Epoch>,
     pub(super) patterns: Vec<KeyPattern>,
     pub(super) expires_at: Time,
     /// The keys it is joined to.

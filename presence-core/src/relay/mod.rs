@@ -264,9 +264,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         };
         let resume = resume.filter(|it| it.user == *grant.user.id() && it.dial < dial);
         let resumed = resume.is_some();
-        let (session, since, resumed_from) = match resume {
-            Some(claims) => (claims.session, claims.since.min(now), Some(claims.epoch)),
-            None => (self.new_session(), now, None),
+        let (session, since) = match resume {
+            Some(claims) => (claims.session, claims.since.min(now)),
+            None => (self.new_session(), now),
         };
         match self.sessions.claim(session, dial, id) {
             Ok(None) => {}
@@ -289,7 +289,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             dial,
             user: grant.user,
             since,
-            resumed_from,
             patterns: grant.keys,
             expires_at: now + grant.expires_in,
             keys: Vec::new(),
@@ -384,6 +383,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             for key in keys {
                 self.publish(now, &key, Change::Back { session, dial });
             }
+            // Its timer waits for the end of the grace, which would be too late for the next ping.
+            self.arm_connection_by(id, now + self.config.heartbeat);
         }
     }
 
@@ -408,8 +409,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if dial < claims.dial {
             return;
         }
-        if let Some(former) = self.sessions.fence(claims.session, dial) {
-            self.fence(now, former);
+        match self.sessions.fence(claims.session, dial) {
+            Ok(None) => {}
+            Ok(Some(former)) => self.fence(now, former),
+            Err(Fenced) => return,
         }
         for key in keys.iter().take(self.config.max_keys_per_connection) {
             if self.slots.get(key).is_some_and(|it| it.room.holds(claims.session)) {
@@ -541,7 +544,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         meta: Meta,
         age: Option<u64>,
     ) {
-        let (epoch, began) = self.backplane.epoch();
+        let (_, began) = self.backplane.epoch();
         let max_keys = self.config.max_keys_per_connection;
         let Some(open) = self.open(id) else { return };
         let user = open.user.clone();
@@ -568,9 +571,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             let message = "this connection is joined to as many keys as it may be";
             return self.error(now, id, ErrorCode::TooManyKeys, message.to_owned(), Some(key));
         }
-        // In the epoch that it comes from this relay knows better than the page how old it is.
-        let age = match (age, open.resumed_from) {
-            (Some(age), Some(from)) if from != epoch => {
+        // How old the presence of a session is that began in this epoch, the relay knows better.
+        let age = match age {
+            Some(age) if open.since < began => {
                 Duration::from_millis(age).min(now.since(open.since))
             }
             _ => Duration::ZERO,
@@ -594,6 +597,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     }
                     // A connection lives no longer than the first of its tokens.
                     open.expires_at = expires.unwrap_or(open.expires_at).min(open.expires_at);
+                    let expires_at = open.expires_at;
+                    self.arm_connection_by(id, expires_at);
                 }
                 self.publish(now, &key, change);
             }
@@ -800,6 +805,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         {
             self.wakes.push_back(id);
         }
+    }
+
+    /// Sets a connection's timer to a moment, unless it fires before that anyway.
+    fn arm_connection_by(&mut self, id: ConnId, due: Time) {
+        let armed = self.connection(id).and_then(|it| it.armed);
+        self.arm_connection(id, armed.map_or(due, |it| it.min(due)));
     }
 
     fn arm_connection(&mut self, id: ConnId, due: Time) {

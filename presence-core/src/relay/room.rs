@@ -275,6 +275,12 @@ impl Room {
         Snapshot { key: key.clone(), rev: self.flushed, presences }
     }
 
+    /// The roster as it is, also inside a window.
+    #[cfg(test)]
+    pub(super) fn presences(&self) -> Vec<Presence<Meta>> {
+        self.entries.values().map(|it| it.presence.clone()).collect()
+    }
+
     fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) {
         let session = presence.session;
         if let Some(entry) = self.entries.get(&session) {
@@ -289,7 +295,9 @@ impl Room {
     }
 
     fn exit(&mut self, session: SessionId, dial: Dial, reason: LeaveReason) {
-        if self.entries.get(&session).is_none_or(|it| it.dial > dial) {
+        // Who was heard again before its timeout came back in order hasn't timed out.
+        let is_over = |it: &Entry| reason != LeaveReason::Timeout || it.lost.is_some();
+        if !self.entries.get(&session).is_some_and(|it| it.dial <= dial && is_over(it)) {
             return;
         }
         self.touch(session);

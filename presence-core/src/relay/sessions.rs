@@ -34,6 +34,11 @@ impl Sessions {
         Self { claims: BTreeMap::new(), forget: VecDeque::new() }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
     pub(super) fn contains(&self, session: SessionId) -> bool {
         self.claims.contains_key(&session)
     }
@@ -70,10 +75,19 @@ impl Sessions {
 
     /// A dial said goodbye without a connection: it and all before it mean nothing from now on. Returns
     /// the connection of one that is still here.
-    pub(super) fn fence(&mut self, session: SessionId, dial: Dial) -> Option<ConnId> {
-        let claim = self.claims.get_mut(&session).filter(|it| it.dial <= dial)?;
-        claim.dial = dial;
-        claim.conn
+    pub(super) fn fence(
+        &mut self,
+        session: SessionId,
+        dial: Dial,
+    ) -> Result<Option<ConnId>, Fenced> {
+        match self.claims.get_mut(&session) {
+            Some(claim) if claim.dial > dial => Err(Fenced),
+            Some(claim) => {
+                claim.dial = dial;
+                Ok(claim.conn)
+            }
+            None => Ok(None),
+        }
     }
 
     fn forget_before(&mut self, now: Time) {
