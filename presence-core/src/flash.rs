@@ -1,11 +1,12 @@
 //! Which joins and leaves become a message on the page.
 
 use crate::Time;
+use crate::map::Map;
 use crate::roster::MemberId;
 use crate::session::Event;
 use core::time::Duration;
 use presence_protocol::User;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How long a message is shown. The tutorial's figure.
@@ -49,7 +50,7 @@ pub struct Flashes {
     next_id: u32,
     shown: VecDeque<Shown>,
     /// Who left lately, and when.
-    left: BTreeMap<MemberId, Time>,
+    left: Map<MemberId, Time>,
     outputs: VecDeque<FlashOutput>,
 }
 
@@ -65,7 +66,7 @@ impl Flashes {
     /// No messages.
     #[must_use]
     pub const fn new() -> Self {
-        Self { next_id: 0, shown: VecDeque::new(), left: BTreeMap::new(), outputs: VecDeque::new() }
+        Self { next_id: 0, shown: VecDeque::new(), left: Map::new(), outputs: VecDeque::new() }
     }
 
     /// Takes what the session tells of this key.

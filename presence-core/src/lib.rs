@@ -10,6 +10,7 @@
 //! thread in virtual time (`tests/simulation`).
 
 pub mod flash;
+mod map;
 mod random;
 pub mod relay;
 pub mod roster;

@@ -4,11 +4,11 @@
 //! is why resuming is silent by construction.
 
 use crate::Time;
+use crate::map::Map;
 use core::fmt;
 use presence_protocol::{
     Delta, LeaveReason, Presence, PresenceState, Rev, SessionId, Snapshot, User, UserId,
 };
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Whose sessions are folded together.
@@ -104,10 +104,10 @@ pub struct Roster<M> {
     my_session: Option<SessionId>,
     /// The version; `None` until a snapshot has come.
     rev: Option<Rev>,
-    members: BTreeMap<MemberId, Member<M>>,
-    places: BTreeMap<SessionId, Place>,
+    members: Map<MemberId, Member<M>>,
+    places: Map<SessionId, Place>,
     /// Sessions that were held after a restart and did not come back in time.
-    timed_out: BTreeSet<SessionId>,
+    timed_out: Map<SessionId, ()>,
     is_ready: bool,
     is_stale: bool,
 }
@@ -122,13 +122,13 @@ struct Place {
 
 /// Members as they were before a change, and why sessions went.
 struct Batch<M> {
-    before: BTreeMap<MemberId, Option<Member<M>>>,
-    reasons: BTreeMap<MemberId, LeaveReason>,
+    before: Map<MemberId, Option<Member<M>>>,
+    reasons: Map<MemberId, LeaveReason>,
 }
 
 impl<M> Batch<M> {
     const fn new() -> Self {
-        Self { before: BTreeMap::new(), reasons: BTreeMap::new() }
+        Self { before: Map::new(), reasons: Map::new() }
     }
 }
 
@@ -141,9 +141,9 @@ impl<M: Clone + PartialEq> Roster<M> {
             me: None,
             my_session: None,
             rev: None,
-            members: BTreeMap::new(),
-            places: BTreeMap::new(),
-            timed_out: BTreeSet::new(),
+            members: Map::new(),
+            places: Map::new(),
+            timed_out: Map::new(),
             is_ready: false,
             is_stale: false,
         }
@@ -153,7 +153,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     #[must_use]
     pub fn members(&self) -> Vec<&Member<M>> {
         let mut members: Vec<_> = self.members.values().collect();
-        members.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        members.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
         members
     }
 
@@ -234,12 +234,14 @@ impl<M: Clone + PartialEq> Roster<M> {
         missing: Missing,
     ) -> Vec<Difference<M>> {
         let mut batch = Batch::new();
-        let known: BTreeSet<_> = snapshot.presences.iter().map(|it| it.session).collect();
+        let mut known: Vec<_> = snapshot.presences.iter().map(|it| it.session).collect();
+        known.sort_unstable();
         let own = snapshot.presences.iter().find(|it| Some(it.session) == self.my_session);
         if let Some(own) = own {
             self.me = Some(own.user.id().clone());
         }
-        let absent: Vec<_> = self.places.keys().filter(|it| !known.contains(it)).copied().collect();
+        let absent: Vec<_> =
+            self.places.keys().filter(|it| known.binary_search(it).is_err()).copied().collect();
         for session in absent {
             let Some(place) = self.places.get_mut(&session) else { continue };
             match (place.held, missing) {
@@ -310,7 +312,7 @@ impl<M: Clone + PartialEq> Roster<M> {
             self.places.iter().filter(|(_, it)| due(it)).map(|(session, _)| *session).collect();
         for session in gone {
             self.remove(&mut batch, session, LeaveReason::Timeout);
-            self.timed_out.insert(session);
+            self.timed_out.insert(session, ());
         }
         self.differences(batch)
     }
@@ -332,14 +334,18 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.remember(batch, &id);
         self.places.insert(session, Place { member: id.clone(), held: None });
         let is_me = self.me.as_ref() == Some(presence.user.id());
-        let member = self.members.entry(id.clone()).or_insert_with(|| Member {
-            id,
-            user: presence.user.clone(),
-            is_me,
-            state: presence.state,
-            since: presence.since,
-            sessions: Vec::new(),
-        });
+        if !self.members.contains_key(&id) {
+            let member = Member {
+                id: id.clone(),
+                user: presence.user.clone(),
+                is_me,
+                state: presence.state,
+                since: presence.since,
+                sessions: Vec::new(),
+            };
+            self.members.insert(id.clone(), member);
+        }
+        let Some(member) = self.members.get_mut(&id) else { return };
         member.is_me = is_me;
         member.since = member.since.min(presence.since);
         member.sessions.retain(|it| it.session != session);
@@ -383,7 +389,7 @@ impl<M: Clone + PartialEq> Roster<M> {
                     let is_return = member
                         .sessions
                         .iter()
-                        .all(|it| it.since < 0 && !self.timed_out.contains(&it.session));
+                        .all(|it| it.since < 0 && !self.timed_out.contains_key(&it.session));
                     Some(Difference::Joined { member: member.clone(), is_return })
                 }
                 (Some(member), None) => {

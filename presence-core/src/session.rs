@@ -4,6 +4,7 @@
 //! [`Session::poll_output`], then arm one timer from [`Session::poll_timeout`].
 
 use crate::Time;
+use crate::map::Map;
 use crate::random::Random;
 use crate::roster::{Dedupe, Difference, Member, Missing, Roster};
 use core::time::Duration;
@@ -11,7 +12,7 @@ use presence_protocol::{
     ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Reaction, Rev, ServerFrame,
     SessionId, Welcome, limits,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// How long a dial may take until the socket is open.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -207,7 +208,7 @@ pub struct Session<M> {
     grace: Duration,
     epoch: Option<CurrentEpoch>,
     session: Option<SessionId>,
-    keys: BTreeMap<Key, Joined<M>>,
+    keys: Map<Key, Joined<M>>,
     outputs: VecDeque<Output<M>>,
     shown: State,
     /// True while the page is in the back-forward cache.
@@ -327,7 +328,7 @@ impl<M: Clone + PartialEq> Session<M> {
             grace: limits::GRACE,
             epoch: None,
             session: None,
-            keys: BTreeMap::new(),
+            keys: Map::new(),
             outputs: VecDeque::new(),
             shown: State::Connecting,
             is_put_away: false,
@@ -712,7 +713,7 @@ impl<M: Clone + PartialEq> Session<M> {
     fn send_joins(&mut self, now: Time, dial: Dial) {
         let (grace, session) = (self.grace, self.session);
         let mut frames = Vec::new();
-        for (key, joined) in &mut self.keys {
+        for (key, joined) in self.keys.iter_mut() {
             if joined.is_sent || joined.retry_at.is_some() {
                 continue;
             }
@@ -734,7 +735,7 @@ impl<M: Clone + PartialEq> Session<M> {
     fn send_updates(&mut self, now: Time) {
         let Phase::Live { dial, .. } = self.phase else { return };
         let mut frames = Vec::new();
-        for (key, joined) in &mut self.keys {
+        for (key, joined) in self.keys.iter_mut() {
             if joined.is_dirty && joined.sent_at + UPDATE_INTERVAL <= now {
                 joined.is_dirty = false;
                 joined.sent_at = now;
