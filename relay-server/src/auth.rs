@@ -107,7 +107,8 @@ impl Authority {
         Ok(Grant {
             user: Arc::new(user),
             keys: keys.ok_or(AuthError::Keys)?,
-            expires_in: time_until(claims.exp),
+            // The leeway counts, or a token that is taken late would expire at once.
+            expires_in: time_until(claims.exp + self.validation.leeway as f64),
         })
     }
 }
@@ -147,3 +148,6 @@ fn time_until(exp: f64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Duration::try_from_secs_f64(exp).unwrap_or(Duration::MAX).saturating_sub(now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ pub struct Args {
     /// commas.
     ///
     /// Pages of any other origin are refused; programs that send no origin are not. Example:
-    /// https://app.example,https://staging.app.example
+    /// `https://app.example,https://staging.app.example`
     #[arg(
         long = "origin",
         env = "WHOSHERE_ORIGIN",
@@ -158,7 +158,7 @@ pub struct Args {
     /// What is logged, to standard error: a level, or a list of target=level.
     ///
     /// Names and metas of people are logged at level trace only. Example:
-    /// info,relay_server=debug
+    /// `info,relay_server=debug`
     #[arg(long, env = "WHOSHERE_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
 }
@@ -323,4 +323,92 @@ fn origin(text: &str) -> Result<Origin, String> {
     let problem = "not an origin; write it as browsers send it, like https://app.example: in lower \
         case, without a path, and without the scheme's own port";
     Origin::parse(text.trim()).ok_or_else(|| problem.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    const SECRET: &str = "--secret=a secret of at least thirty-two bytes";
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_says_what_it_is_for() {
+        for arg in Args::command().get_arguments() {
+            assert!(arg.get_help().is_some(), "{} has no help", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn without_dev_a_secret_of_some_length_is_needed() {
+        assert!(refusal(&[]).starts_with("secret_missing: "));
+        assert!(refusal(&["--secret", "short"]).starts_with("secret_too_short: "));
+        assert!(refusal(&[SECRET, "--resume-secret", "short"]).starts_with("secret_too_short: "));
+        assert!(refusal(&["--secret-file", "/nowhere"]).starts_with("secret_unreadable: "));
+        assert!(config(&[SECRET]).is_ok());
+        assert!(config(&["--dev"]).is_ok());
+    }
+
+    #[test]
+    fn dev_is_for_this_machine_only() {
+        for public in ["0.0.0.0:8080", "10.0.0.1:8080", "[::]:8080"] {
+            assert!(refusal(&["--dev", "--listen", public]).starts_with("dev_not_loopback: "));
+        }
+        for loopback in ["127.0.0.1:0", "127.9.9.9:80", "[::1]:8080"] {
+            assert!(config(&["--dev", "--listen", loopback]).is_ok(), "{loopback}");
+        }
+        assert!(refusal(&["--dev", "--demo", "/nowhere"]).starts_with("no_folder: --demo"));
+        assert!(Args::try_parse_from(["whoshere-relay", SECRET, "--demo", "www"]).is_err());
+    }
+
+    #[test]
+    fn what_can_not_work_is_refused_with_a_hint() {
+        #[track_caller]
+        fn check(args: &[&str], hint: &str) {
+            let args = [&["whoshere-relay", SECRET], args].concat();
+            let text = Args::try_parse_from(args).unwrap_err().to_string();
+            assert!(text.contains(hint), "{text}");
+        }
+        check(&["--grace", "30"], "write it like 30s");
+        check(&["--grace", "0s"], "between 100ms and 1h");
+        check(&["--heartbeat", "1h"], "between 100ms and 5m");
+        check(&["--origin", "app.example"], "like https://app.example");
+        check(&["--origin", "https://a.example,*"], "like https://app.example");
+        check(&["--max-connections", "0"], "is not in 1..=1000000");
+        check(&["--listen", "8080"], "invalid socket address");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_is_done() {
+        let config = config(&[
+            SECRET,
+            "--grace=1m 30s",
+            "--heartbeat=500ms",
+            "--origin=https://a.example,https://b.example",
+            "--origin=http://localhost:3000",
+            "--max-connections=7",
+        ])
+        .unwrap();
+        assert_eq!(config.relay.grace, Duration::from_secs(90));
+        assert_eq!(config.relay.heartbeat, Duration::from_millis(500));
+        assert_eq!(config.relay.max_connections, 7);
+        assert_eq!(config.origins.listed.len(), 3);
+        assert!(!config.origins.same_host);
+        assert!(!format!("{config:?}").contains("thirty-two"), "secrets are not shown");
+    }
+
+    fn config(args: &[&str]) -> Result<Config, ConfigError> {
+        let args = [&["whoshere-relay"], args].concat();
+        Args::try_parse_from(args).unwrap().into_config()
+    }
+
+    #[track_caller]
+    fn refusal(args: &[&str]) -> String {
+        config(args).unwrap_err().to_string()
+    }
 }

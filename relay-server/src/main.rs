@@ -4,14 +4,25 @@ use anyhow::Context;
 use clap::Parser;
 use relay_server::config::Args;
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match serve(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A sentence, and never a backtrace: what went wrong here is the operator's to mend.
+            let _ = writeln!(std::io::stderr(), "whoshere-relay: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
     start_logging(&args)?;
     let listen = args.listen;
     let config = args.into_config()?;

@@ -22,12 +22,16 @@ impl Origin {
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let allowed = |it: char| it.is_ascii_graphic() && !"/?#@\\*,".contains(it);
-        let is_origin = !scheme.is_empty()
+        let has_own_port = match scheme {
+            "https" => authority.ends_with(":443"),
+            "http" => authority.ends_with(":80"),
+            _ => false,
+        };
+        let is_written_so = !text.chars().any(|it| it.is_ascii_uppercase()) && !has_own_port;
+        let is_origin = is_written_so
+            && !scheme.is_empty()
             && !authority.is_empty()
-            && authority.chars().all(allowed)
-            && !text.chars().any(|it| it.is_ascii_uppercase())
-            && !(scheme == "https" && authority.ends_with(":443"))
-            && !(scheme == "http" && authority.ends_with(":80"));
+            && authority.chars().all(allowed);
         is_origin.then(|| Self(text.into()))
     }
 }

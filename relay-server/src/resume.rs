@@ -67,3 +67,57 @@ impl ResumeKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "a secret of at least thirty-two bytes";
+
+    #[test]
+    fn what_was_signed_is_verified_also_after_a_restart() {
+        for user in ["a", "alice", "Jürgen 😀", &"a".repeat(128)] {
+            let claims = claims(user);
+            let token = ResumeKey::derive(&SECRET.into()).sign(&claims);
+            assert_eq!(ResumeKey::derive(&SECRET.into()).verify(&token), Some(claims));
+        }
+    }
+
+    #[test]
+    fn another_secret_or_a_changed_token_is_refused() {
+        let key = ResumeKey::derive(&SECRET.into());
+        let token = key.sign(&claims("alice"));
+        assert_eq!(ResumeKey::new(&SECRET.into()).verify(&token), None, "not the token's secret");
+        let other = ResumeKey::derive(&"another secret of thirty-two bytes!!".into());
+        assert_eq!(other.verify(&token), None);
+        for index in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(key.verify(&changed), None, "{changed}");
+            assert_eq!(key.verify(&token[..index]), None);
+        }
+        for bad in ["", "ü", "====", "AAAA", &"A".repeat(1000)] {
+            assert_eq!(key.verify(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_well_signed_token_of_another_kind_is_refused() {
+        let key = ResumeKey::derive(&SECRET.into());
+        for signed in [b"".as_slice(), &[VERSION], &[VERSION; 29], &[2; 40]] {
+            let token = [signed, hmac::sign(&key.0, signed).as_ref()].concat();
+            assert_eq!(key.verify(&URL_SAFE_NO_PAD.encode(token)), None, "{signed:?}");
+        }
+    }
+
+    fn claims(user: &str) -> ResumeClaims {
+        ResumeClaims {
+            session: SessionId::new(0x0123_4567_89ab_cdef),
+            user: UserId::parse(user).unwrap(),
+            dial: Dial(7),
+            since: Time::from_millis(1_795_000_000_000),
+            epoch: Epoch::new(42),
+        }
+    }
+}
