@@ -64,7 +64,7 @@ pub enum Difference<M> {
     Joined {
         /// The member.
         member: Member<M>,
-        /// True if it is older than the relay's epoch: it came back after a restart of the relay.
+        /// True if it was here before the relay's epoch: it came back after a restart of the relay.
         is_return: bool,
     },
     /// It is gone.
@@ -106,8 +106,8 @@ pub struct Roster<M> {
     rev: Option<Rev>,
     members: Map<MemberId, Member<M>>,
     places: Map<SessionId, Place>,
-    /// Sessions that were held after a restart and did not come back in time.
-    timed_out: Map<SessionId, ()>,
+    /// Sessions older than the epoch that were seen to go: should one come back, that is news.
+    gone: Map<SessionId, ()>,
     is_ready: bool,
     is_stale: bool,
 }
@@ -143,7 +143,7 @@ impl<M: Clone + PartialEq> Roster<M> {
             rev: None,
             members: Map::new(),
             places: Map::new(),
-            timed_out: Map::new(),
+            gone: Map::new(),
             is_ready: false,
             is_stale: false,
         }
@@ -218,7 +218,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The relay began a new epoch; so many milliseconds lie between its beginning and the former one's.
     pub(crate) fn rebase(&mut self, later_by: i64) {
-        self.timed_out.clear();
+        self.gone.clear();
         for member in self.members.values_mut() {
             member.since -= later_by;
             for presence in &mut member.sessions {
@@ -236,10 +236,6 @@ impl<M: Clone + PartialEq> Roster<M> {
         let mut batch = Batch::new();
         let mut known: Vec<_> = snapshot.presences.iter().map(|it| it.session).collect();
         known.sort_unstable();
-        let own = snapshot.presences.iter().find(|it| Some(it.session) == self.my_session);
-        if let Some(own) = own {
-            self.me = Some(own.user.id().clone());
-        }
         let absent: Vec<_> =
             self.places.keys().filter(|it| known.binary_search(it).is_err()).copied().collect();
         for session in absent {
@@ -293,7 +289,7 @@ impl<M: Clone + PartialEq> Roster<M> {
                     presence.meta = meta;
                 }
             }
-            member.state = folded_state(&member.sessions);
+            member.fold();
         }
         self.rev = Some(delta.to);
         Ok(self.differences(batch))
@@ -312,9 +308,18 @@ impl<M: Clone + PartialEq> Roster<M> {
             self.places.iter().filter(|(_, it)| due(it)).map(|(session, _)| *session).collect();
         for session in gone {
             self.remove(&mut batch, session, LeaveReason::Timeout);
-            self.timed_out.insert(session, ());
         }
         self.differences(batch)
+    }
+
+    /// Says who the viewer is.
+    fn set_me(&mut self, me: &UserId) {
+        if self.me.as_ref() != Some(me) {
+            self.me = Some(me.clone());
+            for member in self.members.values_mut() {
+                member.is_me = member.user.id() == me;
+            }
+        }
     }
 
     fn id_of(&self, presence: &Presence<M>) -> MemberId {
@@ -333,6 +338,9 @@ impl<M: Clone + PartialEq> Roster<M> {
         }
         self.remember(batch, &id);
         self.places.insert(session, Place { member: id.clone(), held: None });
+        if Some(session) == self.my_session {
+            self.set_me(presence.user.id());
+        }
         let is_me = self.me.as_ref() == Some(presence.user.id());
         if !self.members.contains_key(&id) {
             let member = Member {
@@ -352,10 +360,7 @@ impl<M: Clone + PartialEq> Roster<M> {
         let age = |it: &Presence<M>| (core::cmp::Reverse(it.since), it.session);
         let place = member.sessions.partition_point(|it| age(it) < age(&presence));
         member.sessions.insert(place, presence);
-        if let Some(newest) = member.sessions.first() {
-            member.user = newest.user.clone();
-        }
-        member.state = folded_state(&member.sessions);
+        member.fold();
     }
 
     fn remove(&mut self, batch: &mut Batch<M>, session: SessionId, reason: LeaveReason) {
@@ -364,11 +369,13 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.remember(batch, &id);
         batch.reasons.insert(id.clone(), reason);
         let Some(member) = self.members.get_mut(&id) else { return };
+        if member.sessions.iter().any(|it| it.session == session && it.since < 0) {
+            self.gone.insert(session, ());
+        }
         member.sessions.retain(|it| it.session != session);
+        member.fold();
         if member.sessions.is_empty() {
             self.members.remove(&id);
-        } else {
-            member.state = folded_state(&member.sessions);
         }
     }
 
@@ -389,21 +396,41 @@ impl<M: Clone + PartialEq> Roster<M> {
                     let is_return = member
                         .sessions
                         .iter()
-                        .all(|it| it.since < 0 && !self.timed_out.contains_key(&it.session));
+                        .any(|it| it.since < 0 && !self.gone.contains_key(&it.session));
                     Some(Difference::Joined { member: member.clone(), is_return })
                 }
                 (Some(member), None) => {
                     let reason = batch.reasons.get(&id).copied().unwrap_or(LeaveReason::Left);
                     Some(Difference::Left { member, reason })
                 }
-                (Some(before), Some(member)) => (before != *member)
+                (Some(before), Some(member)) => (!before.looks_like(member))
                     .then(|| Difference::Updated { before, member: member.clone() }),
             };
         before.into_iter().filter_map(difference).collect()
     }
 }
 
-/// Reconnecting only if all sessions are.
-fn folded_state<M>(sessions: &[Presence<M>]) -> PresenceState {
-    sessions.iter().map(|it| it.state).min().unwrap_or(PresenceState::Active)
+impl<M: PartialEq> Member<M> {
+    /// Takes over what follows from the sessions: it is called what the newest one is called, and
+    /// reconnecting only if all of them are.
+    fn fold(&mut self) {
+        if let Some(newest) = self.sessions.first() {
+            self.user = newest.user.clone();
+        }
+        self.state = self.sessions.iter().map(|it| it.state).min().unwrap_or(self.state);
+    }
+
+    /// True if people are shown the same; exact ages, which wobble with the network, aren't shown.
+    fn looks_like(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Presence<M>, &Presence<M>)| {
+            a.session == b.session && a.state == b.state && a.meta == b.meta
+        };
+        self.user == other.user
+            && self.state == other.state
+            && self.sessions.len() == other.sessions.len()
+            && self.sessions.iter().zip(&other.sessions).all(same)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1441,6 +1441,11 @@ mod whatever_happens {
             self.silent.filter(|at| self.is_open && now >= at + 15_000).map(|at| at + 10_000)
         }
 
+        /// When it counts as lost if its socket ends now.
+        fn lost_at(&self, now: u64) -> u64 {
+            self.silent.map_or(now, |at| now.min(at + 10_000))
+        }
+
         fn lose_socket(&mut self, at: u64) {
             self.is_open = false;
             self.is_blocked = false;
@@ -1537,8 +1542,7 @@ mod whatever_happens {
                     shell.resync(&page, KEYS[key]);
                 }
                 Step::Reset(_) => {
-                    let at = known.silently_lost(now).unwrap_or(now);
-                    known.lose_socket(at);
+                    known.lose_socket(known.lost_at(now));
                     shell.reset(&page);
                 }
                 Step::CloseTab(_) => {
@@ -1585,9 +1589,11 @@ mod whatever_happens {
 
         fn close_everything(&mut self, shell: &mut Shell<MemoryBackplane>) {
             for known in self.pages.iter_mut().flatten().filter(|it| it.is_open) {
-                let at = known.silently_lost(self.now).unwrap_or(self.now);
-                known.lose_socket(at);
-                shell.reset(&known.page.clone());
+                known.lose_socket(known.lost_at(self.now));
+            }
+            // Those that can't be written to may be open still, though the relay has given them up.
+            for conn in shell.sockets.keys().copied().collect::<Vec<_>>() {
+                shell.end(conn, Closed::Lost);
             }
         }
 
