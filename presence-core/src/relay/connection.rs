@@ -83,12 +83,9 @@ impl Connection {
         }
     }
 
-    /// When it counts as lost if it ends now: one that was silent, when its first beat was missed.
+    /// When it counts as lost if it ends now: when its first beat was missed, if one was.
     pub(super) fn lost_at(&self, now: Time, heartbeat: Duration) -> Time {
-        match &self.phase {
-            Phase::Open(open) if open.silence == Silence::Lost => self.last_heard + heartbeat,
-            Phase::Open(_) | Phase::Greeting { .. } | Phase::Closing(_) => now,
-        }
+        now.min(self.last_heard + heartbeat)
     }
 
     /// Queues a frame for this connection alone; false if too many are waiting.

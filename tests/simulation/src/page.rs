@@ -76,16 +76,20 @@ pub struct Page {
     pub is_observer: bool,
     /// What arrives while its machine sleeps.
     pub inbox: Vec<crate::world::Event>,
-    /// When the relay last heard from its current visit, by the relay's own running time.
+    /// When the relay last heard anything of its current visit, by the relay's own running time.
+    pub contact: Option<u64>,
+    /// The same of the visit before.
+    pub contact_before: Option<u64>,
+    /// When the relay last heard it as one who has joined, by the relay's own running time.
     pub heard: Option<u64>,
     /// The same by the world's time.
     pub heard_at: u64,
-    /// The same of the visit before, by the relay's running time.
-    pub heard_before: Option<u64>,
     /// How often it came back from the back-forward cache.
     pub visit: u32,
     /// When it said goodbye, by the relay's running time.
     pub goodbye_at: Option<u64>,
+    /// When the relay heard its goodbye, by the world's time.
+    pub gone_at: Option<u64>,
     /// When its current visit began: the load, the return from the cache, or the return after a time-out.
     pub visit_at: u64,
     /// When its first snapshot came.
@@ -94,6 +98,8 @@ pub struct Page {
     pub live_since: Option<u64>,
     /// When it was last live before that.
     pub lost_at: Option<u64>,
+    /// For how long it had not been live then.
+    pub away: u64,
     /// What it was told.
     pub told: Vec<Told>,
     /// Whose leaves it was told.
@@ -124,15 +130,18 @@ impl Page {
             meta: Meta::empty(),
             is_observer: false,
             inbox: Vec::new(),
+            contact: None,
+            contact_before: None,
             heard: None,
             heard_at: 0,
-            heard_before: None,
             visit: 0,
             goodbye_at: None,
+            gone_at: None,
             visit_at: now,
             ready_at: None,
             live_since: None,
             lost_at: None,
+            away: 0,
             told: Vec::new(),
             seen_leaving: BTreeSet::new(),
             believed: BTreeMap::new(),
@@ -172,8 +181,8 @@ impl Page {
         }
         self.live_since = is_live.then_some(now);
         // Who was away for about as long as the grace gets the new roster in silence.
-        let away = self.lost_at.map_or(0, |it| now - it);
-        if is_live && away > SILENT {
+        self.away = self.lost_at.map_or(0, |it| now - it);
+        if is_live && self.away > SILENT {
             self.believed.clear();
             self.seen_leaving.clear();
             self.ready_at = Some(now);

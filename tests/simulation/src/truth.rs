@@ -2,7 +2,7 @@
 
 use crate::World;
 use crate::network::Carriage;
-use crate::page::{News, Page};
+use crate::page::{News, Page, Tab};
 use presence_core::MemberId;
 use presence_core::session::{Event, State};
 use presence_protocol::{Meta, PresenceState, SessionId};
@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a lost session stays, in milliseconds.
 const GRACE: u64 = 30_000;
+/// How far a relay's clock may be off after each stall: between two looks at it.
+const CLOCK: u64 = 600;
 /// Nobody is shown who was not heard of for this long: 10 s of silence, the grace, and a little.
 const GHOST: u64 = 41_000;
 /// How long news may travel.
@@ -37,13 +39,21 @@ pub fn judge(world: &World, page: usize, event: &Event<Meta>) -> Result<(), Stri
 fn left_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<(), String> {
     let viewer = &world.pages[page];
     let now = world.relay_time();
+    let slack = if world.stalled > 0 { CLOCK * 3 } else { 0 };
     for (index, other) in pages_of(world, member, viewer) {
         let said_goodbye = other.goodbye_at.is_some() && !other.is_open();
         let lost_for = other.heard.map_or(u64::MAX, |heard| now - heard);
         // After a restart the viewer holds by its own clock, which runs on while a relay stalls.
         let was_held = world.restarted_at.is_some_and(|at| at + GHOST * 2 > world.now)
             && other.heard_at + GRACE <= world.now;
-        if other.heard.is_some() && !said_goodbye && !was_held && lost_for < GRACE {
+        // Who has only just come may be crossed by the news that another tab of the same person went.
+        let has_just_come = other.visit_at + TRAVEL > world.now;
+        // A relay that was restarted never knew of it, and neither does who came after that.
+        let is_forgotten = world.restarted_at.is_some_and(|at| {
+            other.heard_at < at && viewer.ready_at.is_some_and(|ready| ready >= at)
+        });
+        let is_excused = said_goodbye || was_held || has_just_come || is_forgotten;
+        if other.heard.is_some() && !is_excused && lost_for + slack < GRACE {
             return Err(format!(
                 "saw {member} leave, but page {index} was heard {lost_for} ms ago and said no goodbye"
             ));
@@ -75,13 +85,20 @@ pub fn check(world: &mut World) {
         let is_reached = |it: usize| world.links[it].carriage == Carriage::Healthy;
         let has_settled = viewer.live_since.is_some_and(|at| at + GHOST < world.now)
             && viewer.link.is_some_and(is_reached);
-        if !viewer.is_awake() || !has_settled {
+        if viewer.tab != Tab::Shown || !has_settled {
             continue;
         }
         let Some(roster) = viewer.session.roster(&viewer.key) else { continue };
         for member in roster.members() {
             if is_ghost(world, viewer, &member.id) {
-                faults.push(format!("page {index}: shows {}, who is long gone", member.id));
+                let pages: Vec<_> = pages_of(world, &member.id, viewer)
+                    .map(|(page, it)| (page, it.tab, it.contact, it.gone_at))
+                    .collect();
+                let now = world.relay_time();
+                faults.push(format!(
+                    "page {index}: shows {}, who is long gone at {now}: {pages:?}",
+                    member.id
+                ));
             }
         }
         if let Some(own) = viewer.shown.values().find(|it| it.1 == viewer.user) {
@@ -94,8 +111,15 @@ pub fn check(world: &mut World) {
 
 fn is_ghost(world: &World, viewer: &Page, member: &MemberId) -> bool {
     let now = world.relay_time();
-    let lately = |it: &Page| it.heard.max(it.heard_before).is_some_and(|at| at + GHOST >= now);
-    let left = |it: &Page| !it.is_open() && it.goodbye_at.is_some_and(|at| at + GHOST < now);
+    let lately = |it: &Page| it.contact.max(it.contact_before).is_some_and(|at| at + GHOST >= now);
+    // After a restart those who look may have to wait out the grace all the same.
+    let has_forgotten = world.restarted_at.is_some_and(|at| at + GHOST > world.now);
+    let left = |it: &Page| {
+        // A goodbye that was lost on the way leaves the visit before to its grace.
+        let lingers = it.contact_before.is_some_and(|at| at + GHOST >= now);
+        let is_heard = it.gone_at.is_some_and(|at| at + TRAVEL < world.now);
+        viewer.is_observer && !has_forgotten && !lingers && !it.is_open() && is_heard
+    };
     !pages_of(world, member, viewer).any(|(_, it)| lately(it) && !left(it))
 }
 

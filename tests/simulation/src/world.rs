@@ -3,6 +3,7 @@
 use crate::network::{Carriage, Down, Link, Up};
 use crate::page::{Page, Tab};
 use crate::relay::{Running, unseal};
+use presence_core::StallClock;
 use presence_core::relay::{Closed, ConnId, Outgoing};
 use presence_core::session::{Event as Told, Output};
 use presence_protocol::{ClientFrame, Dial, Key, Meta, ServerFrame};
@@ -218,7 +219,8 @@ impl World {
             let at = it.now(now);
             it.visit_at = now;
             it.visit += 1;
-            it.heard_before = it.heard.take();
+            it.contact_before = it.contact_before.max(it.contact.take());
+            it.heard = None;
             it.goodbye_at = None;
             it.session.page_show(at);
         });
@@ -240,7 +242,7 @@ impl World {
         self.say(|| format!("page {page}: shown"));
         self.pages[page].tab = Tab::Shown;
         for event in core::mem::take(&mut self.pages[page].inbox) {
-            self.after(0, event);
+            self.happen(event);
         }
         self.with_page(page, |it, now| {
             let at = it.now(now);
@@ -279,7 +281,7 @@ impl World {
         self.relay = None;
         // A process that is killed while it stands still is over at once.
         if self.is_stalled() {
-            self.stalled += self.now - self.stalled_from;
+            self.count_stall();
             self.stalled_until = self.now;
         }
         for link in 0..self.links.len() {
@@ -297,6 +299,14 @@ impl World {
             self.stalled_from = self.now;
             self.stalled_until = self.now + millis;
             self.after(millis, Event::Resume(self.now));
+        }
+    }
+
+    /// A short stall is like a slow network: only a long one is cut out of the relay's time.
+    fn count_stall(&mut self) {
+        let millis = self.now - self.stalled_from;
+        if u128::from(millis) > StallClock::GAP.as_millis() {
+            self.stalled += millis;
         }
     }
 
@@ -427,7 +437,11 @@ impl World {
             }
             (Up::Frame(frame), Some(conn)) => {
                 self.links[link].is_joined |= matches!(frame, ClientFrame::Join { .. });
+                let is_goodbye = matches!(frame, ClientFrame::Leave { .. });
                 self.hear(link);
+                if is_goodbye {
+                    self.hear_goodbye(link);
+                }
                 if let Some(running) = &mut self.relay {
                     running.receive(now, conn, frame);
                 }
@@ -438,6 +452,9 @@ impl World {
             }
             (Up::Close(code), Some(conn)) => {
                 let how = if code == 1001 { Closed::Leave } else { Closed::Lost };
+                if code == 1001 {
+                    self.hear_goodbye(link);
+                }
                 self.relay_closed(link, conn, how);
             }
             (Up::Reset, Some(conn)) => self.relay_closed(link, conn, Closed::Lost),
@@ -451,13 +468,29 @@ impl World {
         let running_time = self.relay_time();
         let Link { page, visit, is_joined, .. } = self.links[link];
         let it = &mut self.pages[page];
-        if it.visit != visit || !is_joined {
+        if it.visit != visit {
+            it.contact_before = Some(running_time);
+            return;
+        }
+        it.contact = Some(running_time);
+        it.gone_at = None;
+        if !is_joined {
             return;
         }
         let was = it.heard.replace(running_time);
-        it.heard_at = self.now;
-        if was.is_none_or(|was| running_time - was > 29_000) {
+        let is_late = self.now - it.heard_at > 29_000 || it.away > 29_000;
+        if is_late || was.is_none_or(|was| running_time - was > 29_000) {
             it.visit_at = self.now;
+        }
+        it.heard_at = self.now;
+    }
+
+    /// The relay has heard a page's goodbye.
+    fn hear_goodbye(&mut self, link: usize) {
+        // One that had not joined again yet leaves its presence to the grace.
+        let Link { page, visit, is_joined, .. } = self.links[link];
+        if self.pages[page].visit == visit && is_joined {
+            self.pages[page].gone_at = Some(self.now);
         }
     }
 
