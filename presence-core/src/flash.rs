@@ -142,3 +142,6 @@ impl Flashes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
