@@ -516,6 +516,10 @@ impl<M: Clone + PartialEq> Session<M> {
             Phase::Fetching { give_up, .. } if give_up <= now => self.wait(now),
             Phase::Dialing { give_up, .. } | Phase::Greeting { give_up, .. } if give_up <= now => {
                 self.drop_socket(now, now);
+                if self.is_held(now) {
+                    // Waiting for it took longer than any wait between dials may take.
+                    self.begin(now);
+                }
             }
             Phase::Waiting { retry_at } if retry_at <= now => self.begin(now),
             Phase::Live { last_heard, next_beat, answer, .. } => match answer {
@@ -848,12 +852,16 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// Waits before the next attempt, longer each time, with jitter.
     fn wait(&mut self, now: Time) {
-        let is_held = self.lost.is_some_and(|at| now.since(at) < self.grace);
-        let most = if is_held { MAX_WAIT_IN_GRACE } else { MAX_WAIT };
+        let most = if self.is_held(now) { MAX_WAIT_IN_GRACE } else { MAX_WAIT };
         let base = BASE_WAIT.saturating_mul(1 << self.attempts.min(10)).min(most);
         let wait = base / 2 + self.jitter(base / 2);
         self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Waiting { retry_at: now + wait };
+    }
+
+    /// True while the relay still holds this session for us.
+    fn is_held(&self, now: Time) -> bool {
+        self.lost.is_some_and(|at| now.since(at) < self.grace)
     }
 
     fn jitter(&mut self, most: Duration) -> Duration {

@@ -72,4 +72,6 @@ pub struct Link {
     pub blocked_until: u64,
     /// The next delta is lost, as no real TCP loses it, to see that drift heals.
     pub lose_delta: bool,
+    /// When one was.
+    pub lost_delta_at: Option<u64>,
 }

@@ -14,6 +14,8 @@ const GRACE: u64 = 30_000;
 const CLOCK: u64 = 600;
 /// Nobody is shown who was not heard of for this long: 10 s of silence, the grace, and a little.
 const GHOST: u64 = 41_000;
+/// Within this time a heartbeat is sent, answered, and acted upon.
+const BEAT: u64 = 12_000;
 /// How long news may travel.
 const TRAVEL: u64 = 1_000;
 
@@ -82,7 +84,13 @@ pub fn check(world: &mut World) {
     let mut faults = Vec::new();
     for (index, viewer) in world.pages.iter().enumerate() {
         // Who doesn't reach the relay can't know, and who has just come back waits out the grace.
-        let is_reached = |it: usize| world.links[it].carriage == Carriage::Healthy;
+        let is_reached = |it: usize| {
+            let link = &world.links[it];
+            // A lost delta is noticed at the next beat.
+            let is_whole = link.lost_delta_at.is_none_or(|at| at + BEAT < world.now);
+            let is_read = link.blocked_until + TRAVEL < world.now;
+            link.carriage == Carriage::Healthy && is_whole && is_read
+        };
         let has_settled = viewer.live_since.is_some_and(|at| at + GHOST < world.now)
             && viewer.link.is_some_and(is_reached);
         if viewer.tab != Tab::Shown || !has_settled {

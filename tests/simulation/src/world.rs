@@ -544,6 +544,7 @@ impl World {
             && core::mem::take(&mut self.links[link].lose_delta)
         {
             self.has_lost_deltas = true;
+            self.links[link].lost_delta_at = Some(self.now);
             return self.say(|| format!("page {page}: a delta is lost"));
         }
         if is_end {
@@ -643,8 +644,17 @@ impl World {
         self.say(|| format!("page {page}: dials"));
         let link = self.links.len();
         let latency = self.random.u64(1..=self.latency);
-        let is_online = self.now >= self.pages[page].offline_until;
+        let offline_until = self.pages[page].offline_until;
+        let is_online = self.now >= offline_until;
         let is_up = self.relay.is_some();
+        // An offline machine says so at once, or its kernel goes on trying about once a second.
+        let carriage = match (is_online, is_up) {
+            (true, true) => Carriage::Healthy,
+            (false, true) if self.random.bool() => {
+                Carriage::Stalled(offline_until + self.random.u64(0..1_000))
+            }
+            _ => Carriage::Gone,
+        };
         self.links.push(Link {
             page,
             visit: self.pages[page].visit,
@@ -652,20 +662,20 @@ impl World {
             dial,
             life: self.life,
             conn: None,
-            carriage: if is_online && is_up { Carriage::Healthy } else { Carriage::Gone },
+            carriage,
             latency,
             up_clear: 0,
             down_clear: 0,
             blocked_until: 0,
             lose_delta: false,
+            lost_delta_at: None,
         });
         self.pages[page].link = Some(link);
-        if is_online && is_up {
-            self.send_up(link, Up::Open);
-        } else if is_online || self.random.bool() {
-            // Refused at once, or an offline machine that says so; otherwise nothing ever answers.
+        if carriage == Carriage::Gone {
             let wait = self.random.u64(1..=self.latency);
             self.after(wait, Event::Down(link, Down::Close(1006)));
+        } else {
+            self.send_up(link, Up::Open);
         }
     }
 
