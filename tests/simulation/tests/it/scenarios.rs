@@ -231,10 +231,7 @@ fn who_first_comes_while_others_resume_sees_nobody_join() {
 
     let loud: Vec<_> = world.pages[newcomer].told.iter().filter(|it| !it.quiet).collect();
     assert!(loud.is_empty(), "{loud:?}");
-    assert_eq!(
-        shown_users(&world.pages[newcomer]),
-        users(&["alice", "bob", "carol", "dave"])
-    );
+    assert_eq!(shown_users(&world.pages[newcomer]), users(&["alice", "bob", "carol", "dave"]));
     all_well(&world);
 }
 
