@@ -3,6 +3,7 @@
 use crate::App;
 use crate::problem::Problem;
 use axum::extract::State;
+use axum::extract::rejection::StringRejection;
 use axum::http::StatusCode;
 use presence_protocol::LeaveBeacon;
 use std::sync::Arc;
@@ -14,8 +15,14 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// another origin without asking first, and a page that is being closed can't ask.
 pub(crate) async fn leave(
     State(app): State<Arc<App>>,
-    body: String,
+    body: Result<String, StringRejection>,
 ) -> Result<StatusCode, Problem> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        status @ StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(status, "too_large", "a beacon must not be larger than 64 KiB")
+        }
+        _ => Problem::bad_request("the body can't be read as UTF-8 text"),
+    })?;
     let LeaveBeacon { resume, dial, keys } = LeaveBeacon::decode(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code.name(), error.message))?;
     let claims = app.resume_key.verify(&resume).ok_or_else(|| {

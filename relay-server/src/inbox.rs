@@ -4,7 +4,7 @@ use crate::App;
 use crate::shared::Core;
 use presence_core::Time;
 use presence_core::relay::{Command, ConnId, Grant, Refusal, ResumeClaims};
-use presence_protocol::{ClientFrame, Dial, ErrorCode, FrameError, decode_client};
+use presence_protocol::{ClientFrame, Dial, FrameError, decode_client};
 use tracing::{debug, trace};
 
 /// Something that a connection said, for the core.
@@ -41,15 +41,6 @@ impl Input {
             Ok(ClientFrame::Heartbeat) => Self::Command(Command::Heartbeat),
             Err(error) => Self::Bad(error),
         }
-    }
-
-    /// What a binary message means.
-    pub(crate) fn from_binary() -> Self {
-        Self::Bad(FrameError {
-            code: ErrorCode::BadFrame,
-            message: "this is not a frame: frames are text, and this message is binary".into(),
-            key: None,
-        })
     }
 
     /// Tells the core.

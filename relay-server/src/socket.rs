@@ -294,7 +294,6 @@ impl Connection {
         let result = self.reader.read(buffer.filled_mut(), |message| {
             inputs.push(match message {
                 Message::Text(text) => Input::from_text(text, app),
-                Message::Binary => Input::from_binary(),
                 Message::Ping(payload) => {
                     if can_answer {
                         frames.push(frames::pong(payload));
