@@ -88,6 +88,8 @@ pub enum Difference<M> {
 pub enum Missing {
     /// It is gone.
     Gone,
+    /// It is gone, and so are those who were held: all of that was too long ago.
+    GoneAndHeld,
     /// The relay was restarted and has forgotten everybody: it may still come back until then.
     HeldUntil(Time),
 }
@@ -241,9 +243,11 @@ impl<M: Clone + PartialEq> Roster<M> {
         for session in absent {
             let Some(place) = self.places.get_mut(&session) else { continue };
             match (place.held, missing) {
-                (Some(_), _) => {}
                 (None, Missing::HeldUntil(until)) => place.held = Some(until),
-                (None, Missing::Gone) => self.remove(&mut batch, session, LeaveReason::Left),
+                (None, Missing::Gone) | (_, Missing::GoneAndHeld) => {
+                    self.remove(&mut batch, session, LeaveReason::Left);
+                }
+                (Some(_), Missing::Gone | Missing::HeldUntil(_)) => {}
             }
         }
         for presence in snapshot.presences {

@@ -198,7 +198,7 @@ pub struct Session<M> {
     token: Option<Token>,
     fetches: u32,
     dials: Dial,
-    /// Dials since the connection was last live.
+    /// Dials since a connection has last proved itself by answering a heartbeat.
     attempts: u32,
     /// Since when the relay is out of reach, if it was within reach before.
     lost: Option<Time>,
@@ -296,7 +296,7 @@ enum Away {
     No,
     /// The connection was lost then.
     Since(Time),
-    /// The page was put into the back-forward cache.
+    /// The page was put into the back-forward cache, or its session has ended.
     Parked,
 }
 
@@ -354,6 +354,7 @@ impl<M: Clone + PartialEq> Session<M> {
         self.keys.insert(key, joined);
         match self.phase {
             Phase::Idle | Phase::Stopped(_) if !self.is_put_away => self.begin(now),
+            Phase::Stopped(_) => self.phase = Phase::Idle,
             Phase::Live { dial, .. } => self.send_joins(now, dial),
             _ => {}
         }
@@ -477,11 +478,11 @@ impl<M: Clone + PartialEq> Session<M> {
                 self.end(now, StopReason::Refused(it));
             }
             Some(it) if it.reaction() == Reaction::FetchToken => {
-                let was_live = matches!(self.phase, Phase::Live { .. });
+                let is_first = self.attempts <= 1;
                 self.token = None;
                 self.lose(now, now);
-                if was_live {
-                    // It was good until now, so the next one will be: a hidden tab needs no timer here.
+                if is_first {
+                    // The next token will be better: a hidden tab needs no timer here.
                     self.begin(now);
                 }
             }
@@ -525,6 +526,7 @@ impl<M: Clone + PartialEq> Session<M> {
             Phase::Live { last_heard, next_beat, answer, .. } => match answer {
                 Answer::By(at) if at + LATE < now => {
                     self.expect(Answer::AtLast(now + Duration::from_secs(1)));
+                    self.beat(now);
                 }
                 Answer::By(at) | Answer::AtLast(at) if at <= now => {
                     self.drop_socket(now, last_heard + self.heartbeat);
@@ -544,7 +546,11 @@ impl<M: Clone + PartialEq> Session<M> {
             let Some(joined) = self.keys.get_mut(&key) else { continue };
             let stale_at = joined.stale_at(self.grace).filter(|it| *it <= now);
             let became_stale = stale_at.is_some() && joined.roster.set_stale(true);
-            let differences = joined.roster.handle_timeout(now);
+            // Who is held may have come back while this page was away itself.
+            let differences = match joined.away {
+                Away::No => joined.roster.handle_timeout(now),
+                Away::Since(_) | Away::Parked => Vec::new(),
+            };
             self.tell(&key, differences, Telling::Loud, became_stale);
         }
         self.tell_state();
@@ -566,10 +572,8 @@ impl<M: Clone + PartialEq> Session<M> {
         let of_key = |joined: &Joined<M>| {
             let update = joined.is_dirty.then(|| joined.sent_at + UPDATE_INTERVAL);
             let stale = joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale());
-            [update, stale, joined.retry_at, joined.roster.next_deadline()]
-                .into_iter()
-                .flatten()
-                .min()
+            let held = joined.roster.next_deadline().filter(|_| joined.away == Away::No);
+            [update, stale, joined.retry_at, held].into_iter().flatten().min()
         };
         self.keys.values().filter_map(of_key).chain(phase).min()
     }
@@ -623,7 +627,6 @@ impl<M: Clone + PartialEq> Session<M> {
         if self.epoch.is_none_or(|it| it.id != welcome.epoch.id) {
             self.epoch = Some(CurrentEpoch { id: welcome.epoch.id, began });
         }
-        self.attempts = 0;
         self.lost = None;
         self.phase = Phase::Live {
             dial,
@@ -669,6 +672,7 @@ impl<M: Clone + PartialEq> Session<M> {
                 }
             }
             ServerFrame::Heartbeat { revs } => {
+                self.attempts = 0;
                 for (key, rev) in revs {
                     if self.has_drifted(now, &key, rev) {
                         self.resync(now, dial, key);
@@ -767,7 +771,7 @@ impl<M: Clone + PartialEq> Session<M> {
             Phase::Live { dial, .. } if joined.is_sent => {
                 self.output(Output::Send { dial, frame: ClientFrame::Leave { key } });
             }
-            _ if matches!(joined.away, Away::Since(_)) => self.send_beacon(vec![key]),
+            _ if self.lost.is_some() => self.send_beacon(vec![key]),
             _ => {}
         }
     }
@@ -786,7 +790,10 @@ impl<M: Clone + PartialEq> Session<M> {
         self.close_socket(CloseCode::Done);
         self.forget_session();
         self.phase = Phase::Stopped(reason);
-        self.keys.values_mut().for_each(Joined::detach);
+        for joined in self.keys.values_mut() {
+            joined.detach();
+            joined.away = Away::Parked;
+        }
         self.tell_state();
     }
 
@@ -842,7 +849,7 @@ impl<M: Clone + PartialEq> Session<M> {
                 joined.away = Away::Since(lost_at);
             }
         }
-        if was_live {
+        if was_live && self.attempts <= 1 {
             let wait = self.jitter(FIRST_WAIT);
             self.phase = Phase::Waiting { retry_at: now + wait };
         } else {
@@ -871,10 +878,12 @@ impl<M: Clone + PartialEq> Session<M> {
 
     fn beat(&mut self, now: Time) {
         let heartbeat = self.heartbeat;
-        if let Phase::Live { dial, next_beat, .. } = &mut self.phase {
+        if let Phase::Live { dial, next_beat, answer, .. } = &mut self.phase {
             let dial = *dial;
             *next_beat = now + heartbeat;
-            self.expect(Answer::By(now + limits::ANSWER_TIMEOUT));
+            if *answer == Answer::None {
+                *answer = Answer::By(now + limits::ANSWER_TIMEOUT);
+            }
             self.output(Output::Send { dial, frame: ClientFrame::Heartbeat });
         }
     }
@@ -965,8 +974,8 @@ impl<M: Clone + PartialEq> Joined<M> {
         match self.away {
             _ if !self.roster.is_ready() => (Telling::Silent, Missing::Gone),
             Away::No => (Telling::Loud, Missing::Gone),
-            Away::Parked => (Telling::Silent, Missing::Gone),
-            Away::Since(at) if now.since(at) > grace => (Telling::Silent, Missing::Gone),
+            Away::Parked => (Telling::Silent, Missing::GoneAndHeld),
+            Away::Since(at) if now.since(at) > grace => (Telling::Silent, Missing::GoneAndHeld),
             Away::Since(_) if is_same_epoch => (Telling::Quiet, Missing::Gone),
             Away::Since(at) => (Telling::Quiet, Missing::HeldUntil(at + grace)),
         }
@@ -989,3 +998,6 @@ impl<M: Clone + PartialEq> Joined<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
