@@ -2,7 +2,7 @@
 //
 // Everything that has to hold, cheapest first; the first stage that fails ends the run.
 // All of it: npm test. Some stages: npm test -- rules size
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
 import { npmBin } from "./setup/npm-packages.mjs";
@@ -22,7 +22,10 @@ import { ensure } from "./setup.mjs";
  * @property {string} name
  * @property {Need[]} needs
  * @property {(tools: Tools) => Command[]} commands run one after the other
+ * @property {RegExp} [shows] the lines of their output that are worth showing when all is well
  */
+
+const buildRelay = ["cargo", "build", "--release", "--locked", "--package=relay-server"];
 
 /** @type {Stage[]} */
 const STAGES = [
@@ -62,6 +65,11 @@ const STAGES = [
     commands: () => [{ run: cargoTest("--package=simulation", "--profile=simulation") }],
   },
   {
+    name: "sockets",
+    needs: ["npm"],
+    commands: () => [{ run: buildRelay }, { run: nodeTest("sockets") }],
+  },
+  {
     name: "client",
     needs: ["wasm", "wasm-pack", "browser", "webdriver"],
     commands: (tools) => [
@@ -79,6 +87,17 @@ const STAGES = [
     name: "size",
     needs: ["npm"],
     commands: () => [{ run: [process.execPath, "scripts/size.mjs"] }],
+    shows: /kB/,
+  },
+  {
+    name: "browser",
+    needs: ["npm", "wasm", "wasm-pack", "browser"],
+    commands: (tools) => [
+      { run: buildRelay },
+      { run: [process.execPath, "scripts/build-client.mjs"] },
+      { run: nodeTest("browser"), env: { CHROME_PATH: tools.chromium } },
+    ],
+    shows: /joins: |leaves: /,
   },
 ];
 
@@ -86,7 +105,7 @@ await runMain(async () => {
   const stages = chosenStages(process.argv.slice(2));
   for (const [nPassed, stage] of stages.entries()) {
     const startedAt = performance.now();
-    const failure = await failureOf(stage);
+    const { failure, shown } = await run(stage);
     if (failure !== undefined) {
       say(`${failure.trimEnd()}\n\n${stage.name} failed after ${secondsSince(startedAt)}`);
       say(`${nPassed} passed, 1 failed`);
@@ -94,6 +113,7 @@ await runMain(async () => {
       return;
     }
     say(`${stage.name.padEnd(12)}${secondsSince(startedAt).padStart(8)}`);
+    for (const line of shown) say(`  ${line}`);
   }
   say(`${stages.length} passed, 0 failed`);
 });
@@ -109,16 +129,28 @@ function chosenStages(names) {
 
 /**
  * @param {Stage} stage
- * @returns {Promise<string | undefined>} what the failed command has printed, if one has failed
+ * @returns {Promise<{failure?: string, shown: string[]}>} what the failed command has printed, if one
+ *   has failed, or what is worth showing
  */
-async function failureOf(stage) {
+async function run(stage) {
   const tools = await ensure(stage.needs);
+  const shown = [];
   for (const { run, env } of stage.commands(tools)) {
     const [command = "", ...args] = run;
     const { ok, output } = await collect(command, args, { env: { ...process.env, ...env } });
-    if (!ok) return `$ ${run.join(" ")}\n${output}`;
+    if (!ok) return { failure: `$ ${run.join(" ")}\n${output}`, shown: [] };
+    shown.push(...output.split("\n").filter((line) => stage.shows?.test(line)));
   }
-  return undefined;
+  return { shown };
+}
+
+/** @param {string} folder in tests */
+function nodeTest(folder) {
+  const files = readdirSync(join(repoRoot, "tests", folder)).filter((it) =>
+    it.endsWith(".test.mjs"),
+  );
+  const paths = files.map((it) => join("tests", folder, it));
+  return [process.execPath, "--test", "--test-concurrency=2", ...paths];
 }
 
 /** @param {...string} scope */
