@@ -3,6 +3,7 @@
 use crate::{App, beacon, dev, upgrade};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,10 +15,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tower_http::timeout::TimeoutLayer;
 use tracing::{debug, warn};
 
 /// How long a peer may take to say what it wants.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may then take to say it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that is buffered of a request.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// How long to wait when the system has no more sockets to give.
@@ -29,9 +33,10 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Rou
     if let Some((dev, mint)) = dev {
         routes = routes.merge(dev::routes(dev, mint));
     }
+    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
     routes
         .route(PATH, get(upgrade::upgrade))
-        .route("/v1/leave", post(beacon::leave))
+        .route("/v1/leave", post(beacon::leave).layer(timeout))
         .route("/healthz", get(async || "ok\n"))
         .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
         .with_state(Arc::clone(app))

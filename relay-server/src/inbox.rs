@@ -23,8 +23,14 @@ pub(crate) enum Input {
 impl Input {
     /// What a whole text means.
     pub(crate) fn from_text(text: &str, app: &App) -> Self {
-        trace!(target: "wire", text, "received");
-        match decode_client(text) {
+        let frame = decode_client(text);
+        match &frame {
+            // Tokens are secrets, also in a log of everything.
+            Ok(ClientFrame::Hello { dial, .. }) => trace!(target: "wire", ?dial, "hello"),
+            Ok(ClientFrame::Join { key, .. }) => trace!(target: "wire", %key, "join"),
+            _ => trace!(target: "wire", text, "frame"),
+        }
+        match frame {
             Ok(ClientFrame::Hello { token, resume, dial }) => Self::Hello {
                 grant: check(&token, app),
                 // A resume token that isn't ours is as good as none: the session is a new one.

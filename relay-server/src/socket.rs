@@ -91,8 +91,8 @@ struct Connection {
     /// Frames that the socket didn't take. While there are any, nothing more is collected, so there
     /// are never more than one turn's.
     unsent: Vec<Bytes>,
-    /// Set while `unsent` isn't empty: when to give up.
-    stuck: Option<Pin<Box<Sleep>>>,
+    /// Set while something is waited for that a peer could withhold for ever: when to give up.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// How far a connection has come.
@@ -113,6 +113,14 @@ struct Scratch {
     outgoing: Vec<Outgoing<Bytes>>,
     /// Frames to be written.
     frames: Vec<Bytes>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.inputs.clear();
+        self.outgoing.clear();
+        self.frames.clear();
+    }
 }
 
 thread_local! {
@@ -168,13 +176,15 @@ impl Connection {
             throttle: Throttle::default(),
             pause: None,
             unsent: Vec::new(),
-            stuck: None,
+            patience: None,
         }
     }
 
     /// Does what can be done. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
+            // Should another connection's poll have panicked, what it left behind is not ours.
+            scratch.clear();
             for _ in 0..ROUNDS {
                 let round = match self.phase {
                     Phase::Open(conn) => self.round(cx, scratch, conn),
@@ -229,9 +239,12 @@ impl Connection {
                     return ControlFlow::Break(Poll::Ready(()));
                 }
                 self.phase = Phase::Closing;
-                self.stuck = Some(Box::pin(sleep(LINGER)));
+                self.patience = Some(Box::pin(sleep(LINGER)));
             }
-            (Turn::Idle | Turn::More, Written::Broken) => self.phase = Phase::Broken(conn),
+            (Turn::Idle | Turn::More, Written::Broken) => {
+                self.phase = Phase::Broken(conn);
+                self.patience = Some(Box::pin(sleep(LINGER)));
+            }
             (Turn::More, Written::All) => {}
             (Turn::Idle | Turn::More, _) if matches!(read, Read::Some) => {}
             (Turn::Idle | Turn::More, _) => return ControlFlow::Break(Poll::Pending),
@@ -248,6 +261,8 @@ impl Connection {
     ) -> ControlFlow<Poll<()>> {
         let end = match self.read(cx, scratch) {
             Read::Some => None,
+            // The news that the socket is broken comes the same way as what the peer said before.
+            Read::Nothing if self.is_patient(cx) => return ControlFlow::Break(Poll::Pending),
             Read::Nothing => Some(End::Gone),
             Read::End(end) => Some(end),
         };
@@ -380,7 +395,7 @@ impl Connection {
 
     /// Writes frames, as many as the kernel takes at a time, and keeps the rest.
     fn write(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Bytes>) -> Written {
-        let mut n_sent = 0;
+        let (mut n_sent, mut is_progress) = (0, false);
         while n_sent < frames.len() {
             let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
             let waiting = frames.iter().skip(n_sent);
@@ -389,7 +404,8 @@ impl Connection {
             let slices = slices.get(..n_slices).unwrap_or_default();
             match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
                 Poll::Ready(Ok(n_bytes)) if n_bytes > 0 => {
-                    n_sent += advance(frames, n_sent, n_bytes)
+                    n_sent += advance(frames, n_sent, n_bytes);
+                    is_progress = true;
                 }
                 Poll::Ready(_) => {
                     frames.clear();
@@ -398,15 +414,22 @@ impl Connection {
                 Poll::Pending => {
                     self.unsent.extend(frames.drain(n_sent..));
                     frames.clear();
-                    let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
-                    let is_over = stuck.as_mut().poll(cx).is_ready();
-                    return if is_over { Written::Stuck } else { Written::Part };
+                    let may_extend = is_progress && !matches!(self.phase, Phase::Closing);
+                    if may_extend || self.patience.is_none() {
+                        self.patience = Some(Box::pin(sleep(STUCK)));
+                    }
+                    return if self.is_patient(cx) { Written::Part } else { Written::Stuck };
                 }
             }
         }
         frames.clear();
-        self.stuck = None;
+        self.patience = None;
         Written::All
+    }
+
+    /// False if what is waited for took too long. Wakes the task when it does.
+    fn is_patient(&mut self, cx: &mut Context<'_>) -> bool {
+        self.patience.as_mut().is_some_and(|it| it.as_mut().poll(cx).is_pending())
     }
 }
 
@@ -427,6 +450,15 @@ fn advance(frames: &mut [Bytes], first: usize, mut n_bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_future(serve);
+        assert!(size <= 320, "{size} bytes");
+    }
 
     #[test]
     fn bytes_are_taken_off_the_frames_they_belong_to() {
