@@ -247,6 +247,30 @@ mod silence {
     }
 
     #[test]
+    fn silence_counts_from_the_hello_and_not_from_the_socket() {
+        let mut shell = Shell::new();
+        let conn = shell.open();
+        shell.pass(4_000);
+        shell.hello(conn, "alice", None, Dial(1));
+        let alice = shell.greeted(conn, "alice", Dial(1));
+        shell.pass(9_999);
+        assert_eq!(shell.pings(&alice), 0);
+        shell.pass(1);
+        assert_eq!(shell.pings(&alice), 1);
+    }
+
+    #[test]
+    fn a_relay_that_looks_late_pings_all_the_same() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.now += Duration::from_secs(16);
+        shell.run_timers();
+        // Both answer at once, so nobody was away.
+        assert_eq!((shell.pings(&alice), shell.pings(&bob)), (1, 1));
+        shell.pass(60_000);
+        assert_eq!(shell.sees(&bob), NOTHING);
+    }
+
+    #[test]
     fn a_key_joined_after_a_silence_is_watched_as_well() {
         let (mut shell, alice, bob) = two_in(DOC);
         shell.join(&bob, OTHER);
@@ -369,6 +393,26 @@ mod resuming {
         let age_ms = 7_000 + AGE_OF_EPOCH;
         assert_eq!(welcome.epoch, EpochInfo { id: Epoch::new(1), age_ms });
         assert!(!welcome.resumed);
+    }
+
+    #[test]
+    fn a_hello_that_is_said_again_to_a_relay_that_forgot_it_is_a_new_session() {
+        let (shell, alice, _bob) = two_in(DOC);
+        let mut restarted = shell.restart();
+        let conn = restarted.open();
+        restarted.hello(conn, "alice", Some(alice.claims.clone()), alice.dial);
+        let welcome = restarted.welcome(conn);
+        assert!(!welcome.resumed);
+        assert_ne!(welcome.session, alice.session);
+    }
+
+    #[test]
+    fn a_session_never_began_in_the_future() {
+        let (mut shell, alice, _bob) = two_in(DOC);
+        let since = shell.now + Duration::from_secs(3_600);
+        let ahead = Page { claims: ResumeClaims { since, ..alice.claims }, ..alice };
+        let back = shell.resume(&ahead);
+        assert_eq!(back.claims.since, shell.now);
     }
 
     #[test]
@@ -838,6 +882,18 @@ mod refusing {
         shell.join(&back, DOC);
         shell.pass(60_000);
         assert_eq!(shell.sees(&bob), NOTHING);
+    }
+
+    #[test]
+    fn a_token_that_expires_before_the_first_beat_ends_its_socket_then() {
+        let mut shell = Shell::new();
+        let conn = shell.open();
+        let short = Grant { expires_in: Duration::from_secs(3), ..grant("alice") };
+        shell.greet(conn, Ok(short), None, Dial(1));
+        shell.pass(2_999);
+        assert_eq!(shell.reads(conn), ["welcome"]);
+        shell.pass(1);
+        assert_eq!(shell.reads(conn), ["close expired"]);
     }
 
     #[test]
