@@ -95,20 +95,20 @@ pub async fn run(
     let mint = dev::Mint::new(&config.secret, config.token);
     let routes = http::routes(&app, config.dev.as_ref().map(|it| (it, mint)));
 
+    // A task of its own: it is woken more often than anything else here.
+    let timer = tokio::spawn(timer::run(Arc::clone(&app)));
     tokio::select! {
         () = http::accept(&app, listener, routes) => {}
-        () = timer::run(&app.shared) => {}
         () = shutdown => {}
     }
     app.stopping.cancel();
     app.shared.stop();
     app.tasks.close();
-    info!(connections = app.tasks.len(), "stopping");
-    // The timer still runs: connections that are slow to end may need it.
-    let ended = timeout(STOP_TIMEOUT, app.tasks.wait());
-    if tokio::select! { ended = ended => ended.is_err(), () = timer::run(&app.shared) => true } {
-        warn!(connections = app.tasks.len(), "some connections did not end in time");
+    info!(tasks = app.tasks.len(), "stopping");
+    if timeout(STOP_TIMEOUT, app.tasks.wait()).await.is_err() {
+        warn!(tasks = app.tasks.len(), "some connections did not end in time");
     }
+    timer.abort();
     Ok(())
 }
 

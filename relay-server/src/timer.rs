@@ -1,7 +1,8 @@
 //! The one timer: sleeps until something is due and lets the relay run it.
 
-use crate::shared::Shared;
+use crate::App;
 use presence_core::StallClock;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
@@ -12,7 +13,8 @@ const LATE: Duration = Duration::from_millis(500);
 const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// Runs deadlines for ever.
-pub(crate) async fn run(shared: &Shared) {
+pub(crate) async fn run(app: Arc<App>) {
+    let shared = &app.shared;
     loop {
         let (now, next) = shared.run_deadlines();
         // The clock has to be looked at now and then, whether or not anything is due.
