@@ -159,6 +159,19 @@ mod connecting {
     }
 
     #[test]
+    fn a_dial_that_hung_is_followed_by_another_at_once_while_the_grace_runs() {
+        for (net, takes) in [(Net::Hang, 3_000), (Net::Deaf, 5_000)] {
+            let mut page = Page::live();
+            page.pass(12_000);
+            page.net = net;
+            page.dialed.clear();
+            page.closed(1006);
+            page.pass(29_000);
+            assert!(page.gaps().iter().all(|it| *it == takes), "{:?}", page.gaps());
+        }
+    }
+
+    #[test]
     fn a_connection_that_never_lasts_is_taken_up_ever_more_slowly() {
         let mut page = Page::live();
         page.dialed.clear();
@@ -408,6 +421,29 @@ mod the_codes {
     }
 
     #[test]
+    fn a_full_key_is_not_tried_sooner_because_another_is_joined() {
+        let mut page = Page::live();
+        page.gives_snapshots = false;
+        page.join(OTHER, 1);
+        page.error(ErrorCode::KeyFull, Some(OTHER));
+        page.told();
+        page.join("document:44", 1);
+        assert_eq!(page.told(), ["1> join document:44 1"]);
+    }
+
+    #[test]
+    fn a_full_key_is_tried_at_once_on_a_new_socket() {
+        let mut page = Page::live();
+        page.gives_snapshots = false;
+        page.join(OTHER, 1);
+        page.error(ErrorCode::KeyFull, Some(OTHER));
+        page.closed(1006);
+        page.told();
+        page.pass(300);
+        assert!(page.told().contains(&"2> join document:43 1".to_owned()));
+    }
+
+    #[test]
     fn other_errors_are_passed_on_and_everything_goes_on() {
         let mut page = Page::live();
         page.told();
@@ -456,6 +492,21 @@ mod beating {
         assert_eq!(page.told(), ["1> heartbeat"]);
         page.pass(1);
         assert_eq!(page.told(), ["close redial", "dial 2", "state reconnecting"]);
+    }
+
+    #[test]
+    fn a_silent_loss_counts_from_the_first_missed_beat() {
+        let mut page = Page::live();
+        page.pass(10_000);
+        page.answers_beats = false;
+        page.net = Net::Refuse;
+        page.pass(15_000);
+        assert_eq!(page.session.state(), State::Reconnecting);
+        // The last answer came at 10 s, so the next one was missed at 20 s.
+        page.pass(24_999);
+        assert!(!page.is_stale(DOC));
+        page.pass(1);
+        assert!(page.is_stale(DOC));
     }
 
     #[test]
@@ -601,8 +652,21 @@ mod resuming {
         page.pass(10_000);
         page.net = Net::Up;
         page.pass(30_000);
+        assert!(page.told.iter().any(|it| it.ends_with("> join document:42 1")), "no age");
         assert_eq!(page.events(), ["state reconnecting", "state live"]);
         assert_eq!((page.names(DOC), page.is_stale(DOC)), (list(&["carol", "dave", "me"]), false));
+    }
+
+    #[test]
+    fn within_an_epoch_ages_do_not_wobble_with_the_network() {
+        let mut page = Page::live();
+        let began = page.session.epoch_began();
+        page.closed(1006);
+        // The next welcome takes longer, so that the epoch seems to have begun later.
+        page.began += Duration::from_millis(200);
+        page.pass(300);
+        assert_eq!(page.session.state(), State::Live);
+        assert_eq!(page.session.epoch_began(), began);
     }
 
     #[test]
