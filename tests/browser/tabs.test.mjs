@@ -3,7 +3,7 @@
 // P8: the same person in several tabs is one person; and several connects on one page.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Stage } from "../support/browser.mjs";
+import { Stage, until } from "../support/browser.mjs";
 import { mintToken } from "../support/relay.mjs";
 
 const stage = new Stage();
@@ -117,12 +117,3 @@ test("who leaves and enters again on the same page is a new visit", async (t) =>
   await watcher.sees(["alice", "watcher"]);
   await alice.sees(["alice", "watcher"]);
 });
-
-/** @param {string} what @param {() => Promise<boolean>} condition */
-async function until(what, condition) {
-  const deadline = Date.now() + 10_000;
-  while (!(await condition())) {
-    assert.ok(Date.now() < deadline, `waited in vain until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 import { ensureBrowser } from "../../scripts/setup/browser.mjs";
+import { sleep } from "./peer.mjs";
 import { startProxy } from "./proxy.mjs";
 import { record } from "./recorder.mjs";
 import { startRelay } from "./relay.mjs";
@@ -47,6 +48,8 @@ export class Stage {
   relay = /** @type {never} */ (undefined);
   /** @type {WeakMap<TestContext, number>} */
   #docs = new WeakMap();
+  /** @type {WeakMap<TestContext, (() => unknown)[]>} */
+  #cleanups = new WeakMap();
   #nDocs = 0;
 
   /**
@@ -90,9 +93,40 @@ export class Stage {
    * @param {TestContext} t
    */
   async proxy(t) {
-    const proxy = await startProxy(this.relay.port);
-    t.after(() => proxy.stop());
+    return this.proxyOf(t, this.relay);
+  }
+
+  /**
+   * A proxy in front of another relay.
+   *
+   * @param {TestContext} t
+   * @param {{ port: number }} relay
+   */
+  async proxyOf(t, { port }) {
+    const proxy = await startProxy(port);
+    this.#defer(t, () => proxy.stop());
     return proxy;
+  }
+
+  /**
+   * A relay of this test's own, which can be ended and started again at the same address.
+   *
+   * @param {TestContext} t
+   * @param {string[]} [args]
+   */
+  async anotherRelay(t, args = []) {
+    let relay = await startDemo(args);
+    const { port, http } = relay;
+    this.#defer(t, () => relay.stop());
+    return {
+      port,
+      http,
+      /** @param {NodeJS.Signals} signal */
+      stop: (signal) => relay.stop(signal),
+      startAgain: async () => {
+        relay = await startDemo(args, { port });
+      },
+    };
   }
 
   /**
@@ -106,13 +140,32 @@ export class Stage {
   async visit(t, user, { doc = this.doc(t), at = this.relay.http, path, context, look } = {}) {
     const own = context ?? (await this.#browser.newContext(look));
     const viewer = new Viewer(user, await own.newPage());
-    t.after(async () => {
+    this.#defer(t, async () => {
       await viewer.assertClean();
       if (context === undefined) await own.close();
     });
     await viewer.page.addInitScript(record);
     await viewer.page.goto(`${at}${path ?? `/docs/${doc}?${new URLSearchParams({ user })}`}`);
     return viewer;
+  }
+
+  /**
+   * Does something when the test is over, the last thing first: pages go before their relay does.
+   *
+   * @param {TestContext} t
+   * @param {() => unknown} cleanup
+   */
+  #defer(t, cleanup) {
+    const cleanups = this.#cleanups.get(t);
+    if (cleanups !== undefined) return void cleanups.push(cleanup);
+    const first = [cleanup];
+    this.#cleanups.set(t, first);
+    t.after(async () => {
+      const results = [];
+      for (const it of first.toReversed()) results.push(await settled(it));
+      const failed = results.find(({ error }) => error !== undefined);
+      if (failed !== undefined) throw failed.error;
+    });
   }
 
   /**
@@ -139,13 +192,38 @@ export class Stage {
 }
 
 /** @param {string[]} args @param {{ port?: number }} [options] */
-export function startDemo(args = [], { port = 0 } = {}) {
+function startDemo(args = [], { port = 0 } = {}) {
   return startRelay({ args: [...DEMO, ...args], port });
 }
 
 /** @param {import("playwright-core").LaunchOptions} [options] */
 export async function launchBrowser(options = {}) {
   return chromium.launch({ executablePath: await ensureBrowser(), ...options });
+}
+
+/** @param {() => unknown} act @returns {Promise<{ error?: unknown }>} */
+async function settled(act) {
+  try {
+    await act();
+    return {};
+  } catch (error) {
+    return { error };
+  }
+}
+
+/**
+ * Waits until a condition holds.
+ *
+ * @param {string} what
+ * @param {() => unknown} condition
+ * @param {number} [patienceMs]
+ */
+export async function until(what, condition, patienceMs = PATIENCE_MS) {
+  const deadline = Date.now() + patienceMs;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `waited ${patienceMs} ms in vain until ${what}`);
+    await sleep(25);
+  }
 }
 
 /** Somebody's page. */
@@ -261,9 +339,13 @@ export class Viewer {
     return this.page.evaluate("window.events");
   }
 
-  /** @param {string[]} events all of them so far @param {number} [patienceMs] */
-  async hasHeard(events, patienceMs = PATIENCE_MS) {
-    const read = async () => (await this.events()).join();
+  /**
+   * @param {string[]} events all of them so far
+   * @param {number} [patienceMs]
+   * @param {RegExp} [except] events that don't count
+   */
+  async hasHeard(events, patienceMs = PATIENCE_MS, except = /^$/) {
+    const read = async () => (await this.events()).filter((it) => !except.test(it)).join();
     await this.#poll("has heard", read, events.join(), patienceMs);
   }
 
@@ -286,8 +368,9 @@ export class Viewer {
   /**
    * Remembers what the page shows of people.
    *
-   * @returns {Promise<() => Promise<void>>} fails unless nothing has changed since: no node of the bar was
-   *   added, taken out, moved or made anew, no text of it is another one, and nothing has flashed
+   * @returns {Promise<(but?: { nBarChanges: number }) => Promise<void>>} fails unless nothing has changed
+   *   since: no node of the bar was added, taken out, moved or made anew, no text of it was written, but for
+   *   so many times, and nothing has flashed
    */
   async hold() {
     const held = await this.page.evaluate(() => {
@@ -295,7 +378,7 @@ export class Viewer {
       const { seen } = /** @type {any} */ (window);
       return Object.assign(window, { held: nodes }) && { ...seen, nNodes: nodes.length };
     });
-    return async () => {
+    return async ({ nBarChanges } = { nBarChanges: 0 }) => {
       const areSame = await this.page.evaluate(() => {
         const nodes = [...document.querySelectorAll(".presence, .presence *")];
         const { held } = /** @type {any} */ (window);
@@ -304,7 +387,8 @@ export class Viewer {
       const seen = await this.seen();
       assert.ok(held.nNodes > 1, `${this.name} has no bar`);
       assert.deepEqual(seen.dots, held.dots, `dots came or went at ${this.name}`);
-      assert.equal(seen.nBarChanges, held.nBarChanges, `the bar of ${this.name} was redrawn`);
+      const nChanges = seen.nBarChanges - held.nBarChanges;
+      assert.equal(nChanges, nBarChanges, `nodes in the bar of ${this.name} were changed`);
       assert.ok(areSame, `the bar of ${this.name} has other nodes`);
       assert.deepEqual(
         seen.flashes.map(({ text }) => text),
@@ -340,7 +424,7 @@ export class Viewer {
           `${this.name}, after ${patienceMs} ms: ${what}: there is ${found}, not ${wanted}`,
         );
       }
-      await new Promise((resolve) => setTimeout(resolve, 25));
+      await sleep(25);
     }
   }
 }
