@@ -40,6 +40,8 @@ use host::WireHost;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
 use shared::Shared;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,10 @@ use tracing::{info, warn};
 
 /// How long connections may take to end when the relay stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much the system keeps that hasn't left for the peer yet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// What all tasks share.
 #[derive(Debug)]
@@ -93,6 +99,7 @@ pub async fn run(
         stopping: CancellationToken::new(),
     });
     let mint = dev::Mint::new(&config.secret, config.token);
+    keep_little_unsent(&listener);
     let routes = http::routes(&app, config.dev.as_ref().map(|it| (it, mint)));
 
     // A task of its own: it is woken more often than anything else here.
@@ -110,6 +117,18 @@ pub async fn run(
     }
     timer.abort();
     Ok(())
+}
+
+/// Makes the system refuse to keep more than a little for a peer that doesn't read; it would take
+/// megabytes. What the relay still has it can replace by something newer: a peer that fell behind gets
+/// one snapshot instead of all that it has missed. Sockets inherit this from their listener.
+fn keep_little_unsent(listener: &TcpListener) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        warn!(%error, "slow peers will be told old news, because the system can't be told not to keep it");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = listener;
 }
 
 /// The system has no random numbers to give.

@@ -379,7 +379,10 @@ impl Connection {
         frames.extend(outgoing.drain(..).map(|it| match it {
             Outgoing::Frame(frame) => frame,
             Outgoing::Ping => frames::PING,
-            Outgoing::Close(code) => frames::close(code),
+            Outgoing::Close(code) => {
+                debug!(conn = conn.0, code = code.name(), "closing a connection");
+                frames::close(code)
+            }
         }));
         turn
     }

@@ -64,7 +64,7 @@ test("pings are answered no faster than frames are read", async () => {
   raw.end();
 });
 
-test("who never reads costs a bounded amount of memory and delays nobody", async () => {
+test("who never reads costs little, delays nobody, and is told the latest when it reads again", async (t) => {
   const alice = await Peer.join(relay, "alice", "deaf:1");
   const bob = await Peer.join(relay, "bob", "deaf:1");
   const bytesBefore = relay.residentBytes;
@@ -74,7 +74,6 @@ test("who never reads costs a bounded amount of memory and delays nobody", async
     peer.stopReading();
     deaf.push(peer);
   }
-  // What the kernel buffers of a socket has to be full before the relay notices anything.
   const filler = "x".repeat(3900);
   let n = 0;
   const writer = setInterval(() => {
@@ -91,18 +90,30 @@ test("who never reads costs a bounded amount of memory and delays nobody", async
     largest = Math.max(largest, relay.residentBytes - bytesBefore);
   }
   clearInterval(writer);
+  t.diagnostic(`20 peers that never read: the relay grew by ${largest} bytes`);
   assert.ok(largest < 8 * MIB, `the relay grew by ${largest} bytes`);
   await checkLatency(alice, bob, "deaf:1", 1000);
+
+  const told = () => alice.received.filter((name) => name === "delta").length;
+  const [peer] = deaf;
+  peer?.readAgain();
+  const latest = () => peer?.presence("bob", "deaf:1").meta.n === n;
+  await alice.until("the last update is told", () => alice.presence("bob", "deaf:1").meta.n === n);
+  await peer?.until("the peer knows what the others know", latest);
+  const frames = peer?.received.length ?? 0;
+  const snapshots = peer?.received.filter((name) => name === "snapshot").length;
+  assert.ok(snapshots === 2 && frames < told() / 2, `${snapshots} snapshots, ${frames} frames`);
   for (const peer of deaf) peer.destroy();
 });
 
-test("a thousand sockets that say half a frame cost what they said", async () => {
+test("a thousand sockets that say half a frame cost what they said", async (t) => {
   const bytesBefore = relay.residentBytes;
   const sockets = await Promise.all(Array.from({ length: 1000 }, () => RawSocket.open(relay)));
   const half = encode(OPCODE.TEXT, "x".repeat(1000)).subarray(0, 500);
   for (const socket of sockets) socket.send(half);
   await sleep(500);
   const each = (relay.residentBytes - bytesBefore) / sockets.length;
+  t.diagnostic(`a socket with half a frame of 500 bytes: ${each} bytes`);
   assert.ok(each < 12 * 1024, `${each} bytes each`);
   for (const socket of sockets) socket.end();
 });

@@ -153,6 +153,31 @@ test("a tab that is closed (1001) leaves at once; any other close and a reset wa
   await watcher.close();
 });
 
+test("a leave right before a reset is a leave, however busy the key is", async () => {
+  const watcher = await Peer.join(relay, "watcher", "busy:1");
+  const busy = await Promise.all(
+    Array.from({ length: 5 }, (_, i) => Peer.join(relay, `busy${i}`, "busy:1")),
+  );
+  const rest = ["watcher", ...busy.map((_, i) => `busy${i}`)];
+  let n = 0;
+  const traffic = setInterval(() => {
+    n += 1;
+    for (const peer of busy) peer.send({ update: { key: "busy:1", meta: { n } } });
+  }, 15);
+  try {
+    for (let round = 0; round < 30; round += 1) {
+      const leaver = await Peer.join(relay, "leaver", "busy:1");
+      await watcher.sees(["leaver", ...rest], "busy:1");
+      leaver.send({ leave: { key: "busy:1" } });
+      leaver.reset();
+      await watcher.sees(rest, "busy:1", GRACE_MS - 300);
+    }
+  } finally {
+    clearInterval(traffic);
+  }
+  for (const peer of [watcher, ...busy]) await peer.close();
+});
+
 test("a silent socket that answers pings stays; a watcher that says nothing is told all the same", async () => {
   const quiet = await Peer.join(relay, "quiet", "silence:1");
   const watcher = await Peer.join(relay, "watcher", "silence:1");

@@ -245,6 +245,12 @@ export class Peer {
     this.#socket._socket.pause();
   }
 
+  /** Reads again, beginning with what has waited. */
+  readAgain() {
+    // @ts-expect-error: the package hides its TCP socket
+    this.#socket._socket.resume();
+  }
+
   /** Ends the socket at once. */
   destroy() {
     this.#socket.terminate();
