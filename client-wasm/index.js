@@ -1,7 +1,10 @@
 // @ts-check
 //
 // The package's entry: loads the module once, then hands over to it.
-import load, { Here, PresenceError, connect as start } from "./whoshere.js";
+import { PresenceError } from "./js/error.js";
+import { Here } from "./js/here.js";
+import { connectOptions } from "./js/options.js";
+import load, * as core from "./whoshere.js";
 
 export { PresenceError };
 
@@ -9,22 +12,20 @@ export { PresenceError };
 let loading;
 
 /** @param {import("./whoshere.js").InitInput} [source] */
-export function init(source) {
-  loading ??= load(source === undefined ? undefined : { module_or_path: source }).catch((cause) => {
+export async function init(source) {
+  loading ??= load(source === undefined ? undefined : { module_or_path: source });
+  try {
+    await loading;
+  } catch (cause) {
     // The next call may have more luck.
     loading = undefined;
-    const error = new PresenceError("load_failed", `whoshere could not be loaded: ${cause}`);
-    error.cause = cause;
-    throw error;
-  });
-  return loading.then(() => {});
+    throw new PresenceError("load_failed", `whoshere could not be loaded: ${cause}`, cause);
+  }
 }
 
 /** @param {unknown} options */
 export async function connect(options) {
+  const checked = connectOptions(options);
   await init();
-  return start(options);
+  return new Here(core, checked);
 }
-
-// wasm-bindgen's own disposal would free the memory and leave the dot on everybody's page.
-if (Symbol.dispose) Here.prototype[Symbol.dispose] = Here.prototype.leave;

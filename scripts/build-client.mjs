@@ -125,24 +125,23 @@ export async function buildClient(profile) {
 }
 
 /**
- * Adds the files of the package that no compiler makes: its entry, its types, its styles.
+ * Adds the files of the package that no compiler makes: its entry and types, the modules that the entry
+ * and the compiled one import, its styles.
  *
  * @param {string} folder
  */
 function addHandWritten(folder) {
-  const generated = new Set(filesIn(folder).map((path) => basename(path)));
-  const added = ["js", "css"]
-    .flatMap((name) => filesIn(join(CRATE, name)))
-    // What the module itself imports, wasm-bindgen has copied already, and twice is two modules.
-    .filter((path) => !generated.has(basename(path)));
-  for (const path of added) cpSync(path, join(folder, basename(path)));
+  for (const name of ["index.js", "index.d.ts", "js"]) {
+    cpSync(join(CRATE, name), join(folder, name), { recursive: true });
+  }
+  const styles = filesIn(join(CRATE, "css")).map((path) => basename(path));
+  for (const name of styles) cpSync(join(CRATE, "css", name), join(folder, name));
 
-  const names = added.map((path) => basename(path));
   const manifestPath = join(folder, "package.json");
   const manifest = JSON.parse(readFileSync(manifestPath, "utf8"));
-  manifest.files.push(...names);
-  if (names.includes("index.js")) manifest.main = "index.js";
-  if (names.includes("index.d.ts")) manifest.types = "index.d.ts";
+  manifest.files.push("index.js", "index.d.ts", "js", ...styles);
+  manifest.main = "index.js";
+  manifest.types = "index.d.ts";
   writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`);
 }
 

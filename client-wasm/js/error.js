@@ -5,9 +5,10 @@ export class PresenceError extends Error {
   /**
    * @param {string} code
    * @param {string} message
+   * @param {unknown} [cause]
    */
-  constructor(code, message) {
-    super(message);
+  constructor(code, message, cause) {
+    super(message, cause === undefined ? undefined : { cause });
     this.name = "PresenceError";
     this.code = code;
   }

@@ -1,15 +1,26 @@
 //! The avatar bar: a dot for each person, a "+N" button for the rest, and "N here".
 
-use crate::dom::{Listener, append, element, keep_in_view, set_attribute, set_text};
-use crate::js::Fields;
+use crate::js::function;
 use crate::members::Entry;
-use crate::more::More;
-use crate::options::BarOptions;
-use crate::people::{People, Style};
+use crate::people::People;
 use core::cell::RefCell;
-use std::rc::Rc;
-use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlElement};
+use js_sys::{Array, Function};
+use std::rc::{Rc, Weak};
+use wasm_bindgen::prelude::{JsCast, wasm_bindgen};
+use web_sys::HtmlElement;
+
+#[wasm_bindgen(raw_module = "./js/bar.js")]
+extern "C" {
+    fn bar(target: &HtmlElement, on_open: &Function) -> Array;
+    #[wasm_bindgen(js_name = drawBar)]
+    fn draw_bar(
+        dots: &HtmlElement,
+        rest: &HtmlElement,
+        standing: &str,
+        n_members: usize,
+        n_more: usize,
+    );
+}
 
 /// What a bar is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,91 +50,79 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Bar {
     root: HtmlElement,
-    list: HtmlElement,
-    count: HtmlElement,
+    dots: HtmlElement,
+    rest: HtmlElement,
     max: usize,
-    dots: RefCell<People>,
-    more: Rc<More>,
-    /// Who was drawn last: they aren't entering.
-    drawn: RefCell<Option<Vec<Rc<Entry>>>>,
-    _listeners: [Listener; 3],
+    picture: RefCell<Picture>,
+}
+
+/// What is drawn.
+#[derive(Debug)]
+struct Picture {
+    dots: People,
+    rest: People,
+    entries: Vec<Rc<Entry>>,
+    /// False until the first snapshot: nobody in that is entering.
+    is_known: bool,
 }
 
 impl Bar {
     /// Puts an empty bar into an element.
-    pub(crate) fn new(target: &Element, options: BarOptions) -> Self {
-        let root = element("div", "presence");
-        set_attribute(&root, "role", "group");
-        set_attribute(&root, "aria-label", "Who is here");
-        let list = element("ul", "presence-dots");
-        // Safari doesn't take a list without bullets for a list.
-        set_attribute(&list, "role", "list");
-        let count = element("span", "presence-count");
-        append(&root, &list);
-        append(&root, &count);
-        append(target, &root);
-        let listeners = [
-            Listener::new(&root, "pointerover", show_name),
-            Listener::new(&root, "focusin", show_name),
-            Listener::new(&root, "animationend", entered),
-        ];
-        Self {
-            max: options.max,
-            dots: RefCell::new(People::new(list.clone(), Style::Dots)),
-            more: More::new(),
-            drawn: RefCell::default(),
-            root,
-            list,
-            count,
-            _listeners: listeners,
-        }
+    pub(crate) fn new(target: &HtmlElement, max: usize) -> Rc<Self> {
+        Rc::new_cyclic(|it: &Weak<Self>| {
+            let it = it.clone();
+            let parts = bar(
+                target,
+                &function(move |_| {
+                    if let Some(bar) = it.upgrade()
+                        && let Ok(mut picture) = bar.picture.try_borrow_mut()
+                    {
+                        picture.draw_rest(bar.max);
+                    }
+                }),
+            );
+            let part = |place| -> HtmlElement { parts.get(place).unchecked_into() };
+            let (root, dots, rest) = (part(0), part(1), part(2));
+            let picture = RefCell::new(Picture {
+                dots: People::new(dots.clone(), true),
+                rest: People::new(rest.clone(), false),
+                entries: Vec::new(),
+                is_known: false,
+            });
+            Self { root, dots, rest, max, picture }
+        })
     }
 
     /// Shows these people, oldest first.
     pub(crate) fn draw(&self, entries: &[Rc<Entry>], standing: Standing) {
-        set_attribute(&self.root, "data-state", standing.name());
-        let is_known = matches!(standing, Standing::Live | Standing::Stale);
-        let entries = if is_known { entries } else { &[] };
-        let before = self.drawn.replace(is_known.then(|| entries.to_vec()));
-        let (dots, rest) = entries.split_at_checked(self.max).unwrap_or((entries, &[]));
         // Removing an element can run the page's own code, which may come back to here.
-        if let Ok(mut people) = self.dots.try_borrow_mut() {
-            people.draw(dots, |id| {
-                let is_known = |it: &Rc<Entry>| it.member.id == *id;
-                before.as_ref().is_some_and(|it| !it.iter().any(is_known))
-            });
+        let Ok(mut picture) = self.picture.try_borrow_mut() else { return };
+        let picture = &mut *picture;
+        let n_dots = self.max.min(entries.len());
+        let dots = entries.get(..n_dots).unwrap_or_default();
+        picture.dots.draw(dots, |id| {
+            let is_it = |it: &Rc<Entry>| it.member.id == *id;
+            picture.is_known && !picture.entries.iter().any(is_it)
+        });
+        picture.entries = entries.to_vec();
+        picture.is_known = matches!(standing, Standing::Live | Standing::Stale);
+        let n_more = entries.len() - n_dots;
+        draw_bar(&self.dots, &self.rest, standing.name(), entries.len(), n_more);
+        if !self.rest.hidden() {
+            picture.draw_rest(self.max);
         }
-        self.more.draw(&self.list, rest);
-        set_text(
-            &self.count,
-            &match standing {
-                Standing::Connecting => "Connecting…".into(),
-                Standing::Stopped => String::new(),
-                Standing::Live | Standing::Stale => [&entries.len().to_string(), " here"].concat(),
-            },
-        );
+    }
+}
+
+impl Picture {
+    /// Shows those without a dot. Nobody sees them until the list is opened.
+    fn draw_rest(&mut self, max: usize) {
+        self.rest.draw(self.entries.get(max..).unwrap_or_default(), |_| false);
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
         self.root.remove();
-    }
-}
-
-/// Keeps the name that pointer or focus has brought up inside of the window.
-fn show_name(event: &Fields) {
-    let target = event.field("target");
-    let dot = target.dyn_ref::<Element>().and_then(|it| it.closest(".presence-dot").ok().flatten());
-    let label = dot.and_then(|it| it.last_element_child());
-    if let Some(label) = label.as_ref().and_then(|it| it.dyn_ref()) {
-        keep_in_view(label);
-    }
-}
-
-/// Someone has faded in and won't do so again, not even if the page hides and shows the bar.
-fn entered(event: &Fields) {
-    if let Some(dot) = event.field("target").dyn_ref::<Element>() {
-        let _ = dot.class_list().remove_1("presence-entering");
     }
 }

@@ -7,15 +7,13 @@
 //! within is drained by the loop that is already running.
 
 use crate::clock;
-use crate::error::{Code, PresenceError, error_by, relay_error};
+use crate::error::PresenceError;
 use crate::lifecycle::{Lifecycle, PageEvent, is_prerendering};
 use crate::meta::Meta;
 use crate::open_key::OpenKey;
-use crate::options::ConnectOptions;
 use crate::socket::{Socket, SocketEvent};
 use crate::timer::Timer;
 use crate::token::TokenSource;
-use crate::url::RelayUrl;
 use crate::wire;
 use core::cell::{Cell, RefCell};
 use js_sys::JsString;
@@ -37,10 +35,19 @@ thread_local! {
     static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The relay's addresses.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RelayUrls {
+    /// Its WebSocket endpoint.
+    pub(crate) socket_url: String,
+    /// Where a page that is closed while it is disconnected says goodbye.
+    pub(crate) beacon_url: String,
+}
+
 /// A session and its surroundings.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    url: RelayUrl,
+    urls: RelayUrls,
     token: TokenSource,
     session: RefCell<Session<Meta>>,
     keys: RefCell<Vec<Rc<OpenKey>>>,
@@ -54,26 +61,26 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// The driver of this relay and token; a new one if there is none.
-    pub(crate) fn of(options: &ConnectOptions) -> Rc<Self> {
+    pub(crate) fn of(urls: RelayUrls, token: TokenSource) -> Rc<Self> {
         DRIVERS.with_borrow_mut(|drivers| {
-            let fits = |it: &&Rc<Self>| it.url == options.url && it.token == options.token;
+            let fits = |it: &&Rc<Self>| it.urls == urls && it.token == token;
             if let Some(driver) = drivers.iter().find(fits) {
                 return driver.clone();
             }
-            let driver = Self::new(options);
+            let driver = Self::new(urls, token);
             drivers.push(driver.clone());
             driver
         })
     }
 
-    fn new(options: &ConnectOptions) -> Rc<Self> {
+    fn new(urls: RelayUrls, token: TokenSource) -> Rc<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a seed")]
         let seed = (random() * 9e15) as u64;
         let driver = Rc::new_cyclic(|driver: &Weak<Self>| {
             let driver = driver.clone();
             Self {
-                url: options.url.clone(),
-                token: options.token.clone(),
+                urls,
+                token,
                 session: RefCell::new(Session::new(seed)),
                 keys: RefCell::default(),
                 socket: RefCell::default(),
@@ -158,10 +165,13 @@ impl Driver {
         if self.keys.borrow().is_empty() || matches!(self.state(), State::Stopped(_)) {
             self.retire();
         }
-        let session = self.session.borrow().poll_timeout();
-        let keys = self.keys.borrow();
-        let flashes = keys.iter().filter_map(|it| it.poll_timeout());
-        self.timer.arm(clock::now(), flashes.chain(session).min());
+        let mut deadline = self.session.borrow().poll_timeout();
+        for key in self.keys.borrow().iter() {
+            if let Some(at) = key.poll_timeout() {
+                deadline = Some(deadline.map_or(at, |it| it.min(at)));
+            }
+        }
+        self.timer.arm(clock::now(), deadline);
     }
 
     /// Its session has ended. A later `connect` begins another one.
@@ -194,7 +204,7 @@ impl Driver {
             }
             Output::Beacon { resume, dial, keys } => {
                 let body = wire::encode_beacon(&resume, dial, &keys);
-                let _ = send_beacon(&self.url.beacon, &body);
+                let _ = send_beacon(&self.urls.beacon_url, &body);
             }
             Output::Event(event) => self.tell(&event),
         }
@@ -206,7 +216,8 @@ impl Driver {
             let Some(driver) = driver.upgrade() else { return };
             let result = result.map_err(|cause| {
                 let message = "the token function threw, or gave no token; it will be called again";
-                driver.tell_error(None, &error_by(Code::TokenFailed, message, &cause));
+                driver
+                    .tell_error(None, &PresenceError::with_cause("token_failed", message, &cause));
             });
             driver.input(|session, now| session.token(now, fetch, result));
         });
@@ -216,7 +227,7 @@ impl Driver {
         // The former one, if there is one, must not speak up any more.
         self.socket.take();
         let driver = Rc::downgrade(self);
-        let socket = Socket::open(&self.url.socket, dial, move |event| {
+        let socket = Socket::open(&self.urls.socket_url, dial, move |event| {
             if let Some(driver) = driver.upgrade() {
                 driver.socket_event(dial, event);
             }
@@ -273,7 +284,7 @@ impl Driver {
                 }
                 if let State::Stopped(StopReason::Refused(code)) = state {
                     let message = "the relay refuses this page; it will not be asked again";
-                    let error = relay_error(code.name(), message);
+                    let error = PresenceError::new(code.name(), message);
                     for key in self.keys.borrow().clone() {
                         key.fail(&error);
                     }
@@ -283,11 +294,11 @@ impl Driver {
                 let refused = self.open_key(key);
                 self.keys.borrow_mut().retain(|it| it.key != *key);
                 if let Some(open) = refused {
-                    open.refuse(self, code.name(), &relay_error(code.name(), message));
+                    open.refuse(self, code.name(), &PresenceError::new(code.name(), message));
                 }
             }
             Event::Complaint { key, code, message } => {
-                self.tell_error(key.as_ref(), &relay_error(code.name(), message));
+                self.tell_error(key.as_ref(), &PresenceError::new(code.name(), message));
             }
             Event::Ready { key }
             | Event::Joined { key, .. }
@@ -305,7 +316,7 @@ impl Driver {
     fn tell_error(&self, key: Option<&Key>, error: &PresenceError) {
         for open in self.keys.borrow().clone() {
             if key.is_none_or(|it| *it == open.key) {
-                open.tell_error(error);
+                open.emit("error", &[error]);
             }
         }
     }

@@ -1,55 +1,44 @@
 //! The flash area: "bob joined", for four seconds.
 
-use crate::dom::{append, element, set_attribute, set_color};
+use crate::look::{hex_color, ink};
 use core::cell::RefCell;
+use js_sys::Array;
 use presence_core::flash::FlashKind;
 use presence_protocol::User;
+use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::HtmlElement;
+
+#[wasm_bindgen(raw_module = "./js/flash.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = flashArea)]
+    fn flash_area(area: &HtmlElement) -> Array;
+    fn flash(area: &HtmlElement, name: &str, kind: &str, color: &str, ink: &str) -> HtmlElement;
+    fn undo(area: &HtmlElement, attributes: &Array);
+}
 
 /// A flash area in the page. What it put there goes with this value.
 #[derive(Debug)]
 pub(crate) struct FlashArea {
     area: HtmlElement,
     /// The attributes that the page hadn't set itself.
-    attributes: Vec<&'static str>,
+    attributes: Array,
     flashes: RefCell<Vec<(u32, HtmlElement)>>,
 }
 
 impl FlashArea {
-    /// Makes an element a flash area. It must be in the page before its first message is, or screen
-    /// readers don't read that.
+    /// Makes an element a flash area.
     pub(crate) fn new(area: HtmlElement) -> Self {
-        let wanted = [
-            ("data-presence-flash", ""),
-            ("role", "status"),
-            ("aria-live", "polite"),
-            // Each message by itself, not all of them again with each.
-            ("aria-atomic", "false"),
-        ];
-        let missing = wanted.into_iter().filter(|(name, _)| !area.has_attribute(name));
-        let attributes = missing
-            .map(|(name, value)| {
-                set_attribute(&area, name, value);
-                name
-            })
-            .collect();
-        Self { area, attributes, flashes: RefCell::default() }
+        Self { attributes: flash_area(&area), area, flashes: RefCell::default() }
     }
 
     /// Shows a message.
     pub(crate) fn show(&self, id: u32, kind: FlashKind, user: &User) {
-        let flash = element("div", "presence-flash");
-        let name = element("span", "presence-flash-name");
-        name.set_text_content(Some(user.name()));
-        append(&flash, &name);
-        let (kind, text) = match kind {
-            FlashKind::Joined => ("joined", " joined"),
-            FlashKind::Left => ("left", " left"),
+        let kind = match kind {
+            FlashKind::Joined => "joined",
+            FlashKind::Left => "left",
         };
-        set_attribute(&flash, "data-kind", kind);
-        let _ = flash.append_with_str_1(text);
-        set_color(&flash, user.color());
-        append(&self.area, &flash);
+        let color = user.color();
+        let flash = flash(&self.area, user.name(), kind, &hex_color(color), ink(color));
         self.flashes.borrow_mut().push((id, flash));
     }
 
@@ -69,8 +58,6 @@ impl Drop for FlashArea {
         for (_, flash) in self.flashes.take() {
             flash.remove();
         }
-        for name in &self.attributes {
-            let _ = self.area.remove_attribute(name);
-        }
+        undo(&self.area, &self.attributes);
     }
 }

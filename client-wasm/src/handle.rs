@@ -1,127 +1,96 @@
-//! What one call of `connect` has got: its listeners, bars and flash areas on a key.
+//! What one call of `connect` has got: its events, bars and flash areas on a key.
 
 use crate::bar::{Bar, Standing};
 use crate::driver::Driver;
-use crate::error::{PresenceError, option_error, warn};
-use crate::events::{EventName, Listeners};
+use crate::error::PresenceError;
 use crate::flash::FlashArea;
 use crate::members::Entry;
+use crate::meta::Meta;
 use crate::open_key::OpenKey;
-use crate::options::{BarOptions, ConnectOptions};
 use core::cell::{Cell, RefCell};
-use js_sys::{Array, Function, Promise};
+use js_sys::{Array, Function};
+use presence_core::Dedupe;
 use presence_core::flash::FlashOutput;
+use presence_core::session::State;
+use presence_protocol::Key;
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::HtmlElement;
 
-/// One interest of the page in a key. It ends with [`Handle::leave`], not when it is dropped: the
-/// browser may collect what the page doesn't look at, but the person is still here.
-#[derive(Debug)]
-pub(crate) struct Handle {
-    driver: Rc<Driver>,
-    key: Rc<OpenKey>,
-    has_left: Cell<bool>,
-    ready: RefCell<Ready>,
-    listeners: Listeners,
-    bars: RefCell<Vec<Rc<Bar>>>,
-    flash_areas: RefCell<Vec<Rc<FlashArea>>>,
+thread_local! {
+    static HANDLES: RefCell<Vec<Rc<Handle>>> = const { RefCell::new(Vec::new()) };
+    /// Numbers of handles and of their parts. None is used twice.
+    static LAST_ID: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The promise of the first snapshot. It is made for those who ask only: nobody else wants to hear of
-/// its rejection.
+/// One interest of the page in a key. It ends with [`Handle::leave`] and not before: the browser may
+/// collect what the page doesn't look at, but the person is still here.
 #[derive(Debug)]
-enum Ready {
-    /// Nobody has asked.
-    Open,
-    /// Somebody has.
-    Promised { promise: Promise, resolve: Function, reject: Function },
-    /// It is known.
-    Settled(Promise),
+pub(crate) struct Handle {
+    id: u32,
+    driver: Rc<Driver>,
+    key: Rc<OpenKey>,
+    sink: Function,
+    parts: RefCell<Vec<(u32, Part)>>,
+}
+
+/// What a handle has put into the page.
+#[derive(Clone, Debug)]
+enum Part {
+    Bar(Rc<Bar>),
+    FlashArea(Rc<FlashArea>),
 }
 
 impl Handle {
+    /// The handle of a number, if it hasn't left.
+    pub(crate) fn of(id: u32) -> Option<Rc<Self>> {
+        HANDLES.with_borrow(|handles| handles.iter().find(|it| it.id == id).cloned())
+    }
+
     /// Enters a key, or joins those on this page who have.
-    pub(crate) fn open(options: ConnectOptions) -> Result<Rc<Self>, PresenceError> {
-        let driver = Driver::of(&options);
-        let ConnectOptions { key, meta, dedupe, .. } = options;
-        let open = driver.open_key(&key);
-        if let Some(open) = &open {
-            if open.dedupe != dedupe {
-                return Err(option_error("dedupe", "this key is open with the other one"));
+    pub(crate) fn open(
+        driver: &Rc<Driver>,
+        key: Key,
+        meta: Meta,
+        dedupe: Dedupe,
+        sink: Function,
+    ) -> Result<u32, PresenceError> {
+        let known = driver.open_key(&key);
+        let is_new = known.is_none();
+        let key = match known {
+            None => OpenKey::new(key, dedupe, meta),
+            Some(known) if known.dedupe == dedupe => {
+                known.patch_meta(meta.value())?;
+                known
             }
-            open.patch_meta(meta.value())?;
-        }
-        let is_new = open.is_none();
-        let open = open.unwrap_or_else(|| OpenKey::new(key, dedupe, meta));
-        let handle = Rc::new(Self {
-            driver: driver.clone(),
-            key: open.clone(),
-            has_left: Cell::new(false),
-            ready: RefCell::new(Ready::Open),
-            listeners: Listeners::default(),
-            bars: RefCell::default(),
-            flash_areas: RefCell::default(),
-        });
-        open.add_handle(handle.clone());
+            Some(_) => {
+                let message = "dedupe: this page has the key open with the other one";
+                return Err(PresenceError::new("bad_options", message));
+            }
+        };
+        let (driver, parts) = (driver.clone(), RefCell::default());
+        let handle = Rc::new(Self { id: next_id(), driver, key, sink, parts });
+        HANDLES.with_borrow_mut(|handles| handles.push(handle.clone()));
+        handle.key.add_handle(handle.clone());
         if is_new {
-            driver.join(&open);
+            handle.driver.join(&handle.key);
         } else {
-            driver.update(&open);
+            handle.driver.update(&handle.key);
+            if matches!(handle.key.standing(&handle.driver), Standing::Live | Standing::Stale) {
+                handle.emit("ready", &[]);
+            }
         }
-        if matches!(open.picture(&driver).1, Standing::Live | Standing::Stale) {
-            handle.settle(Ok(()));
-        }
-        Ok(handle)
-    }
-
-    /// The promise of the first snapshot.
-    pub(crate) fn ready(&self) -> Promise {
-        let mut ready = self.ready.borrow_mut();
-        if let Ready::Promised { promise, .. } | Ready::Settled(promise) = &*ready {
-            return promise.clone();
-        }
-        let mut functions = None;
-        let promise = Promise::new(&mut |resolve, reject| functions = Some((resolve, reject)));
-        if let Some((resolve, reject)) = functions {
-            *ready = Ready::Promised { promise: promise.clone(), resolve, reject };
-        }
-        promise
-    }
-
-    /// Keeps the promise, or breaks it. Only the first time counts.
-    pub(crate) fn settle(&self, result: Result<(), PresenceError>) {
-        let ready = self.ready();
-        let former = self.ready.replace(Ready::Settled(ready));
-        if let Ready::Promised { resolve, reject, .. } = former {
-            let _ = match result {
-                Ok(()) => resolve.call0(&JsValue::UNDEFINED),
-                Err(error) => reject.call1(&JsValue::UNDEFINED, &error),
-            };
-        }
-    }
-
-    pub(crate) fn key(&self) -> &OpenKey {
-        &self.key
+        Ok(handle.id)
     }
 
     pub(crate) fn members(&self) -> Array {
-        if self.has_left.get() {
-            return Array::new();
-        }
         self.key.members(&self.driver).list().clone()
-    }
-
-    /// The member that the reader of this page is.
-    pub(crate) fn me(&self) -> JsValue {
-        let members = self.key.members(&self.driver);
-        let me = members.entries().iter().find(|it| it.member.is_me);
-        me.map_or(JsValue::NULL, |it| it.object().clone())
     }
 
     pub(crate) fn state(&self) -> &'static str {
         match self.driver.state() {
-            _ if self.has_left.get() || self.key.is_stopped(&self.driver) => "stopped",
+            _ if self.key.is_stopped(&self.driver) => "stopped",
+            State::Stopped(_) => "stopped",
             state => state.name(),
         }
     }
@@ -129,83 +98,81 @@ impl Handle {
     /// Changes the meta and tells the others.
     pub(crate) fn update(&self, patch: &JsValue) -> Result<(), PresenceError> {
         self.key.patch_meta(patch)?;
-        if !self.has_left.get() {
-            self.driver.update(&self.key);
-        }
+        self.driver.update(&self.key);
         Ok(())
     }
 
-    /// Calls a function at each event from now on. Its number ends that.
-    pub(crate) fn listen(&self, event: EventName, function: Function) -> u32 {
-        self.listeners.add(event, function)
+    /// Puts a bar into an element.
+    pub(crate) fn add_bar(&self, target: &HtmlElement, max: u32) -> u32 {
+        let bar = Bar::new(target, max as usize);
+        bar.draw(&self.key.entries(&self.driver), self.key.standing(&self.driver));
+        self.add(Part::Bar(bar))
     }
 
-    pub(crate) fn unlisten(&self, id: u32) {
-        self.listeners.remove(id);
+    /// Makes an element a flash area.
+    pub(crate) fn add_flash_area(&self, target: HtmlElement) -> u32 {
+        self.add(Part::FlashArea(Rc::new(FlashArea::new(target))))
     }
 
-    /// Puts a bar into an element, for as long as it isn't taken away.
-    pub(crate) fn add_bar(&self, target: &HtmlElement, options: BarOptions) -> Rc<Bar> {
-        let bar = Rc::new(Bar::new(target, options));
-        self.bars.borrow_mut().push(bar.clone());
-        let (entries, standing) = self.key.picture(&self.driver);
-        bar.draw(&entries, standing);
-        bar
-    }
-
-    pub(crate) fn remove_bar(&self, bar: &Rc<Bar>) {
-        self.bars.borrow_mut().retain(|it| !Rc::ptr_eq(it, bar));
-    }
-
-    /// Makes an element a flash area, for as long as it isn't taken away.
-    pub(crate) fn add_flash_area(&self, target: HtmlElement) -> Rc<FlashArea> {
-        let area = Rc::new(FlashArea::new(target));
-        self.flash_areas.borrow_mut().push(area.clone());
-        area
-    }
-
-    pub(crate) fn remove_flash_area(&self, area: &Rc<FlashArea>) {
-        self.flash_areas.borrow_mut().retain(|it| !Rc::ptr_eq(it, area));
+    /// Takes a part away.
+    pub(crate) fn remove(&self, part: u32) {
+        self.parts.borrow_mut().retain(|(id, _)| *id != part);
     }
 
     /// Leaves, and takes everything away that it put into the page.
-    pub(crate) fn leave(self: &Rc<Self>) {
-        if self.has_left.replace(true) {
-            return;
-        }
-        self.listeners.clear();
-        self.bars.take();
-        self.flash_areas.take();
-        if self.key.remove_handle(self) {
-            self.driver.leave(&self.key);
+    pub(crate) fn leave(id: u32) {
+        let Some(handle) = Self::of(id) else { return };
+        HANDLES.with_borrow_mut(|handles| handles.retain(|it| it.id != id));
+        drop(handle.parts.take());
+        if handle.key.remove_handle(&handle) {
+            handle.driver.leave(&handle.key);
         }
     }
 
     pub(crate) fn draw(&self, entries: &[Rc<Entry>], standing: Standing) {
-        let bars = self.bars.borrow().clone();
-        for bar in bars {
-            bar.draw(entries, standing);
-        }
-    }
-
-    pub(crate) fn draw_flash(&self, output: &FlashOutput) {
-        let areas = self.flash_areas.borrow().clone();
-        for area in areas {
-            match output {
-                FlashOutput::Show { id, kind, user } => area.show(*id, *kind, user),
-                FlashOutput::Hide { id } => area.hide(*id),
+        for part in self.parts() {
+            if let Part::Bar(bar) = part {
+                bar.draw(entries, standing);
             }
         }
     }
 
-    pub(crate) fn emit(&self, name: EventName, event: &dyn Fn() -> JsValue) {
-        self.listeners.emit(name, event);
-    }
-
-    /// An error that nobody listens to goes to the console, where its developer looks for it.
-    pub(crate) fn tell_error(&self, error: &PresenceError) {
-        if !self.listeners.emit(EventName::Error, || error.into()) {
-            warn(error);
+    pub(crate) fn draw_flash(&self, output: &FlashOutput) {
+        for part in self.parts() {
+            if let Part::FlashArea(area) = part {
+                match output {
+                    FlashOutput::Show { id, kind, user } => area.show(*id, *kind, user),
+                    FlashOutput::Hide { id } => area.hide(*id),
+                }
+            }
         }
     }
+
+    /// Tells the page.
+    pub(crate) fn emit(&self, event: &str, parts: &[&JsValue]) {
+        let arguments = Array::of1(&JsValue::from_str(event));
+        for part in parts {
+            arguments.push(part);
+        }
+        // What the page's own code throws, `js/here.js` has caught.
+        let _ = self.sink.apply(&JsValue::UNDEFINED, &arguments);
+    }
+
+    fn add(&self, part: Part) -> u32 {
+        let id = next_id();
+        self.parts.borrow_mut().push((id, part));
+        id
+    }
+
+    /// A copy, since drawing can make the page add and remove some.
+    fn parts(&self) -> Vec<Part> {
+        self.parts.borrow().iter().map(|(_, part)| part.clone()).collect()
+    }
+}
+
+fn next_id() -> u32 {
+    LAST_ID.with(|last| {
+        last.set(last.get().wrapping_add(1));
+        last.get()
+    })
 }

@@ -1,6 +1,6 @@
 //! JavaScript values, as far as this crate looks into them.
 
-use js_sys::{Array, Function, JsString, Object};
+use js_sys::{Array, Function, JsString};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 
@@ -23,17 +23,11 @@ extern "C" {
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = stringify)]
     pub(crate) fn to_json(value: &JsValue) -> Result<Option<JsString>, JsValue>;
 
-    #[wasm_bindgen(js_name = String)]
-    pub(crate) fn to_text(value: &JsValue) -> String;
-
     #[wasm_bindgen(js_namespace = Object, js_name = freeze)]
     pub(crate) fn freeze(value: &JsValue);
 
     #[wasm_bindgen(js_namespace = Object, js_name = keys)]
     pub(crate) fn keys(value: &Fields) -> Array;
-
-    #[wasm_bindgen(js_namespace = Object, js_name = create)]
-    fn create_object(prototype: &JsValue) -> Fields;
 }
 
 /// A function that JavaScript may call. There is only this one kind, because each kind brings its
@@ -53,18 +47,4 @@ pub(crate) fn as_object(value: &JsValue) -> Option<&Fields> {
 /// The value as an array.
 pub(crate) fn as_array(value: &JsValue) -> Option<&Array> {
     Array::is_array(value).then(|| value.unchecked_ref())
-}
-
-/// An object without a prototype, on which `__proto__` is a name like any other.
-pub(crate) fn bare_object() -> Fields {
-    create_object(&JsValue::NULL)
-}
-
-/// An object with these fields.
-pub(crate) fn object(fields: &[(&str, JsValue)]) -> Fields {
-    let object: Fields = Object::new().unchecked_into();
-    for (name, value) in fields {
-        object.set_field(name, value);
-    }
-    object
 }

@@ -1,156 +1,112 @@
 //! The browser SDK of whoshere: who else is looking at this page right now.
 //!
 //! This crate is the shell around [`presence_core::Session`], where all rules are. It owns the socket,
-//! the timer, the page's life, the bar and the flash area, and what JavaScript sees. Of the outside it
-//! knows no more than `web_sys`, of the protocol no more than its codec.
+//! the timer, the page's life, the bar and the flash area. Of the outside it knows no more than
+//! `web_sys`, of the protocol no more than its codec.
 //!
-//! `js/index.js` is the package's entry and `js/index.d.ts` its contract.
+//! What is exported here are plain functions on numbered handles. `js/here.js` makes the object of them
+//! that pages see, `js/options.js` checks what they pass in, `index.js` is the package's entry and
+//! `index.d.ts` its contract. That is JavaScript because there it is a tenth of the size.
 
 mod bar;
 mod clock;
-mod dom;
 mod driver;
 mod error;
-mod events;
 mod flash;
 mod handle;
 mod js;
-mod key;
 mod lifecycle;
 mod look;
 mod members;
 mod meta;
-mod more;
 mod open_key;
-mod options;
 mod people;
 mod socket;
+mod text;
 mod timer;
 mod token;
-mod url;
 mod wire;
 
-use crate::error::{PresenceError, option_error};
-use crate::events::EventName;
-use crate::handle::Handle;
-use crate::js::function;
-use crate::options::{BarOptions, ConnectOptions};
-use js_sys::{Array, Function, Promise};
-use std::rc::Rc;
-use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
+pub use crate::error::PresenceError;
 
-/// Enters a key.
+use crate::driver::{Driver, RelayUrls};
+use crate::handle::Handle;
+use crate::meta::Meta;
+use crate::token::TokenSource;
+use js_sys::{Array, Function};
+use presence_core::Dedupe;
+use presence_protocol::Key;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::HtmlElement;
+
+/// Enters a key. `sink` is called with the name of each event and its parts.
 ///
 /// # Errors
 ///
-/// A `PresenceError` if an option is wrong. A relay that can't be reached is none.
-#[wasm_bindgen(skip_typescript)]
-pub fn connect(options: &JsValue) -> Result<Here, PresenceError> {
-    let options = ConnectOptions::parse(options, &dom::document())?;
-    Handle::open(options).map(Here)
+/// A [`PresenceError`] if the key or the meta isn't one, or if the key is open with the other `dedupe`.
+#[wasm_bindgen]
+pub fn open(
+    socket_url: String,
+    beacon_url: String,
+    key: &str,
+    token: JsValue,
+    meta: &JsValue,
+    is_deduped: bool,
+    sink: Function,
+) -> Result<u32, PresenceError> {
+    let key = Key::parse(key).ok_or_else(|| {
+        let message = "key: it must be 1 to 128 letters, digits and :_-./@";
+        PresenceError::new("bad_key", message)
+    })?;
+    let driver = Driver::of(RelayUrls { socket_url, beacon_url }, TokenSource(token));
+    let dedupe = if is_deduped { Dedupe::User } else { Dedupe::None };
+    Handle::open(&driver, key, Meta::given(meta)?, dedupe, sink)
 }
 
-/// A page's view of a key.
-#[wasm_bindgen(skip_typescript)]
-#[derive(Debug)]
-pub struct Here(Rc<Handle>);
-
+/// Everybody who is here, oldest first; nobody once the handle has left.
 #[wasm_bindgen]
-impl Here {
-    /// Resolves with the first snapshot.
-    #[wasm_bindgen(getter)]
-    pub fn ready(&self) -> Promise {
-        self.0.ready()
-    }
+pub fn members(handle: u32) -> Array {
+    Handle::of(handle).map_or_else(Array::new, |it| it.members())
+}
 
-    /// The key, filled in.
-    #[wasm_bindgen(getter)]
-    pub fn key(&self) -> String {
-        self.0.key().key.as_str().into()
-    }
+/// How the connection is.
+#[wasm_bindgen]
+pub fn state(handle: u32) -> String {
+    Handle::of(handle).map_or("stopped", |it| it.state()).into()
+}
 
-    /// Everybody who is here, oldest first.
-    #[wasm_bindgen(getter)]
-    pub fn members(&self) -> Array {
-        self.0.members()
-    }
+/// Changes what the others see of this page. Means nothing once the handle has left.
+///
+/// # Errors
+///
+/// A [`PresenceError`] if what comes out isn't a meta.
+#[wasm_bindgen]
+pub fn update(handle: u32, patch: &JsValue) -> Result<(), PresenceError> {
+    Handle::of(handle).map_or(Ok(()), |it| it.update(patch))
+}
 
-    /// How many they are.
-    #[wasm_bindgen(getter)]
-    pub fn count(&self) -> u32 {
-        self.0.members().length()
-    }
+/// Puts a bar with at most `max` dots into an element. The number that is returned takes it away.
+#[wasm_bindgen]
+pub fn bar(handle: u32, target: &HtmlElement, max: u32) -> u32 {
+    Handle::of(handle).map_or(0, |it| it.add_bar(target, max))
+}
 
-    /// The reader of this page; null until the first snapshot.
-    #[wasm_bindgen(getter, js_name = self)]
-    pub fn me(&self) -> JsValue {
-        self.0.me()
-    }
+/// Shows in an element who joins and leaves. The number that is returned ends that.
+#[wasm_bindgen]
+pub fn flash(handle: u32, target: HtmlElement) -> u32 {
+    Handle::of(handle).map_or(0, |it| it.add_flash_area(target))
+}
 
-    /// How the connection is.
-    #[wasm_bindgen(getter)]
-    pub fn state(&self) -> String {
-        self.0.state().into()
+/// Takes a bar or a flash area away.
+#[wasm_bindgen]
+pub fn remove(handle: u32, part: u32) {
+    if let Some(handle) = Handle::of(handle) {
+        handle.remove(part);
     }
+}
 
-    /// Listens to an event. The function that is returned ends that.
-    ///
-    /// # Errors
-    ///
-    /// A `PresenceError` if there is no such event.
-    pub fn on(&self, event: &JsValue, listener: &JsValue) -> Result<Function, PresenceError> {
-        let event = EventName::parse(event)?;
-        let listener: Function = listener
-            .clone()
-            .dyn_into()
-            .map_err(|_| option_error("on", "the listener must be a function"))?;
-        let id = self.0.listen(event, listener);
-        let handle = self.0.clone();
-        Ok(function(move |_| handle.unlisten(id)))
-    }
-
-    /// Changes what the others see of this page.
-    ///
-    /// # Errors
-    ///
-    /// A `PresenceError` if what comes out isn't a meta.
-    pub fn update(&self, patch: &JsValue) -> Result<(), PresenceError> {
-        self.0.update(patch)
-    }
-
-    /// Puts an avatar bar into an element. The function that is returned takes it away.
-    ///
-    /// # Errors
-    ///
-    /// A `PresenceError` if there is no such element, or an option is wrong.
-    pub fn bar(&self, target: &JsValue, options: &JsValue) -> Result<Function, PresenceError> {
-        let options = BarOptions::parse(options)?;
-        let bar = self.0.add_bar(&dom::target(target)?, options);
-        let (handle, bar) = (self.0.clone(), Rc::downgrade(&bar));
-        Ok(function(move |_| {
-            if let Some(bar) = bar.upgrade() {
-                handle.remove_bar(&bar);
-            }
-        }))
-    }
-
-    /// Shows in an element who joins and leaves. The function that is returned ends that.
-    ///
-    /// # Errors
-    ///
-    /// A `PresenceError` if there is no such element.
-    pub fn flash(&self, target: &JsValue) -> Result<Function, PresenceError> {
-        let area = self.0.add_flash_area(dom::target(target)?);
-        let (handle, area) = (self.0.clone(), Rc::downgrade(&area));
-        Ok(function(move |_| {
-            if let Some(area) = area.upgrade() {
-                handle.remove_flash_area(&area);
-            }
-        }))
-    }
-
-    /// Leaves at once, and takes bars and flash areas away.
-    pub fn leave(&self) {
-        self.0.leave();
-    }
+/// Leaves at once, and takes bars and flash areas away.
+#[wasm_bindgen]
+pub fn leave(handle: u32) {
+    Handle::leave(handle);
 }

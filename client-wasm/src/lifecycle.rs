@@ -1,10 +1,18 @@
-//! The page's life: put away, restored, woken, shown for the first time.
+//! The page's life.
 
-use crate::dom::{Listener, document, window};
-use crate::js::Fields;
-use std::rc::Rc;
-use wasm_bindgen::JsCast;
-use web_sys::VisibilityState;
+use crate::js::Callback;
+use js_sys::Function;
+use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
+
+#[wasm_bindgen(raw_module = "./js/page.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = watchPage)]
+    fn watch_page(on_event: &Function) -> Function;
+
+    /// True while the page is loaded ahead of time, for a reader who may never come.
+    #[wasm_bindgen(js_name = isPrerendering)]
+    pub(crate) fn is_prerendering() -> bool;
+}
 
 /// What happened to the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,49 +28,29 @@ pub(crate) enum PageEvent {
 }
 
 /// Listens as long as it lives.
-///
-/// Never to `beforeunload` or `unload`: the one comes when the reader then decides to stay, the other
-/// not at all on a phone, and both keep the page out of the back-forward cache.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    _listeners: [Listener; 6],
+    stop: Function,
+    _callback: Callback,
 }
 
 impl Lifecycle {
     pub(crate) fn new(on_event: impl Fn(PageEvent) + 'static) -> Self {
-        let on_event = Rc::new(on_event);
-        let on = |event: PageEvent, applies: fn(&Fields) -> bool| {
-            let on_event = on_event.clone();
-            move |it: &Fields| {
-                if applies(it) {
-                    on_event(event);
-                }
-            }
-        };
-        let always = |_: &Fields| true;
-        let (window, document) = (window(), document());
-        Self {
-            _listeners: [
-                Listener::new(&window, "pagehide", on(PageEvent::Hide, always)),
-                Listener::new(
-                    &window,
-                    "pageshow",
-                    on(PageEvent::Show, |it| it.field("persisted").is_truthy()),
-                ),
-                Listener::new(&window, "online", on(PageEvent::Wake, always)),
-                Listener::new(&document, "visibilitychange", on(PageEvent::Wake, |_| is_visible())),
-                Listener::new(&document, "resume", on(PageEvent::Wake, always)),
-                Listener::new(&document, "prerenderingchange", on(PageEvent::Activate, always)),
-            ],
-        }
+        let callback = Callback::new(move |event: JsValue| {
+            on_event(match event.as_string().as_deref() {
+                Some("hide") => PageEvent::Hide,
+                Some("show") => PageEvent::Show,
+                Some("activate") => PageEvent::Activate,
+                _ => PageEvent::Wake,
+            });
+        });
+        let stop = watch_page(callback.as_ref().unchecked_ref());
+        Self { stop, _callback: callback }
     }
 }
 
-/// True while the page is loaded ahead of time, for a reader who may never come.
-pub(crate) fn is_prerendering() -> bool {
-    document().unchecked_ref::<Fields>().field("prerendering").is_truthy()
-}
-
-fn is_visible() -> bool {
-    document().visibility_state() == VisibilityState::Visible
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        let _ = self.stop.call0(&JsValue::UNDEFINED);
+    }
 }

@@ -1,49 +1,12 @@
-//! How a person is drawn: the letter in the dot, and its color.
+//! A person's color.
 
+use crate::text::{concat, digits};
 use presence_protocol::Color;
 
-/// What the eye takes for one character at the start of a name, for the inside of a dot.
-///
-/// Not all of Unicode's rules, whose tables are larger than this whole module: a character, the
-/// marks on it, and what is joined to it in an emoji.
-pub(crate) fn initial(name: &str) -> &str {
-    let name = name.trim_start_matches(' ');
-    let mut chars = name.char_indices().peekable();
-    let Some((_, first)) = chars.next() else { return "" };
-    let is_flag = |it: char| matches!(it, '\u{1f1e6}'..='\u{1f1ff}');
-    let mut joined = is_flag(first) && chars.peek().is_some_and(|(_, it)| is_flag(*it));
-    for (at, char) in chars {
-        let is_joiner = char == '\u{200d}';
-        if !(joined || is_joiner || is_mark(char)) {
-            return name.get(..at).unwrap_or(name);
-        }
-        joined = is_joiner;
-    }
-    name
-}
-
-/// Combining marks of the scripts that use them most, variation selectors, skin tones, and tags.
-const fn is_mark(char: char) -> bool {
-    matches!(
-        char,
-        '\u{300}'..='\u{36f}'
-            | '\u{483}'..='\u{489}'
-            | '\u{591}'..='\u{5c7}'
-            | '\u{610}'..='\u{61a}'
-            | '\u{64b}'..='\u{65f}'
-            | '\u{900}'..='\u{903}'
-            | '\u{93a}'..='\u{94f}'
-            | '\u{e31}'
-            | '\u{e34}'..='\u{e3a}'
-            | '\u{e47}'..='\u{e4e}'
-            | '\u{1ab0}'..='\u{1aff}'
-            | '\u{1dc0}'..='\u{1dff}'
-            | '\u{20d0}'..='\u{20ff}'
-            | '\u{3099}'..='\u{309a}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{1f3fb}'..='\u{1f3ff}'
-            | '\u{e0020}'..='\u{e007f}'
-    )
+/// `#rrggbb`.
+pub(crate) fn hex_color(Color([red, green, blue]): Color) -> String {
+    let number = u32::from_be_bytes([0, red, green, blue]);
+    concat(&["#", &digits(number.into(), 16, 6)])
 }
 
 /// Black or white, whichever can be read on a color.
@@ -69,25 +32,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_initial_is_one_character_as_the_eye_sees_it() {
-        for (name, expected) in [
-            ("alice", "a"),
-            ("  bob", "b"),
-            ("", ""),
-            (" ", ""),
-            ("<img onerror>", "<"),
-            ("e\u{301}mile", "e\u{301}"),
-            ("Бо́б", "Б"),
-            ("李小龍", "李"),
-            ("👩‍👩‍👧 family", "👩‍👩‍👧"),
-            ("👋🏽 hi", "👋🏽"),
-            ("🇳🇱🇧🇪", "🇳🇱"),
-            ("🇳x", "🇳"),
-            ("❤️!", "❤️"),
-            ("a\u{200d}", "a\u{200d}"),
-        ] {
-            assert_eq!(initial(name), expected, "{name:?}");
-        }
+    fn a_color_is_written_as_it_is_read() {
+        let color = Color([0, 0x0f, 0xff]);
+        assert_eq!(hex_color(color), color.to_string());
     }
 
     #[test]

@@ -1,12 +1,29 @@
 //! A key's members, as the page gets to see them.
 
-use crate::js::{freeze, object};
+use crate::js::freeze;
+use crate::look::hex_color;
 use crate::meta::Meta;
+use crate::text::digits;
 use core::cell::OnceCell;
 use js_sys::Array;
-use presence_core::{Member, Roster};
+use presence_core::{Member, MemberId, Roster};
 use std::rc::Rc;
-use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+#[wasm_bindgen(raw_module = "./js/member.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = member)]
+    fn js_member(
+        id: &str,
+        user_id: &str,
+        name: &str,
+        color: &str,
+        is_me: bool,
+        state: &str,
+        since: f64,
+        metas: &Array,
+    ) -> JsValue;
+}
 
 /// A member, and the object that stands for it as long as nothing about it changes.
 #[derive(Debug)]
@@ -26,22 +43,28 @@ impl Entry {
     pub(crate) fn object(&self) -> &JsValue {
         self.object.get_or_init(|| {
             let Member { id, user, is_me, state, sessions, .. } = &self.member;
-            let text = JsValue::from_str;
-            let object = object(&[
-                ("id", text(&id.to_string())),
-                ("userId", text(user.id().as_str())),
-                ("name", text(user.name())),
-                ("color", text(&user.color().to_string())),
-                ("self", (*is_me).into()),
-                ("state", text(state.name())),
-                ("since", self.since.into()),
-                ("sessions", sessions.len().into()),
-                ("meta", Meta::merged(sessions.iter().map(|it| &it.meta))),
-            ]);
-            freeze(&object.field("meta"));
-            freeze(&object);
-            object.into()
+            let metas = Array::new();
+            for session in sessions {
+                metas.push(session.meta.value());
+            }
+            js_member(
+                &id_text(id),
+                user.id().as_str(),
+                user.name(),
+                &hex_color(user.color()),
+                *is_me,
+                state.name(),
+                self.since,
+                &metas,
+            )
         })
+    }
+}
+
+fn id_text(id: &MemberId) -> String {
+    match id {
+        MemberId::User(id) => id.as_str().into(),
+        MemberId::Session(id) => digits(id.bits(), 16, 16),
     }
 }
 

@@ -4,9 +4,7 @@ use crate::bar::Standing;
 use crate::clock;
 use crate::driver::Driver;
 use crate::error::PresenceError;
-use crate::events::EventName;
 use crate::handle::Handle;
-use crate::js::object;
 use crate::members::{Entry, Members};
 use crate::meta::Meta;
 use core::cell::{Cell, Ref, RefCell};
@@ -27,8 +25,8 @@ pub(crate) struct OpenKey {
     is_outdated: Cell<bool>,
     flashes: RefCell<Flashes>,
     handles: RefCell<Vec<Rc<Handle>>>,
-    /// Why the relay ended it.
-    refused: RefCell<Option<PresenceError>>,
+    /// True if the relay has ended it.
+    is_refused: Cell<bool>,
 }
 
 impl OpenKey {
@@ -41,7 +39,7 @@ impl OpenKey {
             is_outdated: Cell::new(true),
             flashes: RefCell::default(),
             handles: RefCell::default(),
-            refused: RefCell::default(),
+            is_refused: Cell::new(false),
         })
     }
 
@@ -69,7 +67,7 @@ impl OpenKey {
 
     /// True if it has ended: by the relay, for this key or for all of them.
     pub(crate) fn is_stopped(&self, driver: &Driver) -> bool {
-        self.refused.borrow().is_some() || matches!(driver.state(), State::Stopped(_))
+        self.is_refused.get() || matches!(driver.state(), State::Stopped(_))
     }
 
     /// The members as they are now; nobody once it has ended.
@@ -86,15 +84,19 @@ impl OpenKey {
         self.members.borrow()
     }
 
-    /// What a bar shows. A copy, since drawing can run the page's own code.
-    pub(crate) fn picture(&self, driver: &Driver) -> (Vec<Rc<Entry>>, Standing) {
-        let standing = driver.with_session(|session| match session.roster(&self.key) {
+    /// Everybody. A copy, since drawing can run the page's own code.
+    pub(crate) fn entries(&self, driver: &Driver) -> Vec<Rc<Entry>> {
+        self.members(driver).entries().to_vec()
+    }
+
+    /// What the roster is worth.
+    pub(crate) fn standing(&self, driver: &Driver) -> Standing {
+        driver.with_session(|session| match session.roster(&self.key) {
             _ if self.is_stopped(driver) => Standing::Stopped,
             Some(roster) if roster.is_stale() => Standing::Stale,
             Some(roster) if roster.is_ready() => Standing::Live,
             _ => Standing::Connecting,
-        });
-        (self.members(driver).entries().to_vec(), standing)
+        })
     }
 
     /// When a flash has to go.
@@ -109,88 +111,69 @@ impl OpenKey {
     }
 
     /// Takes an event of this key.
-    pub(crate) fn tell(&self, driver: &Rc<Driver>, event: &Event<Meta>) {
+    pub(crate) fn tell(&self, driver: &Driver, event: &Event<Meta>) {
         self.is_outdated.set(true);
         self.flashes.borrow_mut().observe(clock::now(), event);
         self.draw_flashes();
-        let member = |it| self.members(driver).object_of(it);
+        let object = |it| self.members(driver).object_of(it);
         match event {
-            Event::Joined { member: it, quiet, .. } => self.emit(EventName::Join, || {
-                object(&[("member", member(it)), ("quiet", (*quiet).into())]).into()
-            }),
-            Event::Left { member: it, reason, quiet, .. } => self.emit(EventName::Leave, || {
-                object(&[
-                    ("member", member(it)),
-                    ("reason", JsValue::from_str(reason.name())),
-                    ("quiet", (*quiet).into()),
-                ])
-                .into()
-            }),
-            Event::Updated { before, member: it, .. } => self.emit(EventName::Update, || {
-                object(&[("member", member(it)), ("before", member(before))]).into()
-            }),
-            Event::Ready { .. } => {
-                for handle in self.handles() {
-                    handle.settle(Ok(()));
-                }
+            Event::Joined { member, quiet, .. } => {
+                self.emit("join", &[&object(member), &(*quiet).into()]);
             }
+            Event::Left { member, reason, quiet, .. } => {
+                let reason = JsValue::from_str(reason.name());
+                self.emit("leave", &[&object(member), &(*quiet).into(), &reason]);
+            }
+            Event::Updated { before, member, .. } => {
+                self.emit("update", &[&object(member), &object(before)]);
+            }
+            Event::Ready { .. } => self.emit("ready", &[]),
             Event::Changed { .. } => {
                 self.draw(driver);
-                self.emit(EventName::Change, || {
-                    let members = self.members(driver).list().clone();
-                    object(&[("count", members.length().into()), ("members", members.into())])
-                        .into()
-                });
+                let members = self.members(driver).list().clone();
+                self.emit("change", &[&members]);
             }
             Event::State(_) | Event::Refused { .. } | Event::Complaint { .. } => {}
         }
     }
 
     /// Takes the connection's state.
-    pub(crate) fn tell_state(&self, driver: &Rc<Driver>, state: State) {
+    pub(crate) fn tell_state(&self, driver: &Driver, state: State) {
         let reason = match state {
-            State::Stopped(reason) => Some(reason.name()),
-            State::Connecting | State::Live | State::Reconnecting => None,
+            State::Stopped(reason) => JsValue::from_str(reason.name()),
+            State::Connecting | State::Live | State::Reconnecting => JsValue::UNDEFINED,
         };
-        self.emit_state(driver, state.name(), reason);
+        self.emit_state(driver, state.name(), &reason);
     }
 
     /// The relay has ended this key, and goes on with the others.
-    pub(crate) fn refuse(&self, driver: &Rc<Driver>, code: &str, error: &PresenceError) {
-        self.refused.replace(Some(error.clone()));
-        self.emit_state(driver, "stopped", Some(code));
+    pub(crate) fn refuse(&self, driver: &Driver, code: &str, error: &PresenceError) {
+        self.is_refused.set(true);
+        self.emit_state(driver, "stopped", &JsValue::from_str(code));
         self.fail(error);
     }
 
     /// It has ended. Who waits for the first snapshot waits in vain.
     pub(crate) fn fail(&self, error: &PresenceError) {
-        for handle in self.handles() {
-            handle.settle(Err(error.clone()));
-        }
-        self.tell_error(error);
+        self.emit("failed", &[error]);
+        self.emit("error", &[error]);
     }
 
-    /// Tells of an error.
-    pub(crate) fn tell_error(&self, error: &PresenceError) {
+    /// Tells all handles.
+    pub(crate) fn emit(&self, event: &str, parts: &[&JsValue]) {
         for handle in self.handles() {
-            handle.tell_error(error);
+            handle.emit(event, parts);
         }
     }
 
-    fn emit_state(&self, driver: &Rc<Driver>, state: &str, reason: Option<&str>) {
+    fn emit_state(&self, driver: &Driver, state: &str, reason: &JsValue) {
         self.is_outdated.set(true);
         self.draw(driver);
-        self.emit(EventName::State, || {
-            let event = object(&[("state", JsValue::from_str(state))]);
-            if let Some(reason) = reason {
-                event.set_field("reason", &JsValue::from_str(reason));
-            }
-            event.into()
-        });
+        self.emit("state", &[&JsValue::from_str(state), reason]);
     }
 
-    fn draw(&self, driver: &Rc<Driver>) {
-        let (entries, standing) = self.picture(driver);
+    fn draw(&self, driver: &Driver) {
+        let (entries, standing) = (self.entries(driver), self.standing(driver));
         for handle in self.handles() {
             handle.draw(&entries, standing);
         }
@@ -203,12 +186,6 @@ impl OpenKey {
             for handle in self.handles() {
                 handle.draw_flash(&output);
             }
-        }
-    }
-
-    fn emit(&self, name: EventName, event: impl Fn() -> JsValue) {
-        for handle in self.handles() {
-            handle.emit(name, &event);
         }
     }
 

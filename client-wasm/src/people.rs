@@ -1,73 +1,77 @@
 //! A list of people in the page, one element for each, that stays the same element as long as the
 //! person stays. That is why nothing flickers and no animation is replayed.
 
-use crate::dom::{append, element, set_color, set_text};
-use crate::look::initial;
+use crate::look::{hex_color, ink};
 use crate::members::{Entry, find_from};
 use presence_core::MemberId;
-use presence_protocol::PresenceState;
 use std::rc::Rc;
+use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::HtmlElement;
 
-/// How people are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
-    /// As dots whose names are tooltips.
-    Dots,
-    /// With their names beside them.
-    Names,
+#[wasm_bindgen(raw_module = "./js/bar.js")]
+extern "C" {
+    fn person(is_dot: bool) -> HtmlElement;
+    #[wasm_bindgen(js_name = drawPerson)]
+    fn draw_person(
+        item: &HtmlElement,
+        name: &str,
+        color: &str,
+        ink: &str,
+        state: &str,
+        is_me: bool,
+        is_entering: bool,
+    );
 }
 
 /// People in a list.
 #[derive(Debug)]
 pub(crate) struct People {
     list: HtmlElement,
-    style: Style,
+    /// As dots whose names are tooltips, not with their names beside them.
+    are_dots: bool,
     people: Vec<Person>,
 }
 
 #[derive(Debug)]
 struct Person {
-    id: MemberId,
     item: HtmlElement,
-    dot: HtmlElement,
-    initial: HtmlElement,
-    name: HtmlElement,
-    note: HtmlElement,
     /// What is drawn, to know when there is nothing to do.
-    drawn: Option<Rc<Entry>>,
+    drawn: Rc<Entry>,
 }
 
 impl People {
-    pub(crate) const fn new(list: HtmlElement, style: Style) -> Self {
-        Self { list, style, people: Vec::new() }
+    pub(crate) const fn new(list: HtmlElement, are_dots: bool) -> Self {
+        Self { list, are_dots, people: Vec::new() }
     }
 
     /// Makes the list show these people, in this order. What else is in the list stays at its end.
     pub(crate) fn draw(&mut self, entries: &[Rc<Entry>], is_entering: impl Fn(&MemberId) -> bool) {
-        let mut former: Vec<_> = core::mem::take(&mut self.people).into_iter().map(Some).collect();
+        let mut former: Vec<Option<Person>> = Vec::new();
+        for person in core::mem::take(&mut self.people) {
+            former.push(Some(person));
+        }
         let mut at = 0;
         for entry in entries {
             let id = &entry.member.id;
-            let is_it = |it: &Option<Person>| it.as_ref().is_some_and(|it| it.id == *id);
-            let found = find_from(&former, at, is_it);
-            at = found.map_or(at, |it| it + 1);
-            let person = found.and_then(|it| former.get_mut(it)?.take());
-            self.people.push(person.unwrap_or_else(|| {
-                let person = Person::new(id.clone(), self.style);
-                if is_entering(id) {
-                    let _ = person.dot.class_list().add_1("presence-entering");
-                }
-                person
-            }));
+            let found = find_from(&former, at, |it| {
+                it.as_ref().is_some_and(|it| it.drawn.member.id == *id)
+            });
+            let known = found.and_then(|found| {
+                at = found + 1;
+                former.get_mut(found)?.take()
+            });
+            self.people.push(match known {
+                Some(person) if Rc::ptr_eq(&person.drawn, entry) => person,
+                Some(person) => Person::draw(person.item, entry, false),
+                None => Person::draw(person(self.are_dots), entry, is_entering(id)),
+            });
         }
         // Those who are gone go first, so that nobody who stays has to move out of their way.
         for person in former.into_iter().flatten() {
             person.item.remove();
         }
         let mut next = self.list.first_child();
-        for (person, entry) in self.people.iter_mut().zip(entries) {
-            person.draw(entry);
+        for person in &self.people {
             if next.as_ref() == Some(person.item.as_ref()) {
                 next = person.item.next_sibling();
             } else {
@@ -78,56 +82,11 @@ impl People {
 }
 
 impl Person {
-    fn new(id: MemberId, style: Style) -> Self {
-        let item = element("li", "");
-        let dot = element("span", "presence-dot");
-        let initial = element("span", "presence-initial");
-        let label = element("span", "presence-label");
-        let name = element("span", "presence-name");
-        let note = element("span", "presence-note");
-        let _ = initial.set_attribute("aria-hidden", "true");
-        append(&dot, &initial);
-        append(&label, &name);
-        append(&label, &note);
-        append(&item, &dot);
-        match style {
-            Style::Dots => {
-                // So that the name can be read with the keyboard, too.
-                let _ = dot.set_attribute("tabindex", "0");
-                append(&dot, &label);
-            }
-            Style::Names => {
-                item.set_class_name("presence-person");
-                dot.set_class_name("presence-mark");
-                append(&item, &label);
-            }
-        }
-        Self { id, item, dot, initial, name, note, drawn: None }
-    }
-
-    fn draw(&mut self, entry: &Rc<Entry>) {
-        if self.drawn.as_ref().is_some_and(|it| Rc::ptr_eq(it, entry)) {
-            return;
-        }
+    fn draw(item: HtmlElement, entry: &Rc<Entry>, is_entering: bool) -> Self {
         let (member, user) = (&entry.member, &entry.member.user);
-        let before = self.drawn.as_ref().map(|it| &it.member);
-        if before.is_none_or(|it| it.user != *user) {
-            set_color(&self.dot, user.color());
-            set_text(&self.initial, initial(user.name()));
-            set_text(&self.name, user.name());
-            let _ = self.dot.set_attribute("data-name", user.name());
-        }
-        if before.is_none_or(|it| it.state != member.state || it.is_me != member.is_me) {
-            let _ = self.dot.set_attribute("data-state", member.state.name());
-            set_text(
-                &self.note,
-                match (member.state, member.is_me) {
-                    (PresenceState::Reconnecting, _) => ", reconnecting",
-                    (PresenceState::Active, true) => " (you)",
-                    (PresenceState::Active, false) => "",
-                },
-            );
-        }
-        self.drawn = Some(entry.clone());
+        let color = user.color();
+        let (is_me, state) = (member.is_me, member.state.name());
+        draw_person(&item, user.name(), &hex_color(color), ink(color), state, is_me, is_entering);
+        Self { item, drawn: entry.clone() }
     }
 }

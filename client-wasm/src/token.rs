@@ -7,15 +7,9 @@ use wasm_bindgen::prelude::{JsCast, JsValue};
 
 /// The page's token, or its function that fetches one.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TokenSource(JsValue);
+pub(crate) struct TokenSource(pub(crate) JsValue);
 
 impl TokenSource {
-    /// Takes a text that isn't empty, or a function.
-    pub(crate) fn new(value: JsValue) -> Option<Self> {
-        let is_text = value.as_string().is_some_and(|it| !it.is_empty());
-        (is_text || value.is_function()).then_some(Self(value))
-    }
-
     /// Gets a token. `done` is called once at most: never if the page's promise never settles.
     pub(crate) fn fetch(&self, done: impl Fn(Result<String, JsValue>) + 'static) {
         let Some(fetch) = self.0.dyn_ref::<Function>() else {

@@ -2,7 +2,7 @@
 //!
 //! It is held to the same `fixtures/` as the relay's codec in `presence-protocol`.
 
-use crate::js::{Fields, as_array, as_object, keys, object, parse_json, to_json};
+use crate::js::{Fields, as_array, as_object, keys, parse_json};
 use crate::meta::Meta;
 use js_sys::{Array, JsString};
 use presence_protocol::limits::MAX_SAFE_INTEGER;
@@ -11,7 +11,23 @@ use presence_protocol::{
     PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome,
 };
 use std::sync::Arc;
-use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+#[wasm_bindgen(raw_module = "./js/wire.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = frame)]
+    fn write_frame(
+        name: &str,
+        key: Option<&str>,
+        token: Option<&str>,
+        resume: Option<&str>,
+        dial: Option<u32>,
+        meta: &JsValue,
+        age: Option<f64>,
+    ) -> JsString;
+    #[wasm_bindgen(js_name = beacon)]
+    fn write_beacon(resume: &str, dial: u32, keys: &Array) -> JsString;
+}
 
 /// Reads a relay's frame; `None` if it isn't one.
 pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
@@ -51,65 +67,45 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
     })
 }
 
-/// Writes a frame of this page. Nothing in a frame can fail to be written.
+/// Writes a frame of this page.
+#[expect(clippy::cast_precision_loss, reason = "no page has been open for 2^53 milliseconds")]
 pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
-    let text = JsValue::from_str;
-    let (name, body) = match frame {
+    let (mut key_, mut token_, mut resume_, mut dial_) = (None, None, None, None);
+    let (mut meta_, mut age_) = (&JsValue::UNDEFINED, None);
+    let name = match frame {
         ClientFrame::Hello { token, resume, dial } => {
-            let body = object(&[("token", text(token))]);
-            if let Some(resume) = resume {
-                body.set_field("resume", &text(resume));
-            }
-            body.set_field("dial", &dial.0.into());
-            ("hello", body)
+            (token_, resume_, dial_) = (Some(token.as_str()), resume.as_deref(), Some(dial.0));
+            "hello"
         }
         ClientFrame::Join { key, token, meta, age } => {
-            let body = key_body(key);
-            if let Some(token) = token {
-                body.set_field("token", &text(token));
-            }
-            body.set_field("meta", meta.value());
-            if let Some(age) = age {
-                body.set_field("age", &millis(*age));
-            }
-            ("join", body)
+            (key_, token_, meta_) = (Some(key), token.as_deref(), meta.value());
+            age_ = age.map(|it| it as f64);
+            "join"
         }
         ClientFrame::Update { key, meta } => {
-            let body = key_body(key);
-            body.set_field("meta", meta.value());
-            ("update", body)
+            (key_, meta_) = (Some(key), meta.value());
+            "update"
         }
-        ClientFrame::Leave { key } => ("leave", key_body(key)),
-        ClientFrame::Resync { key } => ("resync", key_body(key)),
-        ClientFrame::Heartbeat => ("heartbeat", object(&[])),
+        ClientFrame::Leave { key } => {
+            key_ = Some(key);
+            "leave"
+        }
+        ClientFrame::Resync { key } => {
+            key_ = Some(key);
+            "resync"
+        }
+        ClientFrame::Heartbeat => "heartbeat",
     };
-    json(&object(&[(name, body.into())]))
+    write_frame(name, key_.map(Key::as_str), token_, resume_, dial_, meta_, age_)
 }
 
 /// Writes what a page that is closed while it is disconnected posts to the relay.
 pub(crate) fn encode_beacon(resume: &str, dial: Dial, keys: &[Key]) -> JsString {
-    let keys: Array = keys.iter().map(|it| JsValue::from_str(it.as_str())).collect();
-    json(&object(&[
-        ("resume", JsValue::from_str(resume)),
-        ("dial", dial.0.into()),
-        ("keys", keys.into()),
-    ]))
-}
-
-fn json(value: &JsValue) -> JsString {
-    to_json(value).ok().flatten().unwrap_or_else(|| JsString::from(""))
-}
-
-fn key_body(key: &Key) -> Fields {
-    object(&[("key", JsValue::from_str(key.as_str()))])
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "no duration of a page comes near 2^53 milliseconds"
-)]
-fn millis(duration: u64) -> JsValue {
-    JsValue::from_f64(duration as f64)
+    let names = Array::new();
+    for key in keys {
+        names.push(&JsValue::from_str(key.as_str()));
+    }
+    write_beacon(resume, dial.0, &names)
 }
 
 fn welcome(it: &Fields) -> Option<Welcome> {
@@ -208,7 +204,13 @@ fn optional<T>(
 
 fn list<T>(it: &Fields, name: &str, read: impl Fn(&Fields) -> Option<T>) -> Option<Vec<T>> {
     let list = it.field(name);
-    as_array(&list)?.iter().map(|it| read(as_object(&it)?)).collect()
+    let list = as_array(&list)?;
+    // Not `collect`: that is a kilobyte more, for each of five lists.
+    let mut items = Vec::new();
+    for place in 0..list.length() {
+        items.push(read(as_object(&list.get(place))?)?);
+    }
+    Some(items)
 }
 
 fn list_or_nothing<T>(
@@ -216,5 +218,9 @@ fn list_or_nothing<T>(
     name: &str,
     read: impl Fn(&Fields) -> Option<T>,
 ) -> Option<Vec<T>> {
-    optional(it, name, |_| list(it, name, read)).map(Option::unwrap_or_default)
+    let value = it.field(name);
+    if value.is_undefined() || value.is_null() {
+        return Some(Vec::new());
+    }
+    list(it, name, read)
 }

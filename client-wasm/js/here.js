@@ -1,0 +1,160 @@
+// @ts-check
+//
+// What `connect` gives a page: the module's functions as one object. All of what they do is in there.
+import { elementOf, maxOf, wrong } from "./options.js";
+
+/**
+ * @typedef {typeof import("../pkg/whoshere.js")} Core the module's functions
+ * @typedef {import("./options.js").Options} Options
+ * @typedef {(event: never) => void} Listener
+ */
+
+/**
+ * How an event is made of what the module tells.
+ *
+ * @type {Record<string, (...parts: any[]) => unknown>}
+ */
+const EVENTS = {
+  join: (member, quiet) => ({ member, quiet }),
+  leave: (member, quiet, reason) => ({ member, reason, quiet }),
+  update: (member, before) => ({ member, before }),
+  state: (state, reason) => (reason === undefined ? { state } : { state, reason }),
+  change: (members) => ({ count: members.length, members }),
+  error: (error) => error,
+};
+
+export class Here {
+  #core;
+  #id;
+  /** @type {Map<string, Set<{ listener: Listener }>>} */
+  #listeners = new Map();
+
+  /**
+   * @param {Core} core
+   * @param {Options} options
+   */
+  constructor(core, { socketUrl, beaconUrl, key, token, meta, isDeduped }) {
+    /** @type {(result: any) => void} */
+    let resolve = () => {};
+    /** @type {(error: Error) => void} */
+    let reject = () => {};
+    this.ready = new Promise((...settle) => {
+      [resolve, reject] = settle;
+    });
+    // Who doesn't wait for it doesn't want to hear of its rejection either.
+    this.ready.catch(() => {});
+    this.key = key;
+    this.#core = core;
+    this.#id = core.open(
+      socketUrl,
+      beaconUrl,
+      key,
+      token,
+      meta,
+      isDeduped,
+      (/** @type {string} */ name, /** @type {unknown[]} */ ...parts) => {
+        if (name === "ready") resolve(undefined);
+        else if (name === "failed") reject(/** @type {Error} */ (parts[0]));
+        else this.#emit(name, parts);
+      },
+    );
+  }
+
+  get members() {
+    return this.#core.members(this.#id);
+  }
+
+  get count() {
+    return this.members.length;
+  }
+
+  get self() {
+    return this.members.find(({ self }) => self) ?? null;
+  }
+
+  get state() {
+    return this.#core.state(this.#id);
+  }
+
+  /**
+   * @param {string} event
+   * @param {Listener} listener
+   */
+  on(event, listener) {
+    if (!Object.hasOwn(EVENTS, event)) throw wrong("on", `there is no event "${event}"`);
+    if (typeof listener !== "function") throw wrong("on", "the listener must be a function");
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners);
+    // Whoever listens twice is called twice.
+    const entry = { listener };
+    listeners.add(entry);
+    return () => {
+      listeners.delete(entry);
+    };
+  }
+
+  /** @param {unknown} patch */
+  update(patch) {
+    this.#core.update(this.#id, patch);
+  }
+
+  /**
+   * @param {unknown} target
+   * @param {unknown} [options]
+   */
+  bar(target, options) {
+    return this.#part(this.#core.bar(this.#id, elementOf(target), maxOf(options)));
+  }
+
+  /** @param {unknown} target */
+  flash(target) {
+    return this.#part(this.#core.flash(this.#id, elementOf(target)));
+  }
+
+  leave() {
+    this.#listeners.clear();
+    this.#core.leave(this.#id);
+  }
+
+  /** @param {number} part */
+  #part(part) {
+    return () => this.#core.remove(this.#id, part);
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown[]} parts
+   */
+  #emit(name, parts) {
+    const listeners = this.#listeners.get(name);
+    if (listeners?.size) {
+      const event = /** @type {never} */ (EVENTS[name]?.(...parts));
+      for (const entry of [...listeners]) {
+        // Another one may have ended it.
+        if (listeners.has(entry)) call(entry.listener, event);
+      }
+    } else if (name === "error") {
+      // A developer looks for it there.
+      console.warn(parts[0]);
+    }
+  }
+}
+
+/**
+ * What a listener throws is the page's own affair.
+ *
+ * @param {Listener} listener
+ * @param {never} event
+ */
+function call(listener, event) {
+  try {
+    listener(event);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
+// Old browsers don't have the symbol, and their pages no use for it.
+if (Symbol.dispose) {
+  Object.defineProperty(Here.prototype, Symbol.dispose, { value: Here.prototype.leave });
+}

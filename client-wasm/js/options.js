@@ -1,0 +1,145 @@
+// @ts-check
+//
+// What a page passes in, checked: whatever is wrong is an error that names it.
+import { PresenceError } from "./error.js";
+
+/**
+ * @typedef {object} Options what `connect` needs, all of it
+ * @property {string} socketUrl the relay's WebSocket endpoint
+ * @property {string} beaconUrl where a page that is closed while it is disconnected says goodbye
+ * @property {string} key filled in
+ * @property {unknown} token a string or a function
+ * @property {unknown} meta not looked at yet
+ * @property {boolean} isDeduped
+ */
+
+/**
+ * @param {unknown} value
+ * @returns {Options}
+ */
+export function connectOptions(value) {
+  const known = ["url", "key", "params", "token", "meta", "dedupe"];
+  const {
+    url,
+    key,
+    params,
+    token,
+    meta = {},
+    dedupe = "user",
+  } = knownOnly("connect", value, known);
+  if (typeof key !== "string") throw wrong("key", "must be a string");
+  if (!(typeof token === "function" || (typeof token === "string" && token !== ""))) {
+    throw wrong("token", "must be a string or a function");
+  }
+  if (dedupe !== "user" && dedupe !== "none") throw wrong("dedupe", 'must be "user" or "none"');
+  const isDeduped = dedupe === "user";
+  return { ...relayUrls(url), key: filledIn(key, params), token, meta, isDeduped };
+}
+
+/**
+ * Most dots of a bar.
+ *
+ * @param {unknown} options
+ */
+export function maxOf(options) {
+  const { max = 5 } = options === undefined ? {} : knownOnly("bar", options, ["max"]);
+  if (typeof max === "number" && Number.isInteger(max) && max >= 1 && max <= 1000) return max;
+  throw wrong("max", "must be 1 to 1000");
+}
+
+/**
+ * The element that a page means.
+ *
+ * @param {unknown} target
+ * @returns {HTMLElement}
+ */
+export function elementOf(target) {
+  const element = typeof target === "string" ? firstMatch(target) : target;
+  if (element instanceof HTMLElement) return element;
+  const problem = typeof target === "string" ? `nothing matches "${target}"` : "no element";
+  throw new PresenceError("bad_target", `target: ${problem}`);
+}
+
+/**
+ * @param {string} option
+ * @param {string} problem
+ */
+export function wrong(option, problem) {
+  return new PresenceError("bad_options", `${option}: ${problem}`);
+}
+
+/** @param {string} selector */
+function firstMatch(selector) {
+  try {
+    return document.querySelector(selector);
+  } catch {
+    // It isn't a selector.
+    return null;
+  }
+}
+
+/**
+ * @param {unknown} url
+ * @returns {{ socketUrl: string, beaconUrl: string }}
+ */
+function relayUrls(url) {
+  if (!(typeof url === "string" || url instanceof URL)) throw wrong("url", "must be a string");
+  try {
+    const socket = new URL(url, document.baseURI);
+    const beacon = new URL("leave", socket);
+    const [, scheme, s] = /^(ws|http)(s?):$/.exec(socket.protocol) ?? [];
+    if (scheme !== undefined) {
+      socket.protocol = `ws${s}`;
+      socket.hash = "";
+      beacon.protocol = `http${s}`;
+      return { socketUrl: socket.href, beaconUrl: beacon.href };
+    }
+  } catch {
+    // It can't be read at all.
+  }
+  throw new PresenceError("bad_url", `url: "${url}" can't be a relay's`);
+}
+
+/**
+ * The key with the params in place of its placeholders.
+ *
+ * @param {string} key
+ * @param {unknown} params
+ */
+function filledIn(key, params = {}) {
+  if (!isObject(params)) throw wrong("params", "must be an object");
+  const bad = (/** @type {string} */ problem) => new PresenceError("bad_key", `key: ${problem}`);
+  if (Object.keys(params).length > 0 && !key.includes("{")) {
+    throw bad("there are params, but no {placeholder} to put them in");
+  }
+  const filled = key.replace(/\{([^{}]+)\}/g, (_, name) => {
+    const value = Object.hasOwn(params, name) ? params[name] : "";
+    if (Number.isFinite(value) || (typeof value === "string" && value !== "")) return `${value}`;
+    throw new PresenceError(
+      "missing_param",
+      `params: "${name}" is missing or empty, and key needs it`,
+    );
+  });
+  if (/[{}]/.test(filled)) throw bad("a placeholder is written {name}");
+  return filled;
+}
+
+/**
+ * @param {string} of
+ * @param {unknown} value
+ * @param {string[]} known
+ */
+function knownOnly(of, value, known) {
+  if (!isObject(value)) throw wrong(of, "takes an object of options");
+  const unknown = Object.keys(value).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw wrong(of, `there is no option "${unknown}"`);
+  return value;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>}
+ */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
