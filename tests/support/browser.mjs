@@ -191,8 +191,13 @@ export class Stage {
   }
 }
 
-/** @param {string[]} args @param {{ port?: number }} [options] */
-function startDemo(args = [], { port = 0 } = {}) {
+/**
+ * Starts a relay that serves the document's page.
+ *
+ * @param {string[]} [args]
+ * @param {{ port?: number }} [options]
+ */
+export function startDemo(args = [], { port = 0 } = {}) {
   return startRelay({ args: [...DEMO, ...args], port });
 }
 

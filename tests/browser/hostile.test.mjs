@@ -1,0 +1,312 @@
+// @ts-check
+//
+// What a page does with people, tokens and options that mean no good, or make no sense.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { Stage } from "../support/browser.mjs";
+import { Peer } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
+
+const stage = new Stage();
+
+const RTL = "\u202eecila\u202c";
+const NAMES = [
+  "<img src=x onerror=document.title='pwned'>",
+  "</span><script>document.title='pwned'</script>",
+  "&lt;b&gt; &amp; 'quotes' \"double\"",
+  "javascript:document.title='pwned'",
+  "__proto__",
+  "constructor",
+  "علي بن أبي طالب",
+  RTL,
+  "👩‍👩‍👧‍👦🏳️‍🌈",
+  "e\u0301\u0302\u0303\u0304\u0305",
+  "n".repeat(256),
+];
+
+test("names are text wherever they are shown, and nothing in them runs", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.visit(t, "alice");
+  await alice.page.evaluate("document.title = 'mine'");
+  for (const name of NAMES) {
+    const peer = await Peer.open(stage.relay);
+    await peer.hello(mintToken({ sub: name.slice(0, 40), name }));
+    await peer.join(key, { section: "goals", is_typing: true });
+    await alice.sees(["alice", name]);
+    const flash = alice.page.locator(".presence-flash").last();
+    assert.equal(await flash.textContent(), `${name} joined`);
+    const dots = alice.page.locator(".presence-dots .presence-name");
+    assert.equal(await dots.last().textContent(), name);
+    await peer.close(1001);
+    await alice.sees(["alice"]);
+  }
+  const [title, nStrangers, prototype] = await alice.page.evaluate(() => [
+    document.title,
+    document.querySelectorAll("img, .presence script, [data-presence-flash] script").length,
+    Object.keys(Object.prototype).length,
+  ]);
+  assert.deepEqual([title, nStrangers, prototype], ["mine", 0, 0]);
+});
+
+test("the page itself shows its reader's name as text, too", async (t) => {
+  const name = "<img src=x onerror=document.title='pwned'>";
+  const mallory = await stage.visit(t, name);
+  await mallory.sees([name]);
+  assert.equal(
+    await mallory.page.locator("#lead").textContent(),
+    `You are reading this as ${name}.`,
+  );
+  assert.equal(await mallory.page.locator("img").count(), 0);
+  assert.notEqual(await mallory.page.title(), "pwned");
+});
+
+test("a name of any length keeps the bar and the flash inside of the window", async (t) => {
+  const alice = await stage.visit(t, "alice", { look: { viewport: { width: 320, height: 640 } } });
+  for (const [i, name] of ["n".repeat(256), "long name ".repeat(25).trim(), RTL].entries()) {
+    const peer = await Peer.open(stage.relay);
+    await peer.hello(mintToken({ sub: `u-${i}`, name }));
+    await peer.join(stage.key(t));
+  }
+  await alice.page.getByText("4 here", { exact: true }).waitFor();
+  await alice.page.locator(".presence-dot").nth(1).hover();
+  const sticksOut = await alice.page.evaluate(() => {
+    const width = document.documentElement.clientWidth;
+    const shown = document.querySelectorAll(".presence, .presence-dot, .presence-flash");
+    const label = document.querySelector(".presence-dot:hover .presence-label");
+    const all = label ? [...shown, label] : [];
+    const boxes = all.map((it) => it.getBoundingClientRect());
+    const isWide = document.documentElement.scrollWidth > width;
+    return isWide || boxes.some(({ left, right }) => left < 0 || right > width) || all.length === 0;
+  });
+  assert.equal(sticksOut, false);
+});
+
+test("__proto__ is a user and a meta field like any other", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice");
+  await alice.connect({ key, token: mintToken("alice") });
+  const mallory = await stage.blank(t, "mallory");
+  const token = mintToken({ sub: "__proto__", name: "mallory" });
+  await mallory.page.evaluate(
+    async ({ key, token }) => {
+      const { connect } = await import("/sdk/index.js");
+      const meta = JSON.parse('{"__proto__":{"polluted":1},"constructor":2,"toString":3}');
+      const here = await connect({ url: "/v1/presence", key, token, meta });
+      here.update(JSON.parse('{"__proto__":{"polluted":2},"hasOwnProperty":4}'));
+      await here.ready;
+      Object.assign(window, { here });
+    },
+    { key, token },
+  );
+  await alice.sees(["alice", "mallory"]);
+  await alice.page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const { here } = /** @type {any} */ (window);
+        const isThere = () => Object.hasOwn(here.members[1].meta, "hasOwnProperty");
+        if (isThere()) resolve(true);
+        here.on("update", () => isThere() && resolve(true));
+      }),
+  );
+  const found = await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    const { userId, meta } = here.members[1];
+    return [userId, JSON.stringify(meta), /** @type {any} */ ({}).polluted, typeof here.members];
+  });
+  assert.deepEqual(found, [
+    "__proto__",
+    '{"__proto__":{"polluted":2},"constructor":2,"toString":3,"hasOwnProperty":4}',
+    undefined,
+    "object",
+  ]);
+  await mallory.page.close();
+  await alice.sees(["alice"]);
+});
+
+test("metas that other parsers refuse cost nobody else anything", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice");
+  await alice.connect({ key, token: mintToken("alice") });
+  const odd = await Peer.open(stage.relay);
+  await odd.hello(mintToken("odd"));
+  const meta = '{"n":1e999,"s":"\\ud800","s":"again","deep":[[[[[[[[[[[[[[1]]]]]]]]]]]]]]}';
+  odd.send(`{"join":{"key":"${key}","meta":${meta}}}`);
+  await alice.sees(["alice", "odd"]);
+  const bob = await stage.visit(t, "bob");
+  for (const viewer of [alice, bob]) await viewer.sees(["alice", "bob", "odd"]);
+});
+
+test("a token's color that isn't one doesn't reach any page", async (t) => {
+  const alice = await stage.visit(t, "alice");
+  const mallory = await stage.blank(t, "mallory");
+  const color = "red;background:url(/x)";
+  await mallory.connect({ key: stage.key(t), token: mintToken({ sub: "mallory", color }) });
+  await alice.sees(["alice", "mallory"]);
+  const style = await alice.dot("mallory").getAttribute("style");
+  const expected = createHash("sha1").update("mallory").digest("hex").slice(0, 6);
+  assert.match(
+    style ?? "",
+    new RegExp(`^--presence-color: ?#${expected}; --presence-ink: ?#\\w{6};$`),
+  );
+});
+
+test("tokens that the relay refuses stop the page, which says so", async (t) => {
+  const key = stage.key(t);
+  const refused = /** @type {const} */ ([
+    ["signed with none", mintToken("mallory", { algorithm: "none" })],
+    ["signed with another algorithm", mintToken("mallory", { algorithm: "HS512" })],
+    ["signed by somebody else", mintToken("mallory", { secret: "x".repeat(40) })],
+    ["no token at all", "garbage"],
+    ["without a user", mintToken({})],
+  ]);
+  const watcher = await stage.visit(t, "watcher");
+  const page = await stage.blank(t, "mallory");
+  for (const [what, token] of refused) {
+    await page.connect({ key, token });
+    await page.becomes("stopped");
+    assert.deepEqual(await page.events(), ["state stopped denied", "error denied"], what);
+    assert.equal(await page.page.evaluate("here.ready.catch((it) => it.code)"), "denied", what);
+  }
+  await watcher.sees(["watcher"]);
+});
+
+test("an expired token is asked for again, and the page goes on trying", async (t) => {
+  const page = await stage.blank(t, "late");
+  const exp = Math.floor(Date.now() / 1000) - 60;
+  await page.connect({ key: stage.key(t), token: mintToken({ sub: "late", exp }) });
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(await page.page.evaluate("here.state"), "connecting");
+  assert.deepEqual(await page.events(), []);
+});
+
+test("options that make no sense are refused with a code and a word about what is wrong", async (t) => {
+  const page = await stage.blank(t, "nobody");
+  const key = stage.key(t);
+  const wrong = /** @type {[object, string, RegExp][]} */ ([
+    [{ key, colour: "red" }, "bad_options", /"colour"/],
+    [{}, "bad_options", /key/],
+    [{ key: 42 }, "bad_options", /key/],
+    [{ key, token: undefined }, "bad_options", /token/],
+    [{ key, token: "" }, "bad_options", /token/],
+    [{ key, token: 42 }, "bad_options", /token/],
+    [{ key, dedupe: "tab" }, "bad_options", /dedupe/],
+    [{ key, url: undefined }, "bad_options", /url/],
+    [{ key, url: "ftp://relay.example/" }, "bad_url", /ftp/],
+    [{ key, url: "http://[" }, "bad_url", /url/],
+    [{ key: "" }, "bad_key", /128/],
+    [{ key: "k".repeat(129) }, "bad_key", /128/],
+    [{ key: "document 42" }, "bad_key", /document 42/],
+    [{ key: "document:{" }, "bad_key", /\{name\}/],
+    [{ key: "document:42", params: { doc_id: 42 } }, "bad_key", /placeholder/],
+    [{ key: "document:{id}", params: { id: "4 2" } }, "bad_key", /4 2/],
+    [{ key, meta: ["goals"] }, "bad_meta", /object/],
+    [{ key, meta: "goals" }, "bad_meta", /object/],
+    [{ key, meta: { notes: "x".repeat(4 * 1024 * 1024) } }, "bad_meta", /4096/],
+  ]);
+  for (const [options, code, message] of wrong) {
+    const error = await page.connectError(/** @type {Record<string, unknown>} */ (options));
+    const what = JSON.stringify(options).slice(0, 80);
+    assert.equal(error.name, "PresenceError", what);
+    assert.equal(error.code, code, `${what}: ${error.message}`);
+    assert.match(error.message, message, what);
+  }
+});
+
+test("an update that makes no sense is refused, and the meta stays as it was", async (t) => {
+  const alice = await stage.blank(t, "alice");
+  await alice.connect({ key: stage.key(t), token: mintToken("alice"), meta: { section: "goals" } });
+  await alice.sees(["alice"]);
+  const codes = await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    const circular = /** @type {any} */ ({});
+    circular.self = circular;
+    const deep = JSON.parse(`{"a":${"[".repeat(600)}${"]".repeat(600)}}`);
+    const notes = "x".repeat(4 * 1024 * 1024);
+    return [["array"], "text", null, circular, deep, { notes }, { n: 1n }].map((patch) => {
+      try {
+        here.update(patch);
+        return "taken";
+      } catch (error) {
+        return /** @type {any} */ (error).code;
+      }
+    });
+  });
+  assert.deepEqual(codes, Array(7).fill("bad_meta"));
+  await alice.page.evaluate("here.update({ is_typing: true })");
+  const bob = await stage.blank(t, "bob");
+  await bob.connect({ key: stage.key(t), token: mintToken("bob") });
+  await bob.sees(["alice", "bob"]);
+  const meta = await bob.page.evaluate("here.members[0].meta");
+  assert.deepEqual(meta, { section: "goals", is_typing: true });
+});
+
+test("targets that aren't there, and listeners that throw, harm nobody else", async (t) => {
+  const alice = await stage.blank(t, "alice");
+  await alice.connect({ key: stage.key(t), token: mintToken("alice") });
+  const codes = await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    const acts = [
+      () => here.bar("#nowhere"),
+      () => here.bar("::::"),
+      () => here.bar(null),
+      () => here.flash(42),
+      () => here.bar("#bar", { max: 0 }),
+      () => here.bar("#bar", { most: 5 }),
+      () => here.on("joined", () => {}),
+      () => here.on("join", "not a function"),
+    ];
+    return acts.map((act) => {
+      try {
+        act();
+        return "taken";
+      } catch (error) {
+        return /** @type {any} */ (error).code;
+      }
+    });
+  });
+  assert.deepEqual(codes, [...Array(4).fill("bad_target"), ...Array(4).fill("bad_options")]);
+
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    here.on("join", () => {
+      throw new Error("a listener's own mistake");
+    });
+    here.on("join", () => {
+      document.title = "heard";
+    });
+  });
+  const bob = await stage.visit(t, "bob");
+  await alice.sees(["alice", "bob"]);
+  await bob.sees(["alice", "bob"]);
+  assert.equal(await alice.page.title(), "heard");
+  const [problem, ...others] = alice.problems.splice(0);
+  assert.match(problem ?? "", /a listener's own mistake/);
+  assert.deepEqual(others, []);
+});
+
+test("a page that updates ten thousand times in a second tells the last value, and stays live", async (t) => {
+  const alice = await stage.blank(t, "alice");
+  const bob = await stage.blank(t, "bob");
+  const key = stage.key(t);
+  await alice.connect({ key, token: mintToken("alice") });
+  await bob.connect({ key, token: mintToken("bob") });
+  await bob.sees(["alice", "bob"]);
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    for (let i = 1; i <= 10_000; i += 1) here.update({ i });
+  });
+  await bob.page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const { here } = /** @type {any} */ (window);
+        const isThere = () => here.members[0].meta.i === 10_000;
+        if (isThere()) resolve(true);
+        here.on("update", () => isThere() && resolve(true));
+      }),
+  );
+  assert.deepEqual(
+    (await alice.events()).filter((it) => !it.startsWith("update")),
+    ["state live", "join bob"],
+  );
+});
