@@ -3,8 +3,10 @@
 // Builds what is missing and starts the relay with the demo. PORT chooses another port than 8080.
 // package.json starts it with `exec`: npm's signals would end at the shell in between otherwise.
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { buildClient } from "./build-client.mjs";
 import { Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
@@ -12,10 +14,9 @@ import { collectOrRefuse } from "./setup/run.mjs";
 import { repoRoot } from "./setup/versions.mjs";
 
 const HOST = "127.0.0.1";
-const RELAY = join(
-  process.env.CARGO_TARGET_DIR ?? join(repoRoot, "target"),
-  "release/whoshere-relay",
-);
+const TARGET = process.env.CARGO_TARGET_DIR ?? join(repoRoot, "target");
+const RELAY = join(TARGET, "release/whoshere-relay");
+const SECRET = join(TARGET, "demo-secret");
 
 await runMain(async () => {
   const port = portOf(process.env.PORT);
@@ -69,7 +70,8 @@ function refuseIfInUse(port) {
  */
 function runRelay(port, sdk) {
   const args = ["--dev", "--listen", `${HOST}:${port}`, "--demo", "www", "--sdk", sdk];
-  const relay = spawn(RELAY, args, { cwd: repoRoot, stdio: ["ignore", "pipe", "inherit"] });
+  const env = { ...process.env, WHOSHERE_SECRET: process.env.WHOSHERE_SECRET || demoSecret() };
+  const relay = spawn(RELAY, args, { cwd: repoRoot, env, stdio: ["ignore", "pipe", "inherit"] });
   const asked = forwardSignals(relay);
 
   createInterface({ input: relay.stdout }).on("line", (line) => {
@@ -86,6 +88,15 @@ function runRelay(port, sdk) {
       else reject(new Refusal(`The relay ended with ${signal ?? `exit code ${code}`}, see above.`));
     });
   });
+}
+
+/** The same at every start, so that pages which are open go on when the demo is started again. */
+function demoSecret() {
+  if (!existsSync(SECRET)) {
+    mkdirSync(dirname(SECRET), { recursive: true });
+    writeFileSync(SECRET, randomBytes(32).toString("hex"), { mode: 0o600 });
+  }
+  return readFileSync(SECRET, "utf8");
 }
 
 /**
