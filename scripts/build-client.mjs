@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join, relative } from "node:path";
+import { minifyNames } from "./minify-names.mjs";
 import { withLock } from "./setup/cache.mjs";
 import { isMain, Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
 import { collectOrRefuse } from "./setup/run.mjs";
@@ -41,6 +42,7 @@ const INPUTS = [
   "rust-toolchain.toml",
   "package-lock.json", // for the version of wasm-opt
   "scripts/build-client.mjs",
+  "scripts/minify-names.mjs",
   "presence-protocol",
   "presence-core",
   "client-wasm",
@@ -59,8 +61,12 @@ const PROFILES = {
     env: {
       // These flags are not stable yet; that the compiler is the pinned one makes them safe to use.
       RUSTC_BOOTSTRAP: "1",
-      // A panic poisons the instance anyway, and its texts are a tenth of the module.
-      RUSTFLAGS: "-Zunstable-options -Cpanic=immediate-abort",
+      RUSTFLAGS: [
+        // A panic poisons the instance anyway, and its texts are a tenth of the module.
+        "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none",
+        // Without them wasm-bindgen keeps JavaScript's objects in a list of its own, which takes less.
+        "-Ctarget-feature=-reference-types,-multivalue",
+      ].join(" "),
       // Other flags for std would make the two kinds of build evict each other's results.
       CARGO_TARGET_DIR: join(process.env.CARGO_TARGET_DIR ?? join(repoRoot, "target"), "smallest"),
     },
@@ -116,6 +122,7 @@ export async function buildClient(profile) {
       ].concat(["--", ...locked, ...cargoArgs]),
       { cwd: CRATE, env: { ...tools.wasmEnv, ...env } },
     );
+    if (profile === "smallest") await minifyNames(join(CRATE, unfinished), tools.wasmEnv);
     addHandWritten(join(CRATE, unfinished));
     writeFileSync(join(CRATE, unfinished, STAMP), hash);
     rmSync(folder, { recursive: true, force: true });

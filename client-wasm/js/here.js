@@ -4,7 +4,8 @@
 import { elementOf, maxOf, wrong } from "./options.js";
 
 /**
- * @typedef {typeof import("../pkg/whoshere.js")} Core the module's functions
+ * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "leave" | "members" | "open" |
+ *   "remove" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {(event: never) => void} Listener
  */

@@ -95,11 +95,7 @@ impl<K: Ord, V> Map<K, V> {
 
     /// Where a key is, or else where it belongs.
     fn place(&self, key: &K) -> Result<usize, usize> {
-        // Those who join are mostly the newest, and snapshots are mostly in order.
-        match self.entries.last() {
-            Some((last, _)) if last < key => Err(self.entries.len()),
-            _ => self.entries.binary_search_by(|(it, _)| it.cmp(key)),
-        }
+        self.entries.binary_search_by(|(it, _)| it.cmp(key))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::Time;
 use crate::map::Map;
 use crate::random::Random;
 use crate::roster::{Dedupe, Difference, Member, Missing, Roster};
+use crate::time::millis;
 use core::time::Duration;
 use presence_protocol::{
     ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Reaction, Rev, ServerFrame,
@@ -569,13 +570,19 @@ impl<M: Clone + PartialEq> Session<M> {
                 Some(answer.due().map_or(next_beat, |at| at.min(next_beat)))
             }
         };
-        let of_key = |joined: &Joined<M>| {
-            let update = joined.is_dirty.then(|| joined.sent_at + UPDATE_INTERVAL);
-            let stale = joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale());
-            let held = joined.roster.next_deadline().filter(|_| joined.away == Away::No);
-            [update, stale, joined.retry_at, held].into_iter().flatten().min()
+        let mut first = phase;
+        let mut take = |deadline: Option<Time>| {
+            if let Some(at) = deadline {
+                first = Some(first.map_or(at, |it| it.min(at)));
+            }
         };
-        self.keys.values().filter_map(of_key).chain(phase).min()
+        for joined in self.keys.values() {
+            take(joined.is_dirty.then(|| joined.sent_at + UPDATE_INTERVAL));
+            take(joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale()));
+            take(joined.roster.next_deadline().filter(|_| joined.away == Away::No));
+            take(joined.retry_at);
+        }
+        first
     }
 
     /// The next thing to do. Call until `None`.
@@ -872,8 +879,7 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     fn jitter(&mut self, most: Duration) -> Duration {
-        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.random.below(most.saturating_add(1).max(1)))
+        Duration::from_millis(self.random.below(millis(most).saturating_add(1)))
     }
 
     fn beat(&mut self, now: Time) {

@@ -58,9 +58,10 @@ impl Sub<Duration> for Time {
     }
 }
 
-/// A duration's whole milliseconds.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// A duration's whole milliseconds. Not `as_millis`: that calculates in 128 bits, which a browser
+/// would have to download.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis().into())
 }
 
 /// A clock that stands still while its process does.
