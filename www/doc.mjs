@@ -13,7 +13,7 @@ const TITLES = /** @type {Record<string, string>} */ ({
 const STATES = {
   connecting: "Connecting…",
   live: "Live",
-  reconnecting: "Reconnecting… the others still see you",
+  reconnecting: "Reconnecting…",
   stopped: "Not connected",
 };
 

@@ -61,25 +61,66 @@ test("the page itself shows its reader's name as text, too", async (t) => {
   assert.notEqual(await mallory.page.title(), "pwned");
 });
 
-test("a name of any length keeps the bar and the flash inside of the window", async (t) => {
+test("however long a name is, all fits into the window, and a flash says what its owner did", async (t) => {
   const alice = await stage.visit(t, "alice", { look: { viewport: { width: 320, height: 640 } } });
-  for (const [i, name] of ["n".repeat(256), "long name ".repeat(25).trim(), RTL].entries()) {
+  await alice.sees(["alice"]);
+  for (const [i, name] of ["n".repeat(256), "long name ".repeat(25).trim()].entries()) {
     const peer = await Peer.open(stage.relay);
     await peer.hello(mintToken({ sub: `u-${i}`, name }));
-    await peer.join(stage.key(t));
+    await peer.join(stage.key(t), { section: "goals", is_typing: true });
   }
-  await alice.page.getByText("4 here", { exact: true }).waitFor();
+  await alice.page.getByText("3 here", { exact: true }).waitFor();
   await alice.page.locator(".presence-dot").nth(1).hover();
-  const sticksOut = await alice.page.evaluate(() => {
-    const width = document.documentElement.clientWidth;
-    const shown = document.querySelectorAll(".presence, .presence-dot, .presence-flash");
+  const boxes = await alice.page.evaluate(() => {
+    const shown = [
+      ...document.querySelectorAll(".presence, .presence-dot, .presence-flash, .lookers"),
+    ];
     const label = document.querySelector(".presence-dot:hover .presence-label");
-    const all = label ? [...shown, label] : [];
-    const boxes = all.map((it) => it.getBoundingClientRect());
-    const isWide = document.documentElement.scrollWidth > width;
-    return isWide || boxes.some(({ left, right }) => left < 0 || right > width) || all.length === 0;
+    const verbs = [...document.querySelectorAll(".presence-flash")].map(
+      ({ lastChild }) => lastChild,
+    );
+    return [...shown, label, ...verbs].map((node) => {
+      const range = document.createRange();
+      if (node instanceof Text) range.selectNode(node);
+      const { left, right } = (node instanceof Element ? node : range).getBoundingClientRect();
+      return { what: node?.nodeName, left, right };
+    });
   });
-  assert.equal(sticksOut, false);
+  assert.ok(boxes.length >= 12);
+  for (const { what, left, right } of boxes) {
+    assert.ok(left >= 0 && right <= 320, `${what} goes from ${left} to ${right}`);
+  }
+  const isWide = await alice.page.evaluate("document.documentElement.scrollWidth > innerWidth");
+  assert.equal(isWide, false, "the page can be scrolled sideways");
+});
+
+test("a name that turns the direction of writing turns only itself", async (t) => {
+  const alice = await stage.visit(t, "alice");
+  await alice.sees(["alice"]);
+  const peer = await Peer.open(stage.relay);
+  await peer.hello(mintToken({ sub: "mallory", name: "\u202eyrollam" }));
+  await peer.join(stage.key(t));
+  const flash = alice.page.locator(".presence-flash");
+  await flash.waitFor();
+  const [name, verb] = await flash.evaluate(({ firstChild, lastChild }) =>
+    [firstChild, lastChild].map((node) => {
+      const range = document.createRange();
+      range.selectNode(/** @type {Node} */ (node));
+      return range.getBoundingClientRect().toJSON();
+    }),
+  );
+  assert.ok(verb.left >= name.right - 1, "that he joined stands behind his name");
+
+  await alice.page.evaluate(() => document.documentElement.setAttribute("dir", "rtl"));
+  const order = await alice.page.locator(".presence-count").evaluate(({ firstChild }) =>
+    [0, 2].map((at) => {
+      const range = document.createRange();
+      range.setStart(/** @type {Node} */ (firstChild), at);
+      range.setEnd(/** @type {Node} */ (firstChild), at + 1);
+      return range.getBoundingClientRect().left;
+    }),
+  );
+  assert.ok(Number(order[0]) < Number(order[1]), '"2 here" is read from the left on any page');
 });
 
 test("__proto__ is a user and a meta field like any other", async (t) => {
@@ -196,10 +237,10 @@ test("options that make no sense are refused with a code and a word about what i
     [{ key, url: "http://[" }, "bad_url", /url/],
     [{ key: "" }, "bad_key", /128/],
     [{ key: "k".repeat(129) }, "bad_key", /128/],
-    [{ key: "document 42" }, "bad_key", /document 42/],
+    [{ key: "document 42" }, "bad_key", /128/],
     [{ key: "document:{" }, "bad_key", /\{name\}/],
     [{ key: "document:42", params: { doc_id: 42 } }, "bad_key", /placeholder/],
-    [{ key: "document:{id}", params: { id: "4 2" } }, "bad_key", /4 2/],
+    [{ key: "document:{id}", params: { id: "4 2" } }, "bad_key", /128/],
     [{ key, meta: ["goals"] }, "bad_meta", /object/],
     [{ key, meta: "goals" }, "bad_meta", /object/],
     [{ key, meta: { notes: "x".repeat(4 * 1024 * 1024) } }, "bad_meta", /4096/],
