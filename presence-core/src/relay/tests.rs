@@ -156,7 +156,8 @@ mod coming_and_going {
     fn joining_again_replaces_the_meta_and_brings_another_snapshot() {
         let (mut shell, alice, bob) = two_in(DOC);
         shell.join_as(&alice, DOC, r#"{"a":1}"#, None);
-        assert_eq!(shell.sees(&alice), ["= alice bob"]);
+        shell.beat(&alice);
+        assert_eq!(shell.sees(&alice), ["= alice bob", "heartbeat document:42@3"]);
         assert_eq!(shell.sees(&bob), [r#"alice {"a":1}"#]);
     }
 
@@ -253,10 +254,11 @@ mod silence {
         shell.pass(4_000);
         shell.hello(conn, "alice", None, Dial(1));
         let alice = shell.greeted(conn, "alice", Dial(1));
-        shell.pass(9_999);
-        assert_eq!(shell.pings(&alice), 0);
+        shell.fall_silent(&alice);
+        shell.pass(39_999);
+        assert_eq!(shell.sees(&alice), NOTHING);
         shell.pass(1);
-        assert_eq!(shell.pings(&alice), 1);
+        assert_eq!(shell.sees(&alice), ["close timeout"]);
     }
 
     #[test]
@@ -778,6 +780,21 @@ mod telling {
         assert_eq!(shell.reads(bob.conn).len(), 4);
         assert!(!shell.collect(bob.conn, 100 * SIZE));
         assert_eq!(shell.reads(bob.conn).len(), 3);
+    }
+
+    #[test]
+    fn one_that_has_more_to_be_written_is_not_woken_for_it() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.block(&bob);
+        for value in 0..3 {
+            shell.update(&alice, DOC, &format!(r#"{{"a":{value}}}"#));
+            shell.pass(20);
+        }
+        assert!(shell.collect(bob.conn, 1));
+        let update = Command::Update { key: parse(DOC), meta: meta("{}") };
+        shell.relay.frame(shell.now, alice.conn, update);
+        let woken: Vec<_> = core::iter::from_fn(|| shell.relay.poll_wake()).collect();
+        assert_eq!(woken, [alice.conn]);
     }
 
     #[test]

@@ -720,6 +720,16 @@ mod restarts {
     }
 
     #[test]
+    fn who_came_while_one_was_away_is_told_quietly_after_a_restart_too() {
+        let mut page = Page::live();
+        page.told();
+        page.restart();
+        page.come(DOC, "bob");
+        page.pass(300);
+        assert_eq!(page.events(), ["state reconnecting", "state live", "(+bob)"]);
+    }
+
+    #[test]
     fn a_new_viewer_just_after_a_restart_sees_dots_without_flashes() {
         let mut page = Page::live();
         page.told();
@@ -1130,6 +1140,17 @@ mod leaving {
         let told = page.told();
         assert!(told.contains(&"2> join document:42 2".to_owned()), "{told:?}");
         assert!(told.contains(&"2> join document:43 1".to_owned()), "{told:?}");
+    }
+
+    #[test]
+    fn a_key_that_is_entered_anew_while_put_away_is_joined_when_shown() {
+        let mut page = Page::live();
+        page.hide();
+        page.leave(DOC);
+        page.join(DOC, 7);
+        page.told();
+        page.show();
+        assert!(page.told().contains(&"2> join document:42 7".to_owned()));
     }
 
     #[test]
