@@ -983,7 +983,12 @@ impl<M: Clone + PartialEq> Joined<M> {
             Away::Parked => (Telling::Silent, Missing::GoneAndHeld),
             Away::Since(at) if now.since(at) > grace => (Telling::Silent, Missing::GoneAndHeld),
             Away::Since(_) if is_same_epoch => (Telling::Quiet, Missing::Gone),
-            Away::Since(at) => (Telling::Quiet, Missing::HeldUntil(at + grace)),
+            // The others were lost at the latest when the relay began anew.
+            Away::Since(at) => {
+                let began = epoch.map_or(0, |it| u64::try_from(it.began).unwrap_or(0));
+                let lost = at.max(Time::from_millis(began));
+                (Telling::Quiet, Missing::HeldUntil(lost + grace))
+            }
         }
     }
 

@@ -709,6 +709,21 @@ mod restarts {
     }
 
     #[test]
+    fn who_was_lost_by_a_restart_has_the_whole_grace_though_the_viewer_was_lost_before() {
+        let mut page = Page::live_with(&["bob"]);
+        page.told();
+        page.net = Net::Refuse;
+        page.closed(1006);
+        page.pass(20_000);
+        page.restart();
+        page.net = Net::Up;
+        // Twenty-five seconds after the restart, which is his loss, bob comes back.
+        page.pass(25_000);
+        page.come_back(DOC, "bob");
+        assert_eq!(page.events(), ["state reconnecting", "state live"]);
+    }
+
+    #[test]
     fn who_comes_back_while_held_has_never_left() {
         let mut page = Page::live_with(&["bob"]);
         page.told();
