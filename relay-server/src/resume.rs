@@ -3,7 +3,7 @@
 //! A token is the base64url form of a fixed-size head, the user's id, and an HMAC-SHA256 of both:
 //!
 //! ```text
-//! version(1) session(8) dial(4) since(8) epoch(8) user(1..=128) mac(32)
+//! version(1) session(8) dial(4) since(8) user(1..=128) mac(32)
 //! ```
 
 use aws_lc_rs::hmac;
@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use presence_core::Time;
 use presence_core::relay::ResumeClaims;
-use presence_protocol::{Dial, Epoch, SessionId, UserId};
+use presence_protocol::{Dial, SessionId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 
 const VERSION: u8 = 1;
@@ -40,7 +40,6 @@ impl ResumeKey {
         token.extend_from_slice(&claims.session.bits().to_be_bytes());
         token.extend_from_slice(&claims.dial.0.to_be_bytes());
         token.extend_from_slice(&claims.since.as_millis().to_be_bytes());
-        token.extend_from_slice(&claims.epoch.bits().to_be_bytes());
         token.extend_from_slice(claims.user.as_str().as_bytes());
         let mac = hmac::sign(&self.0, &token);
         token.extend_from_slice(mac.as_ref());
@@ -56,14 +55,12 @@ impl ResumeKey {
         let (&[VERSION], rest) = signed.split_first_chunk()? else { return None };
         let (session, rest) = rest.split_first_chunk()?;
         let (dial, rest) = rest.split_first_chunk()?;
-        let (since, rest) = rest.split_first_chunk()?;
-        let (epoch, user) = rest.split_first_chunk()?;
+        let (since, user) = rest.split_first_chunk()?;
         Some(ResumeClaims {
             session: SessionId::new(u64::from_be_bytes(*session)),
             user: UserId::parse(std::str::from_utf8(user).ok()?)?,
             dial: Dial(u32::from_be_bytes(*dial)),
             since: Time::from_millis(u64::from_be_bytes(*since)),
-            epoch: Epoch::new(u64::from_be_bytes(*epoch)),
         })
     }
 }
@@ -117,7 +114,6 @@ mod tests {
             user: UserId::parse(user).unwrap(),
             dial: Dial(7),
             since: Time::from_millis(1_795_000_000_000),
-            epoch: Epoch::new(42),
         }
     }
 }

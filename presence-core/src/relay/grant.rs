@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use presence_protocol::limits::MAX_KEY_BYTES;
-use presence_protocol::{Dial, Epoch, Key, SessionId, User, UserId};
+use presence_protocol::{Dial, Key, SessionId, User, UserId};
 use std::sync::Arc;
 
 use crate::Time;
@@ -79,8 +79,6 @@ pub struct ResumeClaims {
     pub dial: Dial,
     /// When the session began.
     pub since: Time,
-    /// The epoch that gave it. In another one the relay has forgotten what it knew of the session.
-    pub epoch: Epoch,
 }
 
 #[cfg(test)]

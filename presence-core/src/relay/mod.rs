@@ -274,7 +274,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Err(Fenced) => return self.refuse(now, id, CloseCode::Replaced),
         }
         let (epoch, began) = self.backplane.epoch();
-        let claims = ResumeClaims { session, user: grant.user.id().clone(), dial, since, epoch };
+        let claims = ResumeClaims { session, user: grant.user.id().clone(), dial, since };
         let welcome = Welcome {
             session,
             resume: self.host.seal(&claims),

@@ -62,12 +62,16 @@ fn heal(world: &mut World) {
             world.show(page);
         }
     }
-    for link in &mut world.links {
+    for index in 0..world.links.len() {
+        let link = &mut world.links[index];
         if let Carriage::Stalled(until) = &mut link.carriage {
             *until = (*until).min(now);
         }
         link.lose_delta = false;
-        link.blocked_until = link.blocked_until.min(now);
+        if link.blocked_until > now {
+            link.blocked_until = now;
+            world.after(0, Event::Writable(index));
+        }
     }
 }
 
