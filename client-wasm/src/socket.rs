@@ -13,11 +13,16 @@ extern "C" {
 
     #[wasm_bindgen(constructor, catch)]
     fn new(url: &str, protocol: &str) -> Result<WebSocket, JsValue>;
+    #[wasm_bindgen(method, getter, js_name = readyState)]
+    fn ready_state(this: &WebSocket) -> u32;
     #[wasm_bindgen(method, catch)]
     fn send(this: &WebSocket, text: &JsString) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     fn close(this: &WebSocket, code: u16) -> Result<(), JsValue>;
 }
+
+/// The state of a socket that can be sent something.
+const OPEN: u32 = 1;
 
 /// What a socket tells.
 #[derive(Debug)]
@@ -59,9 +64,12 @@ impl Socket {
         Some(socket)
     }
 
-    /// Sends a text. A socket that isn't open any more will say so by itself.
+    /// Sends a text. A socket that isn't open any more will say so by itself, and the browser would
+    /// complain in the console if it were sent something until then.
     pub(crate) fn send(&self, text: &JsString) {
-        let _ = self.socket.send(text);
+        if self.socket.ready_state() == OPEN {
+            let _ = self.socket.send(text);
+        }
     }
 
     /// Closes it for good. It tells nothing any more.

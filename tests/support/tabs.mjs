@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import WebSocket from "ws";
 import { ensureBrowser } from "../../scripts/setup/browser.mjs";
+import { sleep } from "./peer.mjs";
 
 const ARGS = [
   "--headless=new",
@@ -79,7 +80,23 @@ export class TabbedBrowser {
     const exited = once(this.#child, "exit");
     this.#child.kill();
     await exited;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
+    await removeFolder(this.#profile);
+  }
+}
+
+/**
+ * Removes a folder that somebody may still write to for a moment, as a browser's helpers do.
+ *
+ * @param {string} folder
+ */
+async function removeFolder(folder) {
+  for (let nTries = 1; ; nTries += 1) {
+    try {
+      return rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (nTries === 50) throw error;
+      await sleep(100);
+    }
   }
 }
 
@@ -90,6 +107,16 @@ export class Tab {
   /** @param {string} address of its debugger */
   constructor(address) {
     this.#address = address;
+  }
+
+  /**
+   * Leaves the page for another one, or for the one before, as a reader would.
+   *
+   * @param {string} step for example `location.assign("/")` or `history.back()`
+   */
+  async go(step) {
+    // Later, so that the debugger is gone by then: it keeps pages out of the back-forward cache.
+    await this.evaluate(`void setTimeout(() => ${step}, 50)`);
   }
 
   /**
