@@ -14,6 +14,7 @@ use presence_protocol::{
 use serde::Serialize;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +52,20 @@ pub(crate) struct Tally {
     pub(crate) n_unsendable: u64,
 }
 
+impl AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.n_frames += more.n_frames;
+        self.n_bytes += more.n_bytes;
+        self.n_deltas += more.n_deltas;
+        self.n_snapshots += more.n_snapshots;
+        self.n_heartbeats += more.n_heartbeats;
+        self.n_pings += more.n_pings;
+        self.n_updated_others += more.n_updated_others;
+        self.n_updated_own += more.n_updated_own;
+        self.n_unsendable += more.n_unsendable;
+    }
+}
+
 #[derive(Debug)]
 struct Viewer {
     stream: TcpStream,
@@ -67,9 +82,9 @@ struct Viewer {
 #[derive(Debug)]
 pub(crate) struct Pace {
     says: Says,
-    started: Instant,
     step: Duration,
-    n_due: u64,
+    next_at: Instant,
+    n_said: u64,
     /// The longest that anything was late.
     pub(crate) latest: Duration,
 }
@@ -87,16 +102,17 @@ impl Pace {
     /// Each of so many viewers says something once in an interval.
     pub(crate) fn new(says: Says, n_viewers: usize, interval: Duration) -> Self {
         let step = interval.div_f64(n_viewers as f64);
-        Self { says, started: Instant::now(), step, n_due: 0, latest: Duration::ZERO }
+        Self { says, step, next_at: Instant::now(), n_said: 0, latest: Duration::ZERO }
     }
 
-    /// How many should have been said since the beginning.
-    pub(crate) const fn n_due(&self) -> u64 {
-        self.n_due
+    /// Goes on after a pause, as if it had not been.
+    pub(crate) fn resume(&mut self) {
+        self.next_at = Instant::now();
     }
 
-    fn next_at(&self) -> Instant {
-        self.started + self.step.mul_f64(self.n_due as f64)
+    /// How much has been said.
+    pub(crate) const fn n_said(&self) -> u64 {
+        self.n_said
     }
 }
 
@@ -165,7 +181,7 @@ impl Crowd {
             let mut wake_at = until;
             if let Some(pace) = pace.as_deref_mut() {
                 self.keep_pace(pace)?;
-                wake_at = wake_at.min(pace.next_at());
+                wake_at = wake_at.min(pace.next_at);
             }
             let wait = wake_at.saturating_duration_since(Instant::now());
             match self.poll.poll(&mut events, Some(wait)) {
@@ -189,12 +205,9 @@ impl Crowd {
         self.run(until, pace, |_| false).map(|_| ())
     }
 
-    pub(crate) const fn tally(&self) -> Tally {
-        self.tally
-    }
-
-    pub(crate) fn reset_tally(&mut self) {
-        self.tally = Tally::default();
+    /// What was received since the last call.
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// True if every viewer knows of exactly so many in its key.
@@ -219,9 +232,9 @@ impl Crowd {
     /// Says everything that has become due.
     fn keep_pace(&mut self, pace: &mut Pace) -> Result<()> {
         let now = Instant::now();
-        while let Some(late) = now.checked_duration_since(pace.next_at()) {
+        while let Some(late) = now.checked_duration_since(pace.next_at) {
             pace.latest = pace.latest.max(late);
-            let n = pace.n_due;
+            let n = pace.n_said;
             let viewer = usize::try_from(n)? % self.viewers.len();
             let text = match &pace.says {
                 Says::Update(key) => {
@@ -230,7 +243,8 @@ impl Crowd {
                 Says::Heartbeat => r#"{"heartbeat":{}}"#.to_owned(),
             };
             self.say(viewer, wire::TEXT, text.as_bytes())?;
-            pace.n_due += 1;
+            pace.n_said += 1;
+            pace.next_at += pace.step;
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ pub(crate) fn run(bench: &Bench, connections: usize) -> Result<Idle> {
     let rss_joined = relay.resident_bytes()?;
     crowd.listen(Instant::now() + HEARTBEAT, Some(&mut pace))?;
 
-    crowd.reset_tally();
+    crowd.take_tally();
     let started = Instant::now();
     let (before, load_before) = (relay.usage()?, own_cpu()?);
     crowd.listen(started + HEARTBEAT * PERIODS, Some(&mut pace))?;
@@ -68,7 +68,7 @@ pub(crate) fn run(bench: &Bench, connections: usize) -> Result<Idle> {
     let load_cpu = own_cpu()?.saturating_sub(load_before);
     let elapsed = started.elapsed().as_secs_f64();
     let rss_after = relay.resident_bytes()?;
-    let Tally { n_heartbeats, n_pings, n_deltas, .. } = crowd.tally();
+    let Tally { n_heartbeats, n_pings, n_deltas, .. } = crowd.take_tally();
     drop(crowd);
     relay.stop()?;
 

@@ -38,7 +38,7 @@ struct Args {
     #[arg(long, global = true)]
     json: bool,
 
-    /// For how many seconds each rate of `outgoing` is measured, after 2 s of warm-up.
+    /// For how many seconds each rate of `outgoing` is measured, and its reference as long.
     #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
 

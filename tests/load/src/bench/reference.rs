@@ -82,12 +82,13 @@ impl Reference {
             for event in &events {
                 read(event, &mut streams, &mut buffer)?;
             }
-            if Instant::now() >= write_at {
-                write_at += period;
-                for stream in &mut streams {
-                    let n_bytes = stream.write(&frame)?;
-                    ensure!(n_bytes == frame.len(), "the load doesn't read fast enough");
-                }
+            if Instant::now() < write_at {
+                continue;
+            }
+            write_at += period;
+            for stream in &mut streams {
+                let n_bytes = stream.write(&frame)?;
+                ensure!(n_bytes == frame.len(), "the load doesn't read fast enough");
             }
         }
         Ok(())

@@ -31,7 +31,7 @@ pub(crate) fn run(bench: &Bench, viewers: usize) -> Result<Storm> {
         crowd.open(relay.address())?;
     }
     crowd.listen(Instant::now() + SETTLE, None)?;
-    crowd.reset_tally();
+    crowd.take_tally();
 
     let before = relay.usage()?;
     let started = Instant::now();
@@ -43,7 +43,7 @@ pub(crate) fn run(bench: &Bench, viewers: usize) -> Result<Storm> {
     let elapsed = started.elapsed();
     let used = relay.usage()?.since(before);
     ensure!(is_complete, "not everybody saw everybody within {TIMEOUT:?}");
-    let received = crowd.tally();
+    let received = crowd.take_tally();
     drop(crowd);
     relay.stop()?;
     Ok(Storm {

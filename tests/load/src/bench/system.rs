@@ -49,8 +49,8 @@ pub(crate) struct Usage {
     /// The time that its threads were on a core, user and kernel together.
     pub(crate) cpu: Duration,
     /// The same in the kernel's ticks of 10 ms, told apart. Good for their ratio.
-    user_ticks: u64,
-    kernel_ticks: u64,
+    pub(crate) user_ticks: u64,
+    pub(crate) kernel_ticks: u64,
     /// System calls of the `write` family: `write` and `writev`, but not `send`.
     pub(crate) n_writes: u64,
 }
@@ -76,6 +76,16 @@ impl Usage {
             user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
             kernel_ticks: self.kernel_ticks.saturating_sub(earlier.kernel_ticks),
             n_writes: self.n_writes.saturating_sub(earlier.n_writes),
+        }
+    }
+
+    /// What was used in both of two stretches of time.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            user_ticks: self.user_ticks + other.user_ticks,
+            kernel_ticks: self.kernel_ticks + other.kernel_ticks,
+            n_writes: self.n_writes + other.n_writes,
         }
     }
 
