@@ -125,16 +125,14 @@ test("an open list follows those who come and go, and keeps its place", async (t
 test("who wants less motion gets none, and nothing flickers with high contrast", async (t) => {
   const look = /** @type {const} */ ({ reducedMotion: "reduce", forcedColors: "active" });
   const alice = await stage.visit(t, "alice", { look });
-  const bob = await stage.visit(t, "bob");
-  await alice.sees(["alice", "bob"]);
-  const flash = alice.page.locator(".presence-flash");
-  await flash.waitFor();
-  const nAnimations = await alice.page.evaluate(() => document.getAnimations().length);
-  assert.equal(nAnimations, 0);
-  assert.equal(await flash.evaluate((it) => getComputedStyle(it).opacity), "1");
+  const atFlash = await alice.atNextFlash((it) => ({
+    nAnimations: document.getAnimations().length,
+    opacity: getComputedStyle(it).opacity,
+  }));
+  await stage.visit(t, "bob");
+  assert.deepEqual(await atFlash(), { nAnimations: 0, opacity: "1" });
   const border = await alice.dot("bob").evaluate((it) => getComputedStyle(it).borderTopWidth);
   assert.notEqual(border, "0px", "a dot has an outline, since its color may be taken away");
-  await bob.page.close();
 });
 
 /**

@@ -36,7 +36,7 @@ test("P7: a token for document:42 doesn't open document:43", async (t) => {
   assert.equal(await alice.page.evaluate("here.count"), 0);
 
   // The same token still opens what it is for.
-  await alice.connect({ key: "document:42", token });
+  await alice.enter({ key: "document:42", token });
   await alice.becomes("live");
   await watcher.sees(["watcher"]);
   assert.deepEqual(await watcher.flashes(), []);
@@ -45,7 +45,7 @@ test("P7: a token for document:42 doesn't open document:43", async (t) => {
 test("P7: one refused key doesn't end another one of the same connection", async (t) => {
   const alice = await stage.blank(t, "alice");
   const token = mintToken({ sub: "alice", keys: [stage.key(t)] });
-  await alice.connect({ key: stage.key(t), token });
+  await alice.enter({ key: stage.key(t), token });
   await alice.sees(["alice"]);
   const refused = await alice.page.evaluate(async (token) => {
     const { connect } = await import("/sdk/index.js");
@@ -65,7 +65,7 @@ test("P7: a key's placeholders are filled in from params", async (t) => {
   const alice = await stage.visit(t, "alice");
   const bob = await stage.blank(t, "bob");
   const token = mintToken("bob");
-  await bob.connect({ key: "document:{doc_id}", params: { doc_id: doc }, token });
+  await bob.enter({ key: "document:{doc_id}", params: { doc_id: doc }, token });
   assert.equal(await bob.page.evaluate("here.key"), `document:${doc}`);
   for (const viewer of [alice, bob]) await viewer.sees(["alice", "bob"]);
 });

@@ -17,7 +17,7 @@ describe("drops", { concurrency: 3 }, () => {
   test("P6: whoever is dropped for longer than the grace is gone once, and the others see them leave", async (t) => {
     const proxy = await stage.proxy(t);
     const alice = await stage.blank(t, "alice");
-    await alice.connect({ key: stage.key(t), token: mintToken("alice") });
+    await alice.enter({ key: stage.key(t), token: mintToken("alice") });
     const bob = await stage.visit(t, "bob", { at: proxy.http });
     bob.mayLoseNetwork = true;
     await alice.sees(["alice", "bob"]);
@@ -92,7 +92,7 @@ describe("drops", { concurrency: 3 }, () => {
     bob.page.on("request", (request) => {
       if (request.url().includes("/dev/token")) nTokens += 1;
     });
-    await bob.connect({ key: stage.key(t), tokenPath: "/dev/token?user=bob&ttl=2s" });
+    await bob.enter({ key: stage.key(t), tokenPath: "/dev/token?user=bob&ttl=2s" });
     for (const viewer of [alice, bob]) await viewer.sees(["alice", "bob"]);
     const helds = [await alice.hold(), await bob.hold()];
     // It says something all the time, also while the socket is about to be closed.

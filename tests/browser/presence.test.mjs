@@ -87,23 +87,22 @@ test("P4: a flash is read out politely, and fades at its end", async (t) => {
   const area = alice.page.locator("[data-presence-flash]");
   assert.equal(await area.getAttribute("role"), "status");
   assert.equal(await area.getAttribute("aria-live"), "polite");
-  await stage.visit(t, "bob");
-  const flash = alice.page.locator(".presence-flash");
-  await flash.waitFor();
-  const [opaque, faded] = await flash.evaluate((it) => {
+  const atFlash = await alice.atNextFlash((it) => {
     const opacityAt = (/** @type {number} */ ms) => {
       for (const animation of it.getAnimations()) animation.currentTime = ms;
       return Number(getComputedStyle(it).opacity);
     };
-    return [opacityAt(2000), opacityAt(3990)];
+    return { opaque: opacityAt(2000), faded: opacityAt(3990) };
   });
+  await stage.visit(t, "bob");
+  const { opaque, faded } = await atFlash();
   assert.equal(opaque, 1);
   assert.ok(faded < 0.2, `its opacity is ${faded} just before it goes`);
 });
 
 test("P9: what a page puts into its meta reaches the others as an update, never as leave and join", async (t) => {
   const alice = await stage.blank(t, "alice");
-  await alice.connect({ key: stage.key(t), token: mintToken("alice") });
+  await alice.enter({ key: stage.key(t), token: mintToken("alice") });
   const bob = await stage.visit(t, "bob");
   await alice.sees(["alice", "bob"]);
   await bob.becomes("live");
@@ -150,7 +149,7 @@ test("P10: a user has the same color on every page, the first six digits of the 
 test("P10: a token may say another color", async (t) => {
   const alice = await stage.visit(t, "alice");
   const bob = await stage.blank(t, "bob");
-  await bob.connect({ key: stage.key(t), token: mintToken({ sub: "bob", color: "#c0ffee" }) });
+  await bob.enter({ key: stage.key(t), token: mintToken({ sub: "bob", color: "#c0ffee" }) });
   await alice.sees(["alice", "bob"]);
   for (const viewer of [alice, bob]) assert.equal(await colorOf(viewer, "bob"), "#c0ffee");
 });
@@ -160,7 +159,7 @@ test("a name comes from the token, and may be any text", async (t) => {
   const names = ["Zoë Ångström", "李小龍", "علي", "👩‍👩‍👧 family", "n".repeat(250)];
   for (const [i, name] of names.entries()) {
     const viewer = await stage.blank(t, name);
-    await viewer.connect({ key: stage.key(t), token: mintToken({ sub: `u-${i}`, name }) });
+    await viewer.enter({ key: stage.key(t), token: mintToken({ sub: `u-${i}`, name }) });
     await alice.sees(["alice", name]);
     await viewer.page.close();
     await alice.sees(["alice"]);

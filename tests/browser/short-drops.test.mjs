@@ -94,8 +94,8 @@ describe("P5", { concurrency: 3 }, () => {
     const alice = await stage.blank(t, "alice");
     const bob = await stage.blank(t, "bob", { at: proxy.http });
     bob.mayLoseNetwork = true;
-    await alice.connect({ key, token: mintToken("alice") });
-    await bob.connect({ key, token: mintToken("bob"), meta: { section: "goals" } });
+    await alice.enter({ key, token: mintToken("alice") });
+    await bob.enter({ key, token: mintToken("bob"), meta: { section: "goals" } });
     await alice.hasHeard(["state live", "join bob"]);
     const sinceOfBob = () => alice.page.evaluate("here.members[1].since");
     const since = await sinceOfBob();
@@ -125,7 +125,7 @@ describe("P5", { concurrency: 3 }, () => {
     const key = stage.key(t);
     const alice = await stage.blank(t, "alice", { at: proxy.http });
     alice.mayLoseNetwork = true;
-    await alice.connect({ key, token: mintToken("alice") });
+    await alice.enter({ key, token: mintToken("alice") });
     const bob = await stage.visit(t, "bob");
     await alice.hasFlashed(["bob joined"]);
 
@@ -147,7 +147,7 @@ describe("P5", { concurrency: 3 }, () => {
   test("a page that is closed while its network is down still leaves, when the network is up", async (t) => {
     const proxy = await stage.proxy(t);
     const alice = await stage.blank(t, "alice");
-    await alice.connect({ key: stage.key(t), token: mintToken("alice") });
+    await alice.enter({ key: stage.key(t), token: mintToken("alice") });
     const bob = await stage.visit(t, "bob", { at: proxy.http });
     bob.mayLoseNetwork = true;
     await alice.sees(["alice", "bob"]);

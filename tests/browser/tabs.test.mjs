@@ -10,7 +10,7 @@ const stage = new Stage();
 
 test("P8: three tabs of one person are one dot, one join, and one leave when the last one goes", async (t) => {
   const watcher = await stage.blank(t, "watcher");
-  await watcher.connect({ key: stage.key(t), token: mintToken("watcher") });
+  await watcher.enter({ key: stage.key(t), token: mintToken("watcher") });
   const first = await stage.visit(t, "alice");
   const context = first.page.context();
   const tabs = [first, await stage.visit(t, "alice", { context })];
@@ -48,7 +48,7 @@ test("P8: nobody's own tabs flash on their own pages", async (t) => {
 test('P8: with dedupe: "none" three tabs are three dots', async (t) => {
   const watcher = await stage.blank(t, "watcher");
   const key = stage.key(t);
-  await watcher.connect({ key, token: mintToken("watcher"), dedupe: "none" });
+  await watcher.enter({ key, token: mintToken("watcher"), dedupe: "none" });
   const tabs = [await stage.visit(t, "alice")];
   tabs.push(await stage.visit(t, "alice"), await stage.visit(t, "alice"));
   await watcher.sees(["alice", "alice", "alice", "watcher"]);
@@ -66,14 +66,14 @@ test('P8: with dedupe: "none" three tabs are three dots', async (t) => {
 test("several connects with one token share a socket, and the same key is one presence", async (t) => {
   const key = stage.key(t);
   const watcher = await stage.blank(t, "watcher");
-  await watcher.connect({ key, token: mintToken("watcher") });
+  await watcher.enter({ key, token: mintToken("watcher") });
   const alice = await stage.blank(t, "alice");
   let nSockets = 0;
   alice.page.on("websocket", () => {
     nSockets += 1;
   });
   const token = mintToken("alice");
-  await alice.connect({ key, token, meta: { section: "goals" } });
+  await alice.enter({ key, token, meta: { section: "goals" } });
   await alice.page.evaluate(
     async ({ key, token }) => {
       const { connect } = await import("/sdk/index.js");
@@ -106,14 +106,14 @@ test("several connects with one token share a socket, and the same key is one pr
 test("who leaves and enters again on the same page is a new visit", async (t) => {
   const key = stage.key(t);
   const watcher = await stage.blank(t, "watcher");
-  await watcher.connect({ key, token: mintToken("watcher") });
+  await watcher.enter({ key, token: mintToken("watcher") });
   const alice = await stage.blank(t, "alice");
-  await alice.connect({ key, token: mintToken("alice") });
+  await alice.enter({ key, token: mintToken("alice") });
   await watcher.sees(["alice", "watcher"]);
   await alice.page.evaluate("here.leave(), here.leave()");
   await watcher.sees(["watcher"]);
   assert.equal(await alice.page.locator(".presence").count(), 0);
-  await alice.connect({ key, token: mintToken("alice") });
+  await alice.enter({ key, token: mintToken("alice") });
   await watcher.sees(["alice", "watcher"]);
   await alice.sees(["alice", "watcher"]);
 });

@@ -130,7 +130,7 @@ export class Stage {
   }
 
   /**
-   * Opens the document as a user, in a window of their own.
+   * Opens the document as a user, in a window of their own, and waits until it shows who is here.
    *
    * @param {TestContext} t
    * @param {string} user
@@ -146,6 +146,8 @@ export class Stage {
     });
     await viewer.page.addInitScript(record);
     await viewer.page.goto(`${at}${path ?? `/docs/${doc}?${new URLSearchParams({ user })}`}`);
+    // Who comes from here on is news.
+    if (path === undefined) await viewer.page.locator(".presence[data-state=live]").waitFor();
     return viewer;
   }
 
@@ -320,6 +322,16 @@ export class Viewer {
   }
 
   /**
+   * {@link connect}, and waits until it is known who is here.
+   *
+   * @param {Record<string, unknown>} options
+   */
+  async enter(options) {
+    await this.connect(options);
+    await this.page.evaluate("here.ready");
+  }
+
+  /**
    * What `connect` says to options that are wrong.
    *
    * @param {Record<string, unknown>} options the url and the token are good unless given
@@ -352,6 +364,26 @@ export class Viewer {
   async hasHeard(events, patienceMs = PATIENCE_MS, except = /^$/) {
     const read = async () => (await this.events()).filter((it) => !except.test(it)).join();
     await this.#poll("has heard", read, events.join(), patienceMs);
+  }
+
+  /**
+   * Looks at the next flash in the moment that it comes up: a busy machine may not get round to it before
+   * it is gone.
+   *
+   * @template T
+   * @param {(flash: HTMLElement) => T} look runs in the page
+   * @returns {Promise<() => Promise<T>>} waits for what it has seen
+   */
+  async atNextFlash(look) {
+    await this.page.evaluate(`void (window.looked = new Promise((resolve) => {
+      new MutationObserver((_, observer) => {
+        const flash = document.querySelector(".presence-flash");
+        if (flash === null) return;
+        observer.disconnect();
+        resolve((${look})(flash));
+      }).observe(document, { subtree: true, childList: true });
+    }))`);
+    return () => this.page.evaluate("looked");
   }
 
   /** What the page has shown since it was loaded. @returns {Promise<Seen>} */

@@ -6,6 +6,7 @@
 /**
  * @typedef {object} Flash
  * @property {string} text
+ * @property {string} tags the elements in it
  * @property {number} shownAt by `Date.now()`, like all times here
  * @property {number} [goneAt]
  *
@@ -34,7 +35,8 @@ export function record() {
   const look = (node, what, parent, at) => {
     if (!(node instanceof Element)) return;
     if (node.matches(".presence-flash")) {
-      const flash = flashes.get(node) ?? { text: node.textContent ?? "", shownAt: at };
+      const tags = [...node.querySelectorAll("*")].map((it) => it.tagName).join();
+      const flash = flashes.get(node) ?? { text: node.textContent ?? "", tags, shownAt: at };
       if (what === "removed") flash.goneAt = at;
       else {
         flashes.set(node, flash);

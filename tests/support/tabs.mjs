@@ -72,8 +72,8 @@ export class TabbedBrowser {
     const answer = await fetch(`${this.#address}/json/new?${encodeURIComponent(url)}`, {
       method: "PUT",
     });
-    const { webSocketDebuggerUrl } = await answer.json();
-    return new Tab(webSocketDebuggerUrl);
+    const { id } = await answer.json();
+    return new Tab(this.#address, id);
   }
 
   async stop() {
@@ -102,21 +102,38 @@ async function removeFolder(folder) {
 
 /** A tab. */
 export class Tab {
-  #address;
+  #browser;
+  #id;
 
-  /** @param {string} address of its debugger */
-  constructor(address) {
-    this.#address = address;
+  /**
+   * @param {string} browser the address of its debugging port
+   * @param {string} id
+   */
+  constructor(browser, id) {
+    this.#browser = browser;
+    this.#id = id;
+  }
+
+  /** Where it is, as the browser says: the page isn't asked. @returns {Promise<string>} */
+  async url() {
+    const answer = await fetch(`${this.#browser}/json/list`);
+    const targets = /** @type {{ id: string, url: string }[]} */ (await answer.json());
+    return targets.find(({ id }) => id === this.#id)?.url ?? "";
   }
 
   /**
    * Leaves the page for another one, or for the one before, as a reader would.
    *
+   * A page in the back-forward cache that is looked into by a debugger is thrown out of it. So the debugger
+   * is gone before the page is, and isn't there again before the page has been left.
+   *
    * @param {string} step for example `location.assign("/")` or `history.back()`
    */
   async go(step) {
-    // Later, so that the debugger is gone by then: it keeps pages out of the back-forward cache.
-    await this.evaluate(`void setTimeout(() => ${step}, 50)`);
+    const before = await this.url();
+    await this.evaluate(`void setTimeout(() => ${step}, 200)`);
+    while ((await this.url()) === before) await sleep(50);
+    await sleep(200);
   }
 
   /**
@@ -126,7 +143,8 @@ export class Tab {
    * @returns {Promise<any>} its value, as JSON; what it promised, if it is a promise
    */
   async evaluate(expression) {
-    const socket = new WebSocket(this.#address, [], { perMessageDeflate: false });
+    const address = `${this.#browser.replace(/^http/, "ws")}/devtools/page/${this.#id}`;
+    const socket = new WebSocket(address, [], { perMessageDeflate: false });
     await once(socket, "open");
     const params = { expression, awaitPromise: true, returnByValue: true };
     socket.send(JSON.stringify({ id: 1, method: "Runtime.evaluate", params }));
