@@ -42,8 +42,9 @@ const STAGES = [
     needs: ["npm", "wasm"],
     commands: (tools) => [
       { run: [join(npmBin, "biome"), "lint", "--error-on-warnings"] },
-      { run: [join(npmBin, "tsc"), "--project", "."] },
-      { run: [join(npmBin, "tsc"), "--project", "www"] },
+      ...[".", "www", "tests/sockets", "tests/browser"].map((project) => ({
+        run: [join(npmBin, "tsc"), "--project", project],
+      })),
       { run: clippy("--workspace", "--exclude=whoshere") },
       // The toolchain composed from Debian's packages has no clippy; most lints need no wasm.
       tools.wasmToolchain === "rustup"
