@@ -23,7 +23,8 @@ pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_WAIT_IN_GRACE: Duration = Duration::from_secs(2);
 /// The longest wait between dials after that.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
-/// The shortest time between two updates of a key: 20 a second, latest wins.
+/// The shortest time between two updates of a key: 20 a second, latest wins. With more than four keys on
+/// a socket each is updated more rarely, so that all together stay below what a relay reads.
 pub const UPDATE_INTERVAL: Duration = Duration::from_millis(50);
 /// How long to stay away from a key that is full.
 pub const FULL_RETRY: Duration = Duration::from_secs(10);
@@ -577,7 +578,7 @@ impl<M: Clone + PartialEq> Session<M> {
             }
         };
         for joined in self.keys.values() {
-            take(joined.is_dirty.then(|| joined.sent_at + UPDATE_INTERVAL));
+            take(joined.is_dirty.then(|| joined.sent_at + self.update_interval()));
             take(joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale()));
             take(joined.roster.next_deadline().filter(|_| joined.away == Away::No));
             take(joined.retry_at);
@@ -749,9 +750,10 @@ impl<M: Clone + PartialEq> Session<M> {
 
     fn send_updates(&mut self, now: Time) {
         let Phase::Live { dial, .. } = self.phase else { return };
+        let interval = self.update_interval();
         let mut frames = Vec::new();
         for (key, joined) in self.keys.iter_mut() {
-            if joined.is_dirty && joined.sent_at + UPDATE_INTERVAL <= now {
+            if joined.is_dirty && joined.sent_at + interval <= now {
                 joined.is_dirty = false;
                 joined.sent_at = now;
                 let (key, meta) = (key.clone(), joined.meta.clone());
@@ -761,6 +763,11 @@ impl<M: Clone + PartialEq> Session<M> {
         for frame in frames {
             self.output(Output::Send { dial, frame });
         }
+    }
+
+    fn update_interval(&self) -> Duration {
+        let crowd = u32::try_from(self.keys.len().div_ceil(4)).unwrap_or(u32::MAX);
+        UPDATE_INTERVAL.saturating_mul(crowd.max(1))
     }
 
     fn retry_full_keys(&mut self, now: Time) {

@@ -38,14 +38,14 @@ proptest! {
                     let change = change.at(&model);
                     model.rev += 1;
                     model.apply(&change);
-                    room.apply(Rev(model.rev), change);
+                    room.apply(at(model.now), Rev(model.rev), change);
                 }
                 Step::Pass(millis) => {
                     model.now += millis;
                     while let Some(change) = room.poll_deadline(at(model.now)) {
                         model.rev += 1;
                         model.apply(&change);
-                        room.apply(Rev(model.rev), change);
+                        room.apply(at(model.now), Rev(model.rev), change);
                     }
                     model.check_deadlines()?;
                     prop_assert!(room.next_deadline().is_none_or(|it| it > at(model.now)));
@@ -78,19 +78,19 @@ proptest! {
 #[test]
 fn a_lost_presence_has_two_deadlines_and_then_is_gone() {
     let mut room = Room::new(rules());
-    room.apply(Rev(1), join(1, 1));
+    room.apply(at(0), Rev(1), join(1, 1));
     assert_eq!(room.next_deadline(), None);
-    room.apply(Rev(2), lost(1, 1, 100));
+    room.apply(at(100), Rev(2), lost(1, 1, 0));
     assert_eq!(room.next_deadline(), Some(at(110)));
     assert_eq!(room.poll_deadline(at(109)), None);
     let (session, dial) = (SessionId::new(1), Dial(1));
     let dim = room.poll_deadline(at(110)).unwrap();
     assert_eq!(dim, Change::Dim { session, dial });
-    room.apply(Rev(3), dim);
+    room.apply(at(0), Rev(3), dim);
     assert_eq!(room.next_deadline(), Some(at(130)));
     let leave = room.poll_deadline(at(130)).unwrap();
     assert_eq!(leave, Change::Leave { session, dial, reason: LeaveReason::Timeout });
-    room.apply(Rev(4), leave);
+    room.apply(at(0), Rev(4), leave);
     assert_eq!(room.next_deadline(), None);
     assert!(!room.holds(session));
 }
@@ -98,8 +98,8 @@ fn a_lost_presence_has_two_deadlines_and_then_is_gone() {
 #[test]
 fn a_deadline_that_comes_far_too_late_is_a_leave_without_a_dim() {
     let mut room = Room::new(rules());
-    room.apply(Rev(1), join(1, 1));
-    room.apply(Rev(2), lost(1, 1, 100));
+    room.apply(at(0), Rev(1), join(1, 1));
+    room.apply(at(100), Rev(2), lost(1, 1, 0));
     let change = room.poll_deadline(at(500)).unwrap();
     assert!(matches!(change, Change::Leave { reason: LeaveReason::Timeout, .. }));
     // Until it comes back in order it is published every five seconds, not again and again.
@@ -111,10 +111,10 @@ fn a_deadline_that_comes_far_too_late_is_a_leave_without_a_dim() {
 fn a_room_is_empty_only_when_nobody_is_to_be_told_of_anything() {
     let mut room = Room::new(rules());
     assert!(room.is_empty());
-    room.apply(Rev(1), join(1, 1));
+    room.apply(at(0), Rev(1), join(1, 1));
     room.flush(&key());
     let (session, dial) = (SessionId::new(1), Dial(1));
-    room.apply(Rev(2), Change::Leave { session, dial, reason: LeaveReason::Left });
+    room.apply(at(0), Rev(2), Change::Leave { session, dial, reason: LeaveReason::Left });
     assert!(!room.is_empty());
     room.flush(&key());
     assert!(room.is_empty());
@@ -123,7 +123,7 @@ fn a_room_is_empty_only_when_nobody_is_to_be_told_of_anything() {
 #[test]
 fn a_full_room_refuses_strangers_and_a_newer_dial_its_predecessors() {
     let mut room = Room::new(RoomRules { max_presences: 1, ..rules() });
-    room.apply(Rev(1), join(1, 2));
+    room.apply(at(0), Rev(1), join(1, 2));
     let joins = |session, dial| room.join(presence(session, 0, 0), Dial(dial)).map(|_| ());
     assert_eq!(joins(2, 1), Err(JoinError::Full));
     assert_eq!(joins(1, 1), Err(JoinError::Fenced));
@@ -186,7 +186,7 @@ impl Kind {
                 let (session, dial) = (SessionId::new(session), Dial(dial));
                 Change::Update { session, dial, meta: text(meta) }
             }
-            Self::Lost { session, dial, ago } => lost(session, dial, model.now.saturating_sub(ago)),
+            Self::Lost { session, dial, ago } => lost(session, dial, ago),
             Self::Back { session, dial } => {
                 Change::Back { session: SessionId::new(session), dial: Dial(dial) }
             }
@@ -232,9 +232,10 @@ impl Model {
                     entry.presence.meta = meta.clone();
                 }
             }
-            Change::Lost { session, dial, at } => {
+            Change::Lost { session, dial, lost_for } => {
+                let lost_at = (at(self.now) - *lost_for).as_millis();
                 if let Some(entry) = self.of(*session, *dial) {
-                    entry.lost = Some(at.as_millis());
+                    entry.lost = Some(lost_at);
                 }
             }
             Change::Back { session, dial } => {
@@ -311,7 +312,7 @@ fn follow(
 
 fn rules() -> RoomRules {
     let (grace, dim_after) = (Duration::from_millis(GRACE), Duration::from_millis(DIM_AFTER));
-    RoomRules { grace, dim_after, max_presences: 100 }
+    RoomRules { grace, dim_after, max_presences: 100, max_presences_per_user: 100 }
 }
 
 fn join(session: u64, dial: u32) -> Change {
@@ -319,7 +320,8 @@ fn join(session: u64, dial: u32) -> Change {
 }
 
 fn lost(session: u64, dial: u32, millis: u64) -> Change {
-    Change::Lost { session: SessionId::new(session), dial: Dial(dial), at: at(millis) }
+    let lost_for = Duration::from_millis(millis);
+    Change::Lost { session: SessionId::new(session), dial: Dial(dial), lost_for }
 }
 
 fn presence(session: u64, since: i64, meta: u8) -> Presence<Meta> {

@@ -60,7 +60,7 @@ close_codes! {
     GoingAway = 1001, "going_away", Retry;
     /// The SDK drops this socket to dial again. A loss, never a leave.
     Redial = 4000, "redial", Retry;
-    /// The first frame wasn't a well-formed `hello`, or a message wasn't a frame at all.
+    /// The first frame wasn't a well-formed `hello`, or a message wasn't text.
     BadFrame = 4400, "bad_frame", Stop;
     /// The token is malformed, signed by somebody else, or not meant for this relay.
     Denied = 4401, "denied", Stop;
@@ -72,7 +72,7 @@ close_codes! {
     Replaced = 4409, "replaced", Retry;
     /// A message was larger than a frame may be.
     TooLarge = 4413, "too_large", Stop;
-    /// The token has expired.
+    /// A token of the connection has expired.
     Expired = 4419, "expired", FetchToken;
     /// The relay has no room for another connection, or this one abused it.
     Busy = 4429, "busy", BackOff;

@@ -23,6 +23,8 @@ pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 pub const MAX_KEYS_PER_CONNECTION: usize = 64;
 /// Most presences in one key.
 pub const MAX_PRESENCES_PER_KEY: usize = 5000;
+/// Most presences of one user in one key.
+pub const MAX_PRESENCES_PER_USER: usize = 100;
 
 /// Largest number on the wire: what JavaScript's numbers hold exactly, 2^53 - 1.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;

@@ -139,8 +139,9 @@ pub struct Args {
     /// For development: mints tokens for whoever asks, at /dev/token?user=alice, and lets pages of its
     /// own address connect. On loopback addresses only.
     ///
-    /// Without a secret a random one is made at every start.
-    #[arg(long, env = "WHOSHERE_DEV", value_parser = clap::builder::FalseyValueParser::new())]
+    /// Without a secret a random one is made at every start. There is no variable for it, so that none
+    /// is left behind where a relay is run for real.
+    #[arg(long)]
     pub dev: bool,
 
     /// With --dev: the folder of a demo, served at /. Its doc.html is the page of every /docs/{id}.

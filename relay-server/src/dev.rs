@@ -114,7 +114,7 @@ async fn token(
         name: query.name.as_deref(),
         color: query.color.as_deref(),
         keys: query.keys.as_deref().unwrap_or("*").split(',').collect(),
-        exp: (now + ttl).as_secs_f64(),
+        exp: now.saturating_add(ttl).as_secs_f64(),
         aud: mint.rules.audience.as_deref(),
         iss: mint.rules.issuer.as_deref(),
     };

@@ -52,7 +52,7 @@ pub(crate) async fn accept(app: &Arc<App>, listener: TcpListener, routes: Router
         match accepted {
             // Beyond this many even saying why costs too much.
             Ok(_) if app.tasks.len() > app.max_tasks => {
-                warn!("dropping a connection: there are far more than --max-connections");
+                debug!("dropping a connection: there are far more than --max-connections");
             }
             Ok((stream, _)) => {
                 // A frame is written in one piece, so waiting for more would only delay it.

@@ -28,7 +28,8 @@ impl Input {
             // Tokens are secrets, also in a log of everything.
             Ok(ClientFrame::Hello { dial, .. }) => trace!(target: "wire", ?dial, "hello"),
             Ok(ClientFrame::Join { key, .. }) => trace!(target: "wire", %key, "join"),
-            _ => trace!(target: "wire", text, "frame"),
+            Ok(_) => trace!(target: "wire", text, "frame"),
+            Err(error) => trace!(target: "wire", code = error.code.name(), "no frame"),
         }
         match frame {
             Ok(ClientFrame::Hello { token, resume, dial }) => Self::Hello {

@@ -61,7 +61,7 @@ async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, is_origin_allowed: bool) {
             app.tasks.clone().spawn(socket::serve(app, stream, conn, read_buf));
         }
         Err(Full) => {
-            warn!("refusing a connection: there are --max-connections of them");
+            debug!("refusing a connection: there are --max-connections of them");
             app.tasks.clone().spawn(socket::turn_away(stream, CloseCode::Busy));
         }
     }

@@ -12,7 +12,7 @@ import {
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { say } from "./log.mjs";
+import { Refusal, say } from "./log.mjs";
 
 /** Outside of the checkout, so that a fresh clone finds what an earlier one has built. */
 export const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "whoshere");
@@ -71,8 +71,10 @@ function tryLock(lock) {
   try {
     writeFileSync(lock, String(process.pid), { flag: "wx" });
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    const { code } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (code === "EEXIST") return false;
+    throw new Refusal(`${lock} can't be written (${code}): its folder must belong to you.`);
   }
 }
 

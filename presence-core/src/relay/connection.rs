@@ -27,6 +27,10 @@ pub(super) struct Connection {
     /// Frames for this connection alone.
     pub(super) answers: VecDeque<ServerFrame<Meta>>,
     pub(super) heartbeat_due: bool,
+    /// At which of its keys the last collection stopped, so that a busy key can't starve the others.
+    pub(super) next_key: usize,
+    /// How many snapshots it asked for, and since when they are counted.
+    pub(super) asked: (u32, Time),
     pub(super) ping_due: bool,
 }
 
@@ -79,6 +83,8 @@ impl Connection {
             woken: false,
             answers: VecDeque::new(),
             heartbeat_due: false,
+            next_key: 0,
+            asked: (0, now),
             ping_due: false,
         }
     }
@@ -86,6 +92,15 @@ impl Connection {
     /// When it counts as lost if it ends now: when its first beat was missed, if one was.
     pub(super) fn lost_at(&self, now: Time, heartbeat: Duration) -> Time {
         now.min(self.last_heard + heartbeat)
+    }
+
+    /// True if it may have a snapshot that it asks for: in a second, one for each of its keys.
+    pub(super) fn may_ask(&mut self, now: Time) -> bool {
+        let Phase::Open(open) = &self.phase else { return false };
+        let (count, since) = self.asked;
+        let is_over = now.since(since) >= Duration::from_secs(1);
+        self.asked = if is_over { (1, now) } else { (count.saturating_add(1), since) };
+        self.asked.0 as usize <= open.keys.len().max(1)
     }
 
     /// Queues a frame for this connection alone; false if too many are waiting.

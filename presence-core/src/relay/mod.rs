@@ -66,8 +66,12 @@ pub struct RelayConfig {
     pub window_max: Duration,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Most presences in all keys, those of lost sessions included.
+    pub max_presences: usize,
     /// Most presences in one key.
     pub max_presences_per_key: usize,
+    /// Most presences of one user in one key, so that nobody can fill it alone.
+    pub max_presences_per_user: usize,
     /// Most keys one connection may be joined to.
     pub max_keys_per_connection: usize,
 }
@@ -83,7 +87,9 @@ impl Default for RelayConfig {
             window_min: Duration::from_millis(20),
             window_max: Duration::from_millis(200),
             max_connections: 100_000,
+            max_presences: 200_000,
             max_presences_per_key: limits::MAX_PRESENCES_PER_KEY,
+            max_presences_per_user: limits::MAX_PRESENCES_PER_USER,
             max_keys_per_connection: limits::MAX_KEYS_PER_CONNECTION,
         }
     }
@@ -100,6 +106,8 @@ pub struct Relay<H: Host, B> {
     free: Vec<ConnId>,
     sessions: Sessions,
     slots: BTreeMap<Key, Slot<H::Frame>>,
+    /// How many presences there are in all keys.
+    presences: usize,
     timers: BTreeSet<(Time, Timer)>,
     wakes: VecDeque<ConnId>,
 }
@@ -119,6 +127,10 @@ struct Slot<F> {
     viewers: Viewers,
     /// The snapshot of the last flush point, encoded when the first viewer needed it.
     snapshot: Option<F>,
+    /// How many presences of it are counted in the relay's sum.
+    counted: usize,
+    /// True if somebody may be waiting for a snapshot.
+    is_awaited: bool,
     /// Until when changes are gathered.
     window_ends: Time,
     armed: Option<Time>,
@@ -196,6 +208,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             free: Vec::new(),
             sessions: Sessions::new(),
             slots: BTreeMap::new(),
+            presences: 0,
             timers: BTreeSet::new(),
             wakes: VecDeque::new(),
         }
@@ -328,12 +341,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::Resync { key } => {
                 if self.joined(now, id, &key).is_some()
+                    && self.connection(id).is_some_and(|it| it.may_ask(now))
                     && let Some(slot) = self.slots.get_mut(&key)
                 {
-                    slot.viewers.insert(id, Viewer::Behind);
-                    if slot.room.is_flushed() {
-                        self.wake(id);
-                    }
+                    slot.await_snapshot(id);
+                    self.settle(now, &key);
                 }
             }
             Command::Heartbeat => {
@@ -425,7 +437,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// A change came back from a backplane that orders later.
     pub fn deliver(&mut self, now: Time, key: &Key, rev: Rev, change: Change) {
         let slot = slot(&mut self.slots, &self.config, key);
-        slot.room.apply(rev, change);
+        slot.room.apply(now, rev, change);
         self.settle(now, key);
     }
 
@@ -494,13 +506,19 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 return false;
             }
         };
-        for key in &open.keys {
+        let mut is_more = false;
+        let keys = open.keys.iter().enumerate();
+        let first = connection.next_key.min(open.keys.len());
+        'keys: for (index, key) in keys.clone().skip(first).chain(keys.take(first)) {
             let Some(slot) = slots.get_mut(key) else { continue };
             let Some(viewer) = slot.viewers.get_mut(&id) else { continue };
             loop {
                 if used >= budget {
                     connection.woken = true;
-                    return true;
+                    // The key that used the budget up comes last the next time.
+                    connection.next_key = index + 1;
+                    is_more = true;
+                    break 'keys;
                 }
                 match viewer.next(&slot.log) {
                     Next::Nothing => break,
@@ -508,7 +526,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                         push(out, &mut used, frame.clone(), Some(size), H::size);
                     }
                     // Inside a window a snapshot would hold what the next delta tells again.
-                    Next::Snapshot if !slot.room.is_flushed() => break,
+                    Next::Snapshot if !slot.room.is_flushed() => {
+                        slot.is_awaited = true;
+                        break;
+                    }
                     Next::Snapshot => {
                         let room = &slot.room;
                         let frame = slot
@@ -532,7 +553,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             let revs = open.keys.iter().filter_map(rev).collect();
             push(out, &mut used, host.encode(&ServerFrame::Heartbeat { revs }), None, H::size);
         }
-        false
+        is_more
     }
 
     fn join(
@@ -545,7 +566,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         age: Option<u64>,
     ) {
         let (_, began) = self.backplane.epoch();
-        let max_keys = self.config.max_keys_per_connection;
+        let config = self.config;
+        let max_keys = config.max_keys_per_connection;
+        let is_full = self.presences >= config.max_presences;
         let Some(open) = self.open(id) else { return };
         let user = open.user.clone();
         let own = match grant {
@@ -571,9 +594,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             let message = "this connection is joined to as many keys as it may be";
             return self.error(now, id, ErrorCode::TooManyKeys, message.to_owned(), Some(key));
         }
-        // How old the presence of a session is that began in this epoch, the relay knows better.
+        // How old the presence of a session is that began in this epoch, the relay knows better; and who
+        // comes back after everybody's grace has come anew.
+        let resumes_until = began + config.heartbeat + config.grace;
         let age = match age {
-            Some(age) if open.since < began => {
+            Some(age) if open.since < began && now <= resumes_until => {
                 Duration::from_millis(age).min(now.since(open.since))
             }
             _ => Duration::ZERO,
@@ -585,12 +610,19 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             state: PresenceState::Active,
             meta,
         };
-        let dial = open.dial;
+        let (session, dial) = (open.session, open.dial);
         let expires = own.map(|it| now + it.expires_in);
+        let may_ask = is_new || self.connection(id).is_some_and(|it| it.may_ask(now));
         let slot = slot(&mut self.slots, &self.config, &key);
-        match slot.room.join(presence, dial) {
+        let joins = match slot.room.join(presence, dial) {
+            Ok(_) if is_full && !slot.room.holds(session) => Err(JoinError::Full),
+            it => it,
+        };
+        match joins {
             Ok(change) => {
-                slot.viewers.insert(id, Viewer::Behind);
+                if may_ask {
+                    slot.await_snapshot(id);
+                }
                 if let Some(open) = self.open(id) {
                     if is_new {
                         open.keys.push(key.clone());
@@ -619,7 +651,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if let Some(rev) = self.backplane.publish(key, &change)
             && let Some(slot) = self.slots.get_mut(key)
         {
-            slot.room.apply(rev, change);
+            slot.room.apply(now, rev, change);
         }
         self.settle(now, key);
     }
@@ -627,24 +659,29 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// After anything happened in a key: flush if the window is over, set its timer, or drop it.
     fn settle(&mut self, now: Time, key: &Key) {
         let Some(slot) = self.slots.get_mut(key) else { return };
+        self.presences = self.presences + slot.room.len() - slot.counted;
+        slot.counted = slot.room.len();
+        let mut is_news = false;
         if now >= slot.window_ends && !slot.room.is_flushed() {
-            let window = window(&self.config, slot.viewers.len());
-            // Nobody who can use the delta: don't write it down, whoever looks gets a snapshot.
-            let read = slot.viewers.values().any(|it| matches!(it, Viewer::At { .. }));
+            let window = window(&self.config, slot.viewers.len().max(slot.room.len()));
             if let Some(delta) = slot.room.flush(key) {
                 let to = delta.to;
-                if read {
+                // What all have read is of no use any more. Nobody who can use the delta: don't write it
+                // down, whoever looks gets a snapshot.
+                let read_until = slot.viewers.values().filter_map(Viewer::position).min();
+                slot.log.forget_before(read_until.unwrap_or(u64::MAX));
+                if read_until.is_some() {
                     let frame = self.host.encode(&ServerFrame::Delta(delta));
                     let size = H::size(&frame);
                     slot.log.push(frame, size, to);
-                } else {
-                    slot.log.clear();
                 }
                 slot.snapshot = None;
                 slot.window_ends = now + window;
+                is_news = true;
             }
         }
-        if slot.room.is_flushed() {
+        // Without news only those who wait for a snapshot have something to gain.
+        if slot.room.is_flushed() && (is_news | core::mem::take(&mut slot.is_awaited)) {
             for (id, viewer) in &slot.viewers {
                 if viewer.is_waiting(&slot.log)
                     && let Some(Some(connection)) = self.connections.get_mut(id.0 as usize)
@@ -711,7 +748,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if silence == Silence::Lost && former != Silence::Lost {
             let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
             for key in keys {
-                self.publish(now, &key, Change::Lost { session, dial, at: missed });
+                self.publish(
+                    now,
+                    &key,
+                    Change::Lost { session, dial, lost_for: now.since(missed) },
+                );
             }
         }
         if silence != Silence::None && former == Silence::None {
@@ -733,7 +774,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             let change = match how {
                 Closed::Leave => Change::Leave { session, dial, reason: LeaveReason::Left },
-                Closed::Lost => Change::Lost { session, dial, at },
+                Closed::Lost => Change::Lost { session, dial, lost_for: now.since(at) },
             };
             self.publish(now, &key, change);
         }
@@ -834,6 +875,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 }
 
+impl<F> Slot<F> {
+    /// From here on a viewer needs a snapshot.
+    fn await_snapshot(&mut self, id: ConnId) {
+        self.viewers.insert(id, Viewer::Behind);
+        self.is_awaited = true;
+    }
+}
+
 /// The slot of a key, new if need be.
 fn slot<'a, F>(
     slots: &'a mut BTreeMap<Key, Slot<F>>,
@@ -844,20 +893,23 @@ fn slot<'a, F>(
         grace: config.grace,
         dim_after: config.dim_after,
         max_presences: config.max_presences_per_key,
+        max_presences_per_user: config.max_presences_per_user,
     };
     slots.entry(key.clone()).or_insert_with(|| Slot {
         room: Room::new(rules),
         log: Log::new(),
         viewers: Viewers::new(),
         snapshot: None,
+        counted: 0,
+        is_awaited: false,
         window_ends: Time::default(),
         armed: None,
     })
 }
 
-/// How long a key with so many viewers gathers changes once it is busy.
-fn window(config: &RelayConfig, viewers: usize) -> Duration {
-    let grown = Duration::from_millis(viewers as u64 / 5);
+/// How long a key with so many viewers or presences gathers changes once it is busy.
+fn window(config: &RelayConfig, size: usize) -> Duration {
+    let grown = Duration::from_millis(size as u64 / 5);
     grown.clamp(config.window_min, config.window_max)
 }
 

@@ -48,12 +48,11 @@ impl<F> Log<F> {
         }
     }
 
-    /// Forgets everything; who has not read it needs a snapshot.
-    pub(super) fn clear(&mut self) {
-        while !self.frames.is_empty() {
+    /// Forgets everything before a position; who has not read it needs a snapshot.
+    pub(super) fn forget_before(&mut self, position: u64) {
+        while self.base < position && !self.frames.is_empty() {
             self.pop();
         }
-        self.frames.shrink_to_fit();
     }
 
     fn pop(&mut self) {
@@ -113,6 +112,14 @@ impl Viewer {
                 *self = Self::Behind;
                 Next::Snapshot
             }
+        }
+    }
+
+    /// Its position, unless it needs a snapshot.
+    pub(super) const fn position(&self) -> Option<u64> {
+        match self {
+            Self::Behind => None,
+            Self::At { position, .. } => Some(*position),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::Time;
 use core::time::Duration;
 use presence_protocol::{
     Delta, Dial, Key, LeaveReason, Left, Meta, Presence, PresenceState, Rev, SessionId, Snapshot,
-    Updated,
+    Updated, UserId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +42,9 @@ pub enum Change {
         session: SessionId,
         /// The dial.
         dial: Dial,
-        /// Since when; the grace counts from here.
-        at: Time,
+        /// For how long already; the grace counts from then. A duration, since each relay's clock is
+        /// its own.
+        lost_for: Duration,
     },
     /// A silent socket was heard again.
     Back {
@@ -73,7 +74,7 @@ pub enum Change {
 /// Why a join was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinError {
-    /// The key holds as many presences as it may.
+    /// The key holds as many presences as it may, of everybody or of this user.
     Full,
     /// A newer dial of the same page is already here.
     Fenced,
@@ -88,6 +89,8 @@ pub struct RoomRules {
     pub dim_after: Duration,
     /// Most presences.
     pub max_presences: usize,
+    /// Most presences of one user.
+    pub max_presences_per_user: usize,
 }
 
 /// One key's roster.
@@ -150,8 +153,17 @@ impl Room {
         match self.entries.get(&presence.session) {
             Some(entry) if entry.dial > dial => Err(JoinError::Fenced),
             None if self.entries.len() >= self.rules.max_presences => Err(JoinError::Full),
+            None if self.sessions_of(presence.user.id()) >= self.rules.max_presences_per_user => {
+                Err(JoinError::Full)
+            }
             _ => Ok(Change::Join { presence, dial }),
         }
+    }
+
+    /// How many presences there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// True if the session is in the room.
@@ -161,14 +173,15 @@ impl Room {
     }
 
     /// Applies a change that came back in order.
-    pub fn apply(&mut self, rev: Rev, change: Change) {
+    pub fn apply(&mut self, now: Time, rev: Rev, change: Change) {
         self.rev = self.rev.max(rev);
         match change {
             Change::Join { presence, dial } => self.enter(presence, dial),
             Change::Update { session, dial, meta } => {
                 self.with(session, dial, |entry| entry.presence.meta = meta);
             }
-            Change::Lost { session, dial, at } => {
+            Change::Lost { session, dial, lost_for } => {
+                let at = now - lost_for;
                 let deadline = at + self.rules.dim_after.min(self.rules.grace);
                 if self.with(session, dial, |entry| entry.lost = Some(Lost { at, deadline })) {
                     self.deadlines.insert((deadline, session));
@@ -279,6 +292,10 @@ impl Room {
     #[cfg(test)]
     pub(super) fn presences(&self) -> Vec<Presence<Meta>> {
         self.entries.values().map(|it| it.presence.clone()).collect()
+    }
+
+    fn sessions_of(&self, user: &UserId) -> usize {
+        self.entries.values().filter(|it| it.presence.user.id() == user).count()
     }
 
     fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) {

@@ -673,15 +673,48 @@ mod telling {
             shell.pass(20);
         }
         shell.beat(&bob);
-        // He is given one frame at a time, and his answer only after all of them.
+        // He is given one frame at a time. His answer doesn't wait for all, and names the one before it.
         let mut seen = Vec::new();
         while shell.collect(bob.conn, 1) {
             seen.append(&mut shell.reads(bob.conn));
         }
         seen.append(&mut shell.reads(bob.conn));
-        let deltas = [r#"alice {"a":0}"#, r#"alice {"a":1}"#, r#"alice {"a":2}"#];
-        assert_eq!(seen[..3], deltas);
-        assert_eq!(seen[3], "heartbeat document:42@5");
+        let (first, second, third) = (r#"alice {"a":0}"#, r#"alice {"a":1}"#, r#"alice {"a":2}"#);
+        assert_eq!(seen[..4], [first, "heartbeat document:42@3", second, third]);
+    }
+
+    #[test]
+    fn a_busy_key_does_not_starve_the_others_of_a_slow_socket() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        for page in [&alice, &bob] {
+            shell.join(page, OTHER);
+            shell.pass(20);
+            shell.sees(page);
+        }
+        shell.block(&bob);
+        for value in 0..10 {
+            shell.update(&alice, DOC, &format!(r#"{{"a":{value}}}"#));
+            shell.pass(20);
+        }
+        shell.update(&alice, OTHER, r#"{"b":1}"#);
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            shell.collect(bob.conn, 1);
+            seen.append(&mut shell.reads(bob.conn));
+        }
+        assert_eq!(seen, [r#"alice {"a":0}"#, r#"alice {"b":1}"#]);
+    }
+
+    #[test]
+    fn nobody_gets_more_snapshots_than_one_a_second_for_each_key() {
+        let (mut shell, _alice, bob) = two_in(DOC);
+        let mut count = 0;
+        for _ in 0..300 {
+            shell.resync(&bob, DOC);
+            count += shell.sees(&bob).len();
+            shell.pass(10);
+        }
+        assert!((3..=4).contains(&count), "{count} in three seconds");
     }
 
     #[test]
