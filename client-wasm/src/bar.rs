@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::{JsCast, wasm_bindgen};
 use web_sys::HtmlElement;
 
-#[wasm_bindgen(raw_module = "./js/bar.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     fn bar(target: &HtmlElement, on_open: &Function) -> Array;
     #[wasm_bindgen(js_name = drawBar)]

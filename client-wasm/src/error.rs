@@ -3,7 +3,7 @@
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 // Not a local `module`: that would be copied, and a copied class is another class.
-#[wasm_bindgen(raw_module = "./js/error.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     /// An `Error` with a `code`. The codes are listed in `index.d.ts`.
     #[wasm_bindgen(extends = js_sys::Error, extends = js_sys::Object)]

@@ -8,7 +8,7 @@ use presence_protocol::User;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::HtmlElement;
 
-#[wasm_bindgen(raw_module = "./js/flash.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     #[wasm_bindgen(js_name = flashArea)]
     fn flash_area(area: &HtmlElement) -> Array;

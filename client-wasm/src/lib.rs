@@ -26,6 +26,8 @@ mod text;
 mod timer;
 mod token;
 mod wire;
+#[cfg(all(test, target_arch = "wasm32"))]
+mod wire_tests;
 
 pub use crate::error::PresenceError;
 

@@ -4,7 +4,7 @@ use crate::js::Callback;
 use js_sys::Function;
 use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 
-#[wasm_bindgen(raw_module = "./js/page.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     #[wasm_bindgen(js_name = watchPage)]
     fn watch_page(on_event: &Function) -> Function;

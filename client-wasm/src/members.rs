@@ -10,7 +10,7 @@ use presence_core::{Member, MemberId, Roster};
 use std::rc::Rc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-#[wasm_bindgen(raw_module = "./js/member.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     #[wasm_bindgen(js_name = member)]
     fn js_member(

@@ -5,7 +5,7 @@ use crate::js::{Fields, as_object, parse_json, to_json};
 use core::fmt;
 use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 
-#[wasm_bindgen(raw_module = "./js/meta.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     fn patched(meta: &Fields, patch: &Fields) -> JsValue;
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::HtmlElement;
 
-#[wasm_bindgen(raw_module = "./js/bar.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     fn person(is_dot: bool) -> HtmlElement;
     #[wasm_bindgen(js_name = drawPerson)]

@@ -13,7 +13,7 @@ use presence_protocol::{
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-#[wasm_bindgen(raw_module = "./js/wire.js")]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     #[wasm_bindgen(js_name = frame)]
     fn write_frame(

@@ -1,10 +1,19 @@
 // @ts-check
 //
-// What a bar is made of, and how its "+N" button and its names behave. Who is in it is decided in Rust:
-// people.rs puts the items into the lists and takes them out.
+// What bars and flashes are made of, and how a bar's "+N" button and its names behave. Who and what is
+// shown is decided in Rust: people.rs puts the items into the lists and takes them out.
 
 /** Far enough from the window's edge to look as if it were meant. */
 const MARGIN = 4;
+
+/** What makes an element a flash area. */
+const FLASH_AREA = {
+  "data-presence-flash": "",
+  role: "status",
+  "aria-live": "polite",
+  // Each message by itself, not all of them again with each.
+  "aria-atomic": "false",
+};
 
 /**
  * Puts an empty bar into an element. `onOpen` is called before the list of the rest is shown.
@@ -104,13 +113,51 @@ export function drawPerson(item, name, color, ink, state, isMe, isEntering) {
 }
 
 /**
+ * Makes an element a flash area. It must be one before its first message comes, or screen readers don't
+ * read that.
+ *
+ * @param {HTMLElement} area
+ * @returns {string[]} the attributes that it hadn't
+ */
+export function flashArea(area) {
+  const missing = Object.entries(FLASH_AREA).filter(([name]) => !area.hasAttribute(name));
+  for (const [name, value] of missing) area.setAttribute(name, value);
+  return missing.map(([name]) => name);
+}
+
+/**
+ * @param {HTMLElement} area
+ * @param {string} name
+ * @param {string} kind
+ * @param {string} color
+ * @param {string} ink
+ */
+export function flash(area, name, kind, color, ink) {
+  const flash = element(null, "div", "presence-flash", { "data-kind": kind });
+  element(flash, "span", "presence-flash-name").textContent = name;
+  flash.append(` ${kind}`);
+  paint(flash, color, ink);
+  // Whole, so that it is read as one.
+  area.append(flash);
+  return flash;
+}
+
+/**
+ * @param {HTMLElement} area
+ * @param {string[]} attributes what {@link flashArea} has set
+ */
+export function undo(area, attributes) {
+  for (const name of attributes) area.removeAttribute(name);
+}
+
+/**
  * Strict content security policies allow this, unlike a `style` attribute.
  *
  * @param {HTMLElement} element
  * @param {string} color
  * @param {string} ink
  */
-export function paint({ style }, color, ink) {
+function paint({ style }, color, ink) {
   if (style.getPropertyValue("--presence-color") === color) return;
   style.setProperty("--presence-color", color);
   style.setProperty("--presence-ink", ink);
@@ -124,7 +171,7 @@ export function paint({ style }, color, ink) {
  * @param {string} className
  * @param {Record<string, string>} [attributes]
  */
-export function element(parent, tag, className, attributes = {}) {
+function element(parent, tag, className, attributes = {}) {
   const element = document.createElement(tag);
   if (className) element.className = className;
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

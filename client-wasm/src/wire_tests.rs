@@ -1,0 +1,143 @@
+//! This codec and the one in `presence-protocol`, held to the same texts and to each other.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy takes only what is under cfg(test) alone for a test"
+)]
+
+use crate::meta::Meta;
+use crate::wire::{decode, encode, encode_beacon};
+use presence_protocol as protocol;
+use presence_protocol::{
+    ClientFrame, Delta, LeaveBeacon, Presence, ServerFrame, Snapshot, Updated, decode_client,
+    decode_server,
+};
+use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+/// Texts of `presence-protocol/fixtures`, by name.
+macro_rules! fixtures {
+    ($folder:literal: $($name:literal)*) => {
+        [$(($name, include_str!(concat!(
+            "../../presence-protocol/fixtures/", $folder, "/", $name, ".json"
+        )))),*]
+    };
+}
+
+#[wasm_bindgen_test]
+fn a_golden_server_frame_means_what_the_other_codec_says() {
+    for (name, text) in fixtures!("server":
+        "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-updated" "error"
+        "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-empty" "snapshot-names"
+        "snapshot-odd-meta" "welcome" "welcome-resumed"
+    ) {
+        let expected = in_browser(decode_server(text.trim_end()).unwrap());
+        assert_eq!(decode(&text.trim_end().into()), Some(expected), "{name}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn a_golden_client_frame_is_written_to_the_byte() {
+    for (name, text) in fixtures!("client":
+        "heartbeat" "hello" "hello-resume" "join" "join-again" "join-bare" "join-token" "leave"
+        "resync" "update" "update-escapes"
+    ) {
+        let text = text.trim_end();
+        let frame = match decode_client(text).unwrap() {
+            ClientFrame::Join { key, token, meta, age } => {
+                ClientFrame::Join { key, token, meta: in_engine(&meta), age }
+            }
+            ClientFrame::Update { key, meta } => {
+                ClientFrame::Update { key, meta: in_engine(&meta) }
+            }
+            ClientFrame::Hello { token, resume, dial } => {
+                ClientFrame::Hello { token, resume, dial }
+            }
+            ClientFrame::Leave { key } => ClientFrame::Leave { key },
+            ClientFrame::Resync { key } => ClientFrame::Resync { key },
+            ClientFrame::Heartbeat => ClientFrame::Heartbeat,
+        };
+        assert_eq!(String::from(encode(&frame)), text, "{name}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn a_golden_beacon_is_written_to_the_byte() {
+    for (name, text) in fixtures!("beacon": "leave" "leave-nothing") {
+        let text = text.trim_end();
+        let LeaveBeacon { resume, dial, keys } = LeaveBeacon::decode(text).unwrap();
+        assert_eq!(String::from(encode_beacon(&resume, dial, &keys)), text, "{name}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn a_lenient_text_means_the_same_as_the_golden_one() {
+    let rows = rows(include_str!("../../presence-protocol/fixtures/lenient/server.json"));
+    for [name, text, same_as] in rows.iter().map(|it| fields(&it, ["name", "text", "same_as"])) {
+        let expected = decode(&same_as);
+        assert!(expected.is_some(), "{name:?}");
+        assert_eq!(decode(&text), expected, "{name:?}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn a_hostile_text_is_refused() {
+    let rows = rows(include_str!("../../presence-protocol/fixtures/hostile/server.json"));
+    for [name, text] in rows.iter().map(|it| fields(&it, ["name", "text"])) {
+        assert_eq!(decode(&text), None, "{name:?}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn what_is_no_text_is_refused() {
+    for value in [JsValue::UNDEFINED, JsValue::NULL, 42.into(), js_sys::Array::new().into()] {
+        assert_eq!(decode(&value), None);
+    }
+}
+
+fn rows(text: &str) -> js_sys::Array {
+    js_sys::JSON::parse(text).unwrap().into()
+}
+
+fn fields<const N: usize>(row: &JsValue, names: [&str; N]) -> [JsValue; N] {
+    names.map(|name| js_sys::Reflect::get(row, &name.into()).unwrap())
+}
+
+fn in_engine(meta: &protocol::Meta) -> Meta {
+    Meta::received(&js_sys::JSON::parse(meta.as_str()).unwrap()).unwrap()
+}
+
+fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {
+    let presences = |them: Vec<Presence<protocol::Meta>>| {
+        let convert = |Presence { session, user, since, state, meta }| {
+            let meta = in_engine(&meta);
+            Presence { session, user, since, state, meta }
+        };
+        them.into_iter().map(convert).collect()
+    };
+    match frame {
+        ServerFrame::Snapshot(it) => ServerFrame::Snapshot(Snapshot {
+            key: it.key,
+            rev: it.rev,
+            presences: presences(it.presences),
+        }),
+        ServerFrame::Delta(it) => {
+            let convert = |Updated { session, state, meta }| {
+                let meta = meta.as_ref().map(in_engine);
+                Updated { session, state, meta }
+            };
+            ServerFrame::Delta(Delta {
+                key: it.key,
+                from: it.from,
+                to: it.to,
+                joined: presences(it.joined),
+                left: it.left,
+                updated: it.updated.into_iter().map(convert).collect(),
+            })
+        }
+        ServerFrame::Welcome(it) => ServerFrame::Welcome(it),
+        ServerFrame::Heartbeat { revs } => ServerFrame::Heartbeat { revs },
+        ServerFrame::Error { code, message, key } => ServerFrame::Error { code, message, key },
+    }
+}
