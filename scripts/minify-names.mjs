@@ -13,8 +13,14 @@ import { collect } from "./setup/run.mjs";
  */
 export async function minifyNames(folder, env) {
   const modulePath = join(folder, "whoshere_bg.wasm");
-  const pass = "--minify-imports-and-exports-and-modules";
-  const { ok, output } = await collect("wasm-opt", [modulePath, pass, "-o", modulePath], { env });
+  const passes = [
+    "--minify-imports-and-exports-and-modules",
+    // wasm-bindgen and wasm-opt have read what these say.
+    "--strip-producers",
+    "--strip-target-features",
+  ];
+  const args = [modulePath, ...passes, "-o", modulePath];
+  const { ok, output } = await collect("wasm-opt", args, { env });
   if (!ok) throw new Refusal(`wasm-opt could not shorten the names:\n${output}`);
   /** @type {{ imports: [module: string, long: string, short: string][], exports: [long: string, short: string][] }} */
   const names = JSON.parse(output);
