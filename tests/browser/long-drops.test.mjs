@@ -69,6 +69,33 @@ describe("drops", { concurrency: 3 }, () => {
     assert.deepEqual(await alice.events(), ["state live"]);
   });
 
+  test("that the network is back is a reason to dial at once", async (t) => {
+    const proxy = await stage.proxy(t);
+    const alice = await stage.visit(t, "alice", { at: proxy.http });
+    alice.mayLoseNetwork = true;
+    proxy.drop();
+    await alice.becomes("reconnecting");
+    await alice.page.evaluate(() => {
+      window.WebSocket = class extends WebSocket {
+        /** @param {ConstructorParameters<typeof WebSocket>} options */
+        constructor(...options) {
+          super(...options);
+          Object.assign(window, { dialedAt: performance.now() });
+        }
+      };
+    });
+    // Not while it is dialing anyway.
+    await until("it dials when the browser is online", () =>
+      alice.page.evaluate(() => {
+        const startedAt = performance.now();
+        window.dispatchEvent(new Event("online"));
+        return /** @type {any} */ (window).dialedAt >= startedAt;
+      }),
+    );
+    await proxy.goOn();
+    await alice.becomes("live");
+  });
+
   test("an address that answers 404 is dialed ever more slowly, without an error", async (t) => {
     const alice = await stage.blank(t, "alice");
     alice.mayLoseNetwork = true;

@@ -63,6 +63,18 @@ test('P8: with dedupe: "none" three tabs are three dots', async (t) => {
   ]);
 });
 
+test('P8: with dedupe: "none", too, nobody hears or sees flashes of their own tabs', async (t) => {
+  const key = stage.key(t);
+  const first = await stage.blank(t, "alice");
+  await first.enter({ key, token: mintToken("alice"), dedupe: "none" });
+  const second = await stage.visit(t, "alice");
+  await first.sees(["alice", "alice"]);
+  await second.page.close();
+  await first.sees(["alice"]);
+  assert.deepEqual(await first.events(), ["state live"]);
+  assert.deepEqual(await first.flashes(), []);
+});
+
 test("several connects with one token share a socket, and the same key is one presence", async (t) => {
   const key = stage.key(t);
   const watcher = await stage.blank(t, "watcher");
