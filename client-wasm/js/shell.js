@@ -27,14 +27,14 @@ export function watchPage(onEvent) {
    * @param {EventTarget} target
    * @param {string} type
    * @param {PageEvent} event
-   * @param {(event: any) => boolean} [applies]
+   * @param {() => boolean} [applies]
    */
   const on = (target, type, event, applies = () => true) => {
-    const listener = (/** @type {Event} */ it) => applies(it) && onEvent(event);
+    const listener = () => applies() && onEvent(event);
     target.addEventListener(type, listener, { signal: controller.signal });
   };
   on(window, "pagehide", "hide");
-  on(window, "pageshow", "show", ({ persisted }) => persisted);
+  on(window, "pageshow", "show");
   on(window, "online", "wake");
   on(document, "visibilitychange", "wake", () => document.visibilityState === "visible");
   // After it was frozen.

@@ -5,8 +5,9 @@
 //! `web_sys`, of the protocol no more than its codec.
 //!
 //! What is exported here are plain functions on numbered handles. `js/here.js` makes the object of them
-//! that pages see, `js/options.js` checks what they pass in, `index.js` is the package's entry and
-//! `index.d.ts` its contract. That is JavaScript because there it is a tenth of the size.
+//! that pages see, and `js/options.js` checks what they pass in. What is imported is in `js/shell.js`
+//! and `js/dom.js`: events of the page, and what bars and flashes are made of. That is JavaScript because
+//! there it is a tenth of the size. `index.js` is the package's entry and `index.d.ts` its contract.
 
 mod bar;
 mod clock;

@@ -19,7 +19,7 @@ extern "C" {
 pub(crate) enum PageEvent {
     /// It is being closed, or put into the back-forward cache.
     Hide,
-    /// It came back from there.
+    /// It is shown: for the first time, or back from there.
     Show,
     /// The network or the reader is back.
     Wake,

@@ -73,6 +73,8 @@ tests! {
         proto_is_a_user_and_a_field_like_any_other
         each_event_comes_with_its_parts
         a_listener_that_is_ended_is_not_called_even_from_within
+        a_listener_that_is_added_from_within_hears_the_next
+        all_hear_an_event_before_anybody_hears_the_next
         a_listener_that_throws_keeps_nobody_from_hearing
         an_error_that_nobody_listens_to_is_a_warning
         without_dedupe_each_tab_is_a_member
@@ -131,6 +133,7 @@ tests! {
         a_tab_that_is_hidden_stays
         a_page_that_is_prerendered_waits
         time_asleep_counts
+        a_bar_is_stale_after_a_sleep
         after_leaving_nothing_listens_any_more
     }
 }

@@ -76,6 +76,8 @@ export async function members_keep_their_identity_until_they_change() {
   delta(socket, 1, {});
   snapshot(socket, [alice(), bob(), carol()], 3);
   ok(here.members === before, "the list after no change");
+  // Somebody corrects the computer's clock.
+  clock.sleep(500);
   delta(socket, 3, { updated: [{ session: bob().session, meta: { a: 1 } }] });
   ok(here.members !== before);
   ok(here.members[0] === before[0] && here.members[2] === before[2]);
@@ -172,6 +174,29 @@ export async function a_listener_that_is_ended_is_not_called_even_from_within() 
   refused("bad_options", '"joined"', () => here.on("joined", listener));
   refused("bad_options", '"toString"', () => here.on("toString", listener));
   refused("bad_options", "function", () => here.on("join", "listener"));
+}
+
+export async function a_listener_that_is_added_from_within_hears_the_next() {
+  begin();
+  const { here, socket } = await live();
+  let heard = 0;
+  here.on("change", () => here.on("change", () => (heard += 1)));
+  delta(socket, 1, { joined: [bob()] });
+  equal(heard, 0);
+  delta(socket, 2, { joined: [carol()] });
+  equal(heard, 1);
+}
+
+export async function all_hear_an_event_before_anybody_hears_the_next() {
+  begin();
+  const { here, socket } = await live();
+  const again = enter();
+  const heard = [];
+  here.on("join", () => here.update({ greeted: true }));
+  again.on("join", () => heard.push("join"));
+  here.on("change", () => heard.push("change"));
+  delta(socket, 1, { joined: [bob()] });
+  equal(heard, ["join", "change"]);
 }
 
 export async function a_listener_that_throws_keeps_nobody_from_hearing() {

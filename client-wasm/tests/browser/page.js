@@ -10,6 +10,7 @@ import {
   lastSocket,
   live,
   ok,
+  place,
   settled,
   snapshot,
   sockets,
@@ -153,6 +154,17 @@ export async function time_asleep_counts() {
   await clock.pass(6_000);
   equal(socket.closedWith, 4000);
   equal(here.state, "reconnecting");
+}
+
+export async function a_bar_is_stale_after_a_sleep() {
+  begin();
+  place();
+  const { here, socket } = await live([alice(), bob()]);
+  here.bar("#place");
+  socket.lose();
+  clock.sleep(60_000);
+  tell(document, "visibilitychange");
+  equal(document.querySelector(".presence").dataset.state, "stale");
 }
 
 export async function after_leaving_nothing_listens_any_more() {
