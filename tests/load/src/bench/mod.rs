@@ -29,7 +29,7 @@ const OTHER_FILES: u64 = 100;
 /// Builds the relay, starts it on a core of its own with its default settings, and puts load on it from
 /// another core. CPU time and memory are read from the kernel. Without a part, all of them run.
 #[derive(Debug, Parser)]
-#[command(name = "npm run bench --")]
+#[command(bin_name = "npm run bench --")]
 struct Args {
     #[command(subcommand)]
     part: Option<Part>,
