@@ -95,6 +95,14 @@ impl Default for RelayConfig {
     }
 }
 
+impl RelayConfig {
+    /// How long a socket may be quiet before it is pinged: a beat that is only a little late, for it
+    /// sets out when it is due, makes a ping needless.
+    fn quiet(&self) -> Duration {
+        self.heartbeat + (self.heartbeat / 10).min(self.answer_timeout / 5)
+    }
+}
+
 /// A relay, without its sockets.
 #[derive(Debug)]
 pub struct Relay<H: Host, B> {
@@ -307,7 +315,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             keys: Vec::new(),
             silence: Silence::None,
         };
-        let due = open.expires_at.min(now + self.config.heartbeat);
+        let due = open.expires_at.min(now + self.config.quiet());
         if let Some(connection) = self.connection(id) {
             connection.phase = Phase::Open(Box::new(open));
             connection.answer(ServerFrame::Welcome(welcome));
@@ -396,7 +404,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 self.publish(now, &key, Change::Back { session, dial });
             }
             // Its timer waits for the end of the grace, which would be too late for the next ping.
-            self.arm_connection_by(id, now + self.config.heartbeat);
+            self.arm_connection_by(id, now + self.config.quiet());
         }
     }
 
@@ -716,9 +724,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// Looks at a connection's deadlines and sets its timer to the next one.
     fn check_connection(&mut self, now: Time, id: ConnId) {
         let RelayConfig { heartbeat, answer_timeout, grace, .. } = self.config;
+        let quiet = self.config.quiet();
         let Some(connection) = self.connection(id) else { return };
         let last_heard = connection.last_heard;
-        let missed = last_heard + heartbeat;
+        let (missed, pinged) = (last_heard + heartbeat, last_heard + quiet);
         let open = match &mut connection.phase {
             Phase::Greeting { deadline } if *deadline <= now => {
                 return self.refuse(now, id, CloseCode::Timeout);
@@ -737,8 +746,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             return self.refuse(now, id, CloseCode::Timeout);
         }
         let expires_at = open.expires_at;
-        let (silence, next) = if now < missed {
-            (Silence::None, missed)
+        let (silence, next) = if now < pinged {
+            (Silence::None, pinged)
         } else if now < missed + answer_timeout {
             (Silence::Pinged, missed + answer_timeout)
         } else {

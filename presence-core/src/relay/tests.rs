@@ -199,7 +199,31 @@ mod silence {
         let (mut shell, alice, bob) = two_in(DOC);
         shell.pass(3_600_000);
         assert_eq!((shell.sees(&bob), shell.sees(&alice)), (vec![], vec![]));
-        assert_eq!(shell.pings(&alice), 360);
+        // Every eleven seconds, each counted from the pong before.
+        assert_eq!(shell.pings(&alice), 3_600 / 11);
+    }
+
+    #[test]
+    fn a_beat_that_sets_out_when_it_is_due_spares_the_ping() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        for _ in 0..10 {
+            shell.pass(10_999);
+            shell.beat(&alice);
+        }
+        assert_eq!((shell.pings(&alice), shell.pings(&bob)), (0, 109_990 / 11_000));
+        shell.pass(11_000);
+        assert_eq!(shell.pings(&alice), 1);
+    }
+
+    #[test]
+    fn a_shorter_heartbeat_leaves_less_time_before_the_ping() {
+        let heartbeat = Duration::from_millis(400);
+        let mut shell = Shell::with(RelayConfig { heartbeat, ..RelayConfig::default() });
+        let alice = shell.page("alice");
+        shell.pass(439);
+        assert_eq!(shell.pings(&alice), 0);
+        shell.pass(1);
+        assert_eq!(shell.pings(&alice), 1);
     }
 
     #[test]
@@ -232,7 +256,7 @@ mod silence {
         shell.speak_again(&alice);
         shell.pass(60_000);
         assert_eq!(shell.sees(&bob), NOTHING);
-        assert_eq!(shell.pings(&alice), 1 + 6);
+        assert_eq!(shell.pings(&alice), 1 + 60 / 11);
     }
 
     #[test]
