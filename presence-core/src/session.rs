@@ -819,6 +819,7 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// Gets a token if there is no good one, then dials.
     fn begin(&mut self, now: Time) {
+        self.attempts = self.attempts.saturating_add(1);
         let is_good = |token: &Token| token.good_until.is_none_or(|until| now < until);
         // A token that no relay has honoured yet was either never used or just refused.
         if self.token.as_ref().is_some_and(|it| it.good_until.is_some() && is_good(it)) {
@@ -834,7 +835,6 @@ impl<M: Clone + PartialEq> Session<M> {
     fn dial(&mut self, now: Time) {
         let dial = Dial(self.dials.0.saturating_add(1));
         self.dials = dial;
-        self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Dialing { dial, give_up: now + DIAL_TIMEOUT };
         self.output(Output::Dial { dial });
     }
@@ -876,7 +876,6 @@ impl<M: Clone + PartialEq> Session<M> {
         let most = if self.is_held(now) { MAX_WAIT_IN_GRACE } else { MAX_WAIT };
         let base = BASE_WAIT.saturating_mul(1 << self.attempts.min(10)).min(most);
         let wait = base / 2 + self.jitter(base / 2);
-        self.attempts = self.attempts.saturating_add(1);
         self.phase = Phase::Waiting { retry_at: now + wait };
     }
 

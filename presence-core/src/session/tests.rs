@@ -118,6 +118,19 @@ mod connecting {
     }
 
     #[test]
+    fn the_wait_doubles_with_every_dial_that_fails() {
+        for seed in 0..20 {
+            let mut page = Page::seeded(seed, Net::Refuse);
+            page.join(DOC, 1);
+            page.pass(120_000);
+            let most = [500, 1_000, 2_000, 4_000, 8_000, 16_000];
+            for (gap, most) in page.gaps().into_iter().zip(most) {
+                assert!((most / 2..=most).contains(&gap), "{gap} of {most}: {:?}", page.gaps());
+            }
+        }
+    }
+
+    #[test]
     fn jitter_spreads_those_who_lost_the_same_relay() {
         let firsts: BTreeSet<_> = (0..50)
             .map(|seed| {
