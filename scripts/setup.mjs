@@ -7,10 +7,11 @@ import { ensureBrowser, ensureWebdriver } from "./setup/browser.mjs";
 import { ensureWasmPack } from "./setup/cargo-tools.mjs";
 import { isMain, Refusal, runMain, say } from "./setup/log.mjs";
 import { ensureNpmPackages, npmBin } from "./setup/npm-packages.mjs";
+import { ensureRust } from "./setup/rust.mjs";
 import { ensureStdSource, ensureWasmToolchain } from "./setup/wasm-toolchain.mjs";
 
 /**
- * @typedef {"npm" | "wasm" | "std-source" | "wasm-pack" | "wasm-opt" | "browser" | "webdriver"} Need
+ * @typedef {"rust" | "npm" | "wasm" | "std-source" | "wasm-pack" | "wasm-opt" | "browser" | "webdriver"} Need
  *
  * @typedef {object} Tools what was asked for; the rest is `undefined`
  * @property {NodeJS.ProcessEnv} wasmEnv the whole environment for commands that compile to wasm
@@ -22,6 +23,7 @@ import { ensureStdSource, ensureWasmToolchain } from "./setup/wasm-toolchain.mjs
 
 /** What the words of the command line stand for. @type {Record<string, Need[]>} */
 const WORDS = {
+  rust: ["rust"],
   npm: ["npm"],
   wasm: ["wasm", "std-source", "wasm-pack", "wasm-opt"],
   browser: ["browser"],
@@ -41,6 +43,7 @@ export async function ensure(needs) {
   /** @type {string[]} */
   const folders = [];
 
+  if (isNeeded("rust") || isNeeded("wasm")) await ensureRust();
   if (isNeeded("npm") || isNeeded("wasm-opt")) {
     await ensureNpmPackages();
     folders.push(npmBin);

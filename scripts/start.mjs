@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { buildClient } from "./build-client.mjs";
 import { Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
 import { collectOrRefuse } from "./setup/run.mjs";
+import { ensureRust } from "./setup/rust.mjs";
 import { repoRoot } from "./setup/versions.mjs";
 
 const HOST = "127.0.0.1";
@@ -24,6 +25,7 @@ await runMain(async () => {
   await refuseIfInUse(port);
 
   const startedAt = performance.now();
+  await ensureRust();
   const notice = setTimeout(say, 1000, "Building; the first time this takes some minutes.");
   const client = await buildClient("release");
   await collectOrRefuse("The relay could not be built, see above.", "cargo", [

@@ -31,7 +31,7 @@ const buildRelay = ["cargo", "build", "--release", "--locked", "--package=relay-
 const STAGES = [
   {
     name: "format",
-    needs: ["npm"],
+    needs: ["rust", "npm"],
     commands: () => [
       { run: ["cargo", "fmt", "--all", "--check"] },
       { run: [join(npmBin, "biome"), "check", "--linter-enabled=false"] },
@@ -39,7 +39,7 @@ const STAGES = [
   },
   {
     name: "lint",
-    needs: ["npm", "wasm"],
+    needs: ["rust", "npm", "wasm"],
     commands: (tools) => [
       { run: [join(npmBin, "biome"), "lint", "--error-on-warnings"] },
       ...[".", "www", "tests/sockets", "tests/browser"].map((project) => ({
@@ -54,25 +54,25 @@ const STAGES = [
   },
   {
     name: "rules",
-    needs: [],
+    needs: ["rust"],
     commands: () => [
       { run: cargoTest("--package=presence-protocol", "--package=presence-core") },
-      { run: cargoTest("--package=relay-server") },
+      { run: cargoTest("--package=relay-server", "--package=load", "--package=whoshere") },
     ],
   },
   {
     name: "simulation",
-    needs: [],
+    needs: ["rust"],
     commands: () => [{ run: cargoTest("--package=simulation", "--profile=simulation") }],
   },
   {
     name: "sockets",
-    needs: ["npm"],
+    needs: ["rust", "npm"],
     commands: () => [{ run: buildRelay }, { run: nodeTest("sockets") }],
   },
   {
     name: "client",
-    needs: ["wasm", "wasm-pack", "browser", "webdriver"],
+    needs: ["rust", "wasm", "wasm-pack", "browser", "webdriver"],
     commands: (tools) => [
       {
         run: [
@@ -92,7 +92,7 @@ const STAGES = [
   },
   {
     name: "browser",
-    needs: ["npm", "wasm", "wasm-pack", "browser"],
+    needs: ["rust", "npm", "wasm", "wasm-pack", "browser"],
     commands: (tools) => [
       { run: buildRelay },
       { run: [process.execPath, "scripts/build-client.mjs"] },

@@ -127,7 +127,7 @@ impl Driver {
             !Rc::ptr_eq(it, key)
         });
         if is_known {
-            self.input(|session, now| session.leave(now, &key.key));
+            self.input(|session, _| session.leave(&key.key));
         }
     }
 
@@ -263,7 +263,7 @@ impl Driver {
 
     fn page_event(self: &Rc<Self>, event: PageEvent) {
         self.input(|session, now| match event {
-            PageEvent::Hide => session.page_hide(now),
+            PageEvent::Hide => session.page_hide(),
             PageEvent::Show => session.page_show(now),
             PageEvent::Wake => session.wake(now),
             PageEvent::Activate => {

@@ -61,9 +61,11 @@ pub fn open(
         let message = "key: it must be 1 to 128 letters, digits and :_-./@";
         PresenceError::new("bad_key", message)
     })?;
-    let driver = Driver::of(RelayUrls { socket_url, beacon_url }, TokenSource(token));
+    let meta = Meta::given(meta)?;
     let dedupe = if is_deduped { Dedupe::User } else { Dedupe::None };
-    Handle::open(&driver, key, Meta::given(meta)?, dedupe, sink)
+    // Last, so that nothing is left behind of a call that makes no sense.
+    let driver = Driver::of(RelayUrls { socket_url, beacon_url }, TokenSource(token));
+    Handle::open(&driver, key, meta, dedupe, sink)
 }
 
 /// Everybody who is here, oldest first; nobody once the handle has left.

@@ -166,14 +166,14 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// The member of an identity.
-    #[must_use]
-    pub fn member(&self, id: &MemberId) -> Option<&Member<M>> {
+    #[cfg(test)]
+    fn member(&self, id: &MemberId) -> Option<&Member<M>> {
         self.members.get(id)
     }
 
     /// Who the viewer is, once the relay has said so.
-    #[must_use]
-    pub const fn me(&self) -> Option<&UserId> {
+    #[cfg(test)]
+    const fn me(&self) -> Option<&UserId> {
         self.me.as_ref()
     }
 
@@ -249,6 +249,10 @@ impl<M: Clone + PartialEq> Roster<M> {
                 }
                 (Some(_), Missing::Gone | Missing::HeldUntil(_)) => {}
             }
+        }
+        if missing == Missing::GoneAndHeld {
+            // Nobody was told of those who went meanwhile, so the return of one is no news either.
+            self.gone.clear();
         }
         for presence in snapshot.presences {
             self.put(&mut batch, presence);

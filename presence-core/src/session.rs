@@ -200,7 +200,7 @@ pub struct Session<M> {
     token: Option<Token>,
     fetches: u32,
     dials: Dial,
-    /// Dials since a connection has last proved itself by answering a heartbeat.
+    /// Attempts since a connection has last proved itself by answering a heartbeat.
     attempts: u32,
     /// Since when the relay is out of reach, if it was within reach before.
     lost: Option<Time>,
@@ -373,16 +373,16 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// Leaves a key at once.
-    pub fn leave(&mut self, now: Time, key: &Key) {
+    pub fn leave(&mut self, key: &Key) {
         let Some(joined) = self.keys.remove(key) else { return };
         self.say_goodbye(key.clone(), &joined);
         if self.keys.is_empty() {
-            self.end(now, StopReason::Left);
+            self.end(StopReason::Left);
         }
     }
 
     /// The page is being closed or put into the back-forward cache: everybody is told at once.
-    pub fn page_hide(&mut self, _now: Time) {
+    pub fn page_hide(&mut self) {
         self.is_put_away = true;
         let keys: Vec<_> = self.keys.keys().cloned().collect();
         match self.phase {
@@ -477,7 +477,7 @@ impl<M: Clone + PartialEq> Session<M> {
         match CloseCode::from_code(code) {
             Some(it) if it.reaction() == Reaction::Stop => {
                 self.phase = Phase::Idle;
-                self.end(now, StopReason::Refused(it));
+                self.end(StopReason::Refused(it));
             }
             Some(it) if it.reaction() == Reaction::FetchToken => {
                 let is_first = self.attempts <= 1;
@@ -698,7 +698,7 @@ impl<M: Clone + PartialEq> Session<M> {
                 self.keys.remove(&key);
                 self.output(Output::Event(Event::Refused { key, code, message }));
                 if self.keys.is_empty() {
-                    self.end(now, StopReason::KeyRefused(code));
+                    self.end(StopReason::KeyRefused(code));
                 }
             }
             (ErrorCode::KeyFull, Some(joined), key) => {
@@ -800,7 +800,7 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// Stops for good.
-    fn end(&mut self, _now: Time, reason: StopReason) {
+    fn end(&mut self, reason: StopReason) {
         self.close_socket(CloseCode::Done);
         self.forget_session();
         self.phase = Phase::Stopped(reason);
@@ -820,9 +820,9 @@ impl<M: Clone + PartialEq> Session<M> {
     /// Gets a token if there is no good one, then dials.
     fn begin(&mut self, now: Time) {
         self.attempts = self.attempts.saturating_add(1);
-        let is_good = |token: &Token| token.good_until.is_none_or(|until| now < until);
         // A token that no relay has honoured yet was either never used or just refused.
-        if self.token.as_ref().is_some_and(|it| it.good_until.is_some() && is_good(it)) {
+        let good_until = self.token.as_ref().and_then(|it| it.good_until);
+        if good_until.is_some_and(|until| now < until) {
             return self.dial(now);
         }
         self.token = None;

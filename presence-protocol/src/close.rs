@@ -114,7 +114,7 @@ error_codes! {
     BadMeta = "bad_meta";
     /// No token of this connection allows the key. The SDK stops that key.
     KeyDenied = "key_denied";
-    /// The key's own token has expired. The SDK fetches another.
+    /// The `join`'s own token has expired. A client fetches another.
     KeyExpired = "key_expired";
     /// The key holds as many presences as it may. The SDK tries again later.
     KeyFull = "key_full";

@@ -52,6 +52,27 @@ fn error_codes_are_unique_and_round_trip() {
 }
 
 #[test]
+fn every_paper_links_to_what_is_there() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut missing = Vec::new();
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|it| it.split(')').next());
+        for target in targets.filter(|it| !it.contains("://") && !it.starts_with('#')) {
+            let file = target.split('#').next().unwrap();
+            if !std::path::Path::new(root).join(file).exists() {
+                missing.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn the_table_of_close_codes_is_the_codes_own() {
     let written: Vec<_> = table("Close codes").into_iter().map(first_three).collect();
     let coded = CloseCode::ALL.iter().map(|it| {

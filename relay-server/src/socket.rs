@@ -352,7 +352,7 @@ impl Connection {
                 if !may_collect {
                     return Turn::Idle;
                 }
-                let is_more = core.collect(now, conn, COLLECT_BYTES, outgoing);
+                let is_more = core.collect(conn, COLLECT_BYTES, outgoing);
                 match outgoing.last() {
                     Some(Outgoing::Close(_)) => Turn::Over(Closed::Lost),
                     _ if is_more => Turn::More,

@@ -26,9 +26,6 @@ const RUSTUP_TIMEOUT_MS = 180_000;
  * @returns {Promise<WasmToolchain>}
  */
 export async function ensureWasmToolchain() {
-  if (!findOnPath("rustup") && !findOnPath("rustc")) {
-    throw new Refusal("Rust is missing: install rustup (https://rustup.rs), then try again.");
-  }
   if (pinnedToolchainHasTarget()) return PINNED;
 
   const composed = findDebianToolchain();

@@ -10,7 +10,7 @@ use presence_protocol::{Epoch, Key, Rev};
 /// [`MemoryBackplane`] answers at once; between several relays the ordered change arrives later through
 /// [`Relay::deliver`](super::Relay::deliver).
 pub trait Backplane {
-    /// The current epoch and when it began.
+    /// The current epoch and when it began, on the clock of the relay that asks.
     fn epoch(&self) -> (Epoch, Time);
 
     /// Publishes a change. `Some` if it is already in order and can be applied at once.

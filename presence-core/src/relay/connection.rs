@@ -89,9 +89,13 @@ impl Connection {
         }
     }
 
-    /// When it counts as lost if it ends now: when its first beat was missed, if one was.
-    pub(super) fn lost_at(&self, now: Time, heartbeat: Duration) -> Time {
-        now.min(self.last_heard + heartbeat)
+    /// When it counts as lost if it ends now.
+    ///
+    /// That is now, unless it had been silent: a hidden tab beats rarely and is well until it leaves a
+    /// ping unanswered, and who was given up before stays lost since its first missed beat.
+    pub(super) fn lost_at(&self, now: Time, heartbeat: Duration, quiet: Duration) -> Time {
+        let is_given_up = matches!(&self.phase, Phase::Open(open) if open.silence == Silence::Lost);
+        now.min(self.last_heard + if is_given_up { heartbeat } else { quiet })
     }
 
     /// True if it may have a snapshot that it asks for: in a second, one for each of its keys.

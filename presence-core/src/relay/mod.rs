@@ -248,14 +248,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 
     /// How many connections there are.
-    #[must_use]
-    pub fn connections(&self) -> usize {
+    #[cfg(test)]
+    fn connections(&self) -> usize {
         self.connections.len() - self.free.len()
     }
 
     /// How many keys have somebody in them.
-    #[must_use]
-    pub fn keys(&self) -> usize {
+    #[cfg(test)]
+    fn keys(&self) -> usize {
         self.slots.len()
     }
 
@@ -387,9 +387,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     /// Closes a connection with a code. Its session counts as lost.
     pub fn refuse(&mut self, now: Time, id: ConnId, code: CloseCode) {
-        let heartbeat = self.config.heartbeat;
+        let (heartbeat, quiet) = (self.config.heartbeat, self.config.quiet());
         let Some(connection) = self.connection(id) else { return };
-        let at = connection.lost_at(now, heartbeat);
+        let at = connection.lost_at(now, heartbeat, quiet);
         self.end(now, id, code, at);
     }
 
@@ -417,7 +417,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if let Some(armed) = connection.armed {
             self.timers.remove(&(armed, Timer::Connection(id)));
         }
-        let at = connection.lost_at(now, self.config.heartbeat);
+        let at = connection.lost_at(now, self.config.heartbeat, self.config.quiet());
         if let Phase::Open(open) = connection.phase {
             self.release(now, id, *open, how, at);
         }
@@ -491,7 +491,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// Takes what is to be written to a connection, up to about `budget` bytes. True if there is more.
     pub fn collect(
         &mut self,
-        _now: Time,
         id: ConnId,
         budget: usize,
         out: &mut Vec<Outgoing<H::Frame>>,
@@ -501,7 +500,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.woken = false;
         let mut used = 0;
         while let Some(answer) = connection.answers.pop_front() {
-            push(out, &mut used, host.encode(&answer), None, H::size);
+            push::<H>(out, &mut used, host.encode(&answer));
         }
         if core::mem::take(&mut connection.ping_due) {
             out.push(Outgoing::Ping);
@@ -530,9 +529,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 }
                 match viewer.next(&slot.log) {
                     Next::Nothing => break,
-                    Next::Frame(frame, size) => {
-                        push(out, &mut used, frame.clone(), Some(size), H::size);
-                    }
+                    Next::Frame(frame) => push::<H>(out, &mut used, frame.clone()),
                     // Inside a window a snapshot would hold what the next delta tells again.
                     Next::Snapshot if !slot.room.is_flushed() => {
                         slot.is_awaited = true;
@@ -548,7 +545,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                             .clone();
                         let (position, rev) = (slot.log.end(), room.flushed_rev());
                         *viewer = Viewer::At { position, rev };
-                        push(out, &mut used, frame, None, H::size);
+                        push::<H>(out, &mut used, frame);
                     }
                 }
             }
@@ -559,7 +556,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 Viewer::Behind => None,
             };
             let revs = open.keys.iter().filter_map(rev).collect();
-            push(out, &mut used, host.encode(&ServerFrame::Heartbeat { revs }), None, H::size);
+            push::<H>(out, &mut used, host.encode(&ServerFrame::Heartbeat { revs }));
         }
         is_more
     }
@@ -922,14 +919,9 @@ fn window(config: &RelayConfig, size: usize) -> Duration {
     grown.clamp(config.window_min, config.window_max)
 }
 
-fn push<F>(
-    out: &mut Vec<Outgoing<F>>,
-    used: &mut usize,
-    frame: F,
-    size: Option<usize>,
-    measure: impl Fn(&F) -> usize,
-) {
-    *used += size.unwrap_or_else(|| measure(&frame));
+/// Adds a frame to what is to be written, and its bytes to what has been used of the budget.
+fn push<H: Host>(out: &mut Vec<Outgoing<H::Frame>>, used: &mut usize, frame: H::Frame) {
+    *used += H::size(&frame);
     out.push(Outgoing::Frame(frame));
 }
 

@@ -34,6 +34,12 @@ impl<F> Log<F> {
         Self { frames: VecDeque::new(), base: 0, bytes: 0 }
     }
 
+    /// How many frames it holds.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
     /// The position after the newest frame.
     pub(super) fn end(&self) -> u64 {
         self.base + self.frames.len() as u64
@@ -94,7 +100,7 @@ pub(super) enum Next<'a, F> {
     /// A snapshot.
     Snapshot,
     /// This delta.
-    Frame(&'a F, usize),
+    Frame(&'a F),
 }
 
 impl Viewer {
@@ -105,7 +111,7 @@ impl Viewer {
             Ok(Some(entry)) => {
                 *position += 1;
                 *rev = entry.to;
-                Next::Frame(&entry.frame, entry.size)
+                Next::Frame(&entry.frame)
             }
             Ok(None) => Next::Nothing,
             Err(Forgotten) => {
@@ -146,9 +152,9 @@ mod tests {
         for rev in 1..=LOG_FRAMES as u64 {
             log.push(rev, 10, Rev(rev));
         }
-        assert!(matches!(viewer.next(&log), Next::Frame(1, 10)));
+        assert!(matches!(viewer.next(&log), Next::Frame(1)));
         log.push(65, 10, Rev(65));
-        assert!(matches!(viewer.next(&log), Next::Frame(2, 10)));
+        assert!(matches!(viewer.next(&log), Next::Frame(2)));
         log.push(66, 10, Rev(66));
         log.push(67, 10, Rev(67));
         assert!(matches!(viewer.next(&log), Next::Snapshot));
@@ -161,7 +167,7 @@ mod tests {
         log.push("small", 10, Rev(1));
         log.push("large", LOG_BYTES + 1, Rev(2));
         let mut viewer = Viewer::At { position: 1, rev: Rev(1) };
-        assert!(matches!(viewer.next(&log), Next::Frame(&"large", _)));
+        assert!(matches!(viewer.next(&log), Next::Frame(&"large")));
         assert!(matches!(viewer.next(&log), Next::Nothing));
         log.push("small", 10, Rev(3));
         assert!(matches!(Viewer::At { position: 1, rev: Rev(1) }.next(&log), Next::Snapshot));

@@ -272,6 +272,31 @@ mod silence {
     }
 
     #[test]
+    fn a_hidden_tab_that_is_reset_before_its_ping_has_the_whole_grace() {
+        for quiet in [10_001, 10_500, 10_999, 11_000] {
+            let (mut shell, alice, bob) = two_in(DOC);
+            shell.pass(quiet);
+            shell.reset(&alice);
+            shell.pass(29_999);
+            assert_eq!(shell.sees(&bob), ["alice reconnecting"], "{quiet}");
+            shell.pass(1);
+            assert_eq!(shell.sees(&bob), ["-alice timeout"], "{quiet}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_reset_with_its_ping_unanswered_is_gone_within_41_seconds() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.fall_silent(&alice);
+        shell.pass(14_000);
+        shell.reset(&alice);
+        shell.pass(26_999);
+        assert_eq!(shell.sees(&bob), ["alice reconnecting"]);
+        shell.pass(1);
+        assert_eq!(shell.sees(&bob), ["-alice timeout"]);
+    }
+
+    #[test]
     fn silence_counts_from_the_hello_and_not_from_the_socket() {
         let mut shell = Shell::new();
         let conn = shell.open();
@@ -499,6 +524,18 @@ mod resuming {
     }
 
     #[test]
+    fn age_means_nothing_once_everybodys_grace_is_over() {
+        let (mut shell, alice, _bob) = two_in(DOC);
+        shell.pass(20_000);
+        let mut restarted = shell.restart();
+        let began = restarted.now;
+        restarted.pass(40_001);
+        let back = restarted.resume(&alice);
+        restarted.join_as(&back, DOC, "{}", Some(60_000));
+        assert_eq!(restarted.since(&back, DOC), restarted.now.relative_to(began));
+    }
+
+    #[test]
     fn two_sessions_of_a_relay_never_share_an_id() {
         let mut shell = Shell::new();
         let sessions: BTreeSet<_> = (0..100).map(|_| shell.page("alice").session).collect();
@@ -705,6 +742,55 @@ mod telling {
         seen.append(&mut shell.reads(bob.conn));
         let (first, second, third) = (r#"alice {"a":0}"#, r#"alice {"a":1}"#, r#"alice {"a":2}"#);
         assert_eq!(seen[..4], [first, "heartbeat document:42@3", second, third]);
+    }
+
+    #[test]
+    fn a_change_that_changes_nothing_wakes_nobody() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        let again = Command::Update { key: parse(DOC), meta: meta("{}") };
+        shell.relay.frame(shell.now, alice.conn, again);
+        assert_eq!(shell.relay.poll_wake(), None);
+        let (session, dial) = (bob.session, bob.dial);
+        let lost = Change::Lost { session, dial, lost_for: Duration::ZERO };
+        shell.relay.publish(shell.now, &parse(DOC), lost);
+        shell.relay.publish(shell.now, &parse(DOC), Change::Back { session, dial });
+        assert_eq!(shell.relay.poll_wake(), None);
+    }
+
+    #[test]
+    fn a_log_keeps_only_what_somebody_still_has_to_read() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        let update = |shell: &mut Shell<_>, values: core::ops::Range<u32>| {
+            for value in values {
+                shell.update(&alice, DOC, &format!(r#"{{"a":{value}}}"#));
+                shell.pass(20);
+            }
+            shell.relay.slots[&parse(DOC)].log.len()
+        };
+        assert_eq!(update(&mut shell, 0..20), 1);
+        shell.block(&bob);
+        assert_eq!(update(&mut shell, 20..30), 10);
+        shell.unblock(&bob);
+        assert_eq!(update(&mut shell, 30..31), 1);
+    }
+
+    #[test]
+    fn a_key_of_many_gathers_for_longer_though_only_one_looks() {
+        let mut shell = Shell::new();
+        let alice = shell.visit("alice", DOC);
+        for n in 0..199 {
+            let other = shell.visit(&format!("user-{n}"), DOC);
+            shell.reset(&other);
+        }
+        shell.pass(100);
+        shell.sees(&alice);
+        shell.update(&alice, DOC, r#"{"a":1}"#);
+        shell.update(&alice, DOC, r#"{"a":2}"#);
+        assert_eq!(shell.sees(&alice), [r#"alice {"a":1}"#]);
+        shell.pass(39);
+        assert_eq!(shell.sees(&alice), NOTHING);
+        shell.pass(1);
+        assert_eq!(shell.sees(&alice), [r#"alice {"a":2}"#]);
     }
 
     #[test]
@@ -1122,13 +1208,50 @@ mod refusing {
         shell.relay.heard(shell.now, nobody);
         shell.relay.closed(shell.now, nobody, Closed::Leave);
         shell.relay.refuse(shell.now, nobody, CloseCode::Busy);
-        assert!(!shell.relay.collect(shell.now, nobody, 1, &mut Vec::new()));
+        assert!(!shell.relay.collect(nobody, 1, &mut Vec::new()));
         assert_eq!(shell.sees(&bob), NOTHING);
     }
 }
 
 mod forgetting {
     use super::*;
+
+    #[test]
+    fn nobody_fills_a_key_alone() {
+        let config = RelayConfig { max_presences_per_user: 2, ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let (first, second) = (shell.visit("alice", DOC), shell.visit("alice", DOC));
+        let third = shell.visit("alice", DOC);
+        assert_eq!(shell.sees(&third), ["error key_full document:42"]);
+        shell.visit("bob", DOC);
+        assert_eq!(shell.roster(DOC), ["alice", "alice", "bob"]);
+        // One that is here already is not one more.
+        let again = shell.resume(&first);
+        shell.join(&again, DOC);
+        shell.close_tab(&second);
+        shell.join(&third, DOC);
+        shell.pass(20);
+        assert_eq!(shell.roster(DOC), ["alice", "alice", "bob"]);
+    }
+
+    #[test]
+    fn lost_presences_count_among_those_that_a_relay_may_hold() {
+        let config = RelayConfig { max_presences: 2, ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let (alice, bob) = (shell.visit("alice", DOC), shell.visit("bob", OTHER));
+        shell.reset(&alice);
+        let carol = shell.visit("carol", OTHER);
+        assert_eq!(shell.sees(&carol).last().unwrap(), "error key_full document:43");
+        // Who is held comes back all the same, and who has gone makes room.
+        let back = shell.resume(&alice);
+        shell.join(&back, DOC);
+        shell.pass(60_000);
+        assert_eq!(shell.roster(DOC), ["alice"]);
+        shell.close_tab(&bob);
+        shell.join(&carol, OTHER);
+        shell.pass(20);
+        assert_eq!(shell.roster(OTHER), ["carol"]);
+    }
 
     #[test]
     fn empty_keys_are_dropped_with_all_they_hold() {
@@ -1241,6 +1364,27 @@ mod several_relays {
         a.close_tab(&alice);
         settle(&mut a, &mut b);
         assert_eq!(b.sees(&bob), ["-alice left"]);
+    }
+
+    #[test]
+    fn relays_whose_clocks_differ_agree_on_the_grace() {
+        for ahead in [Duration::ZERO, Duration::from_secs(100)] {
+            let (mut a, mut b) = shared();
+            // One of them has stood still for a while: its clock is behind the other's for ever.
+            a.now += ahead;
+            b.now += Duration::from_secs(100) - ahead;
+            let alice = a.visit("alice", DOC);
+            let bob = b.visit("bob", DOC);
+            settle(&mut a, &mut b);
+            b.sees(&bob);
+            a.reset(&alice);
+            settle(&mut a, &mut b);
+            both_pass(&mut a, &mut b, 29_000);
+            assert_eq!(b.roster(DOC), ["alice", "bob"]);
+            both_pass(&mut a, &mut b, 2_000);
+            settle(&mut a, &mut b);
+            assert_eq!(b.roster(DOC), ["bob"]);
+        }
     }
 
     #[test]
@@ -1573,7 +1717,8 @@ mod whatever_happens {
 
         /// When it counts as lost if its socket ends now.
         fn lost_at(&self, now: u64) -> u64 {
-            self.silent.map_or(now, |at| now.min(at + 10_000))
+            let pinged = self.silent.map_or(now, |at| now.min(at + 11_000));
+            self.silently_lost(now).unwrap_or(pinged)
         }
 
         fn lose_socket(&mut self, at: u64) {
@@ -2088,7 +2233,7 @@ impl<B: Backplane> Shell<B> {
             self.sockets.iter().filter(|(_, it)| !it.is_blocked).map(|(conn, _)| *conn).collect();
         for conn in writable {
             let mut rest = Vec::new();
-            self.relay.collect(self.now, conn, usize::MAX, &mut rest);
+            self.relay.collect(conn, usize::MAX, &mut rest);
             assert_eq!(rest, [], "{conn:?} was not woken for what waited");
         }
         self.check_copies();
@@ -2097,7 +2242,7 @@ impl<B: Backplane> Shell<B> {
     /// Writes to one socket; true if there is more.
     fn collect(&mut self, conn: ConnId, budget: usize) -> bool {
         let mut out = Vec::new();
-        let is_more = self.relay.collect(self.now, conn, budget, &mut out);
+        let is_more = self.relay.collect(conn, budget, &mut out);
         for outgoing in out {
             self.read(conn, outgoing);
         }

@@ -156,6 +156,14 @@ fn one_that_was_seen_to_leave_is_news_again_however_old_it_is() {
 }
 
 #[test]
+fn one_who_went_while_nobody_was_told_of_it_returns_without_news() {
+    let mut roster = roster(Dedupe::User);
+    roster.snapshot(snapshot(1, &[here(1, "a", -5)]), GONE);
+    roster.snapshot(snapshot(2, &[]), Missing::GoneAndHeld);
+    assert_eq!(told(joined(&mut roster, here(1, "a", -5))), ["(+a)"]);
+}
+
+#[test]
 fn ages_are_counted_from_the_new_epoch_after_a_restart() {
     let mut roster = roster(Dedupe::User);
     roster.snapshot(snapshot(1, &[here(1, "a", 10), here(2, "b", 70)]), GONE);

@@ -978,6 +978,26 @@ mod updating {
     }
 
     #[test]
+    fn pages_with_many_keys_stay_below_what_a_relay_reads() {
+        let mut page = Page::live();
+        let keys: Vec<_> = (0..40).map(|it| format!("document:{it}")).collect();
+        for key in &keys {
+            page.join(key, 0);
+        }
+        page.pass(1_000);
+        page.told();
+        for value in 0..100 {
+            for key in &keys {
+                page.update(key, value);
+            }
+            page.pass(10);
+        }
+        // All of them once, and then 80 a second.
+        let n_sent = page.told().iter().filter(|it| it.contains("update")).count();
+        assert!((80..=40 + 80).contains(&n_sent), "{n_sent}");
+    }
+
+    #[test]
     fn a_first_update_does_not_wait() {
         let mut page = Page::live();
         page.pass(50);
@@ -1426,7 +1446,7 @@ impl Page {
     }
 
     fn leave(&mut self, key: &str) {
-        self.session.leave(self.now, &parse(key));
+        self.session.leave(&parse(key));
         self.drain();
     }
 
@@ -1436,7 +1456,7 @@ impl Page {
     }
 
     fn hide(&mut self) {
-        self.session.page_hide(self.now);
+        self.session.page_hide();
         self.drain();
     }
 

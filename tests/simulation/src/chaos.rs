@@ -31,10 +31,11 @@ pub fn run(seed: u64, trace: bool) -> World {
     world.run_until(length);
     heal(&mut world);
     world.run_until(length + PEACE);
-    // A token may expire at this very moment; its page is back in an instant.
-    let settles = |it: &World| it.pages.iter().any(|it| it.is_open() && it.live_since.is_none());
-    if world.faults.is_empty() && settles(&world) {
-        world.run_for(5_000);
+    // A token may expire at the very moment of judgement; its page is back in an instant.
+    for _ in 0..3 {
+        if world.faults.is_empty() && !truth::converged(&world).is_empty() {
+            world.run_for(5_000);
+        }
     }
     if world.faults.is_empty() {
         let faults = truth::converged(&world);

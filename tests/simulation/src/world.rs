@@ -170,10 +170,9 @@ impl World {
         self.say(|| format!("page {page}: closed"));
         let was_awake = self.pages[page].is_awake();
         let running_time = self.relay_time();
-        self.with_page(page, |it, now| {
+        self.with_page(page, |it, _| {
             if was_awake {
-                let at = it.now(now);
-                it.session.page_hide(at);
+                it.session.page_hide();
                 it.goodbye_at = Some(running_time);
             }
         });
@@ -203,9 +202,8 @@ impl World {
     pub fn put_away(&mut self, page: usize) {
         self.say(|| format!("page {page}: put away"));
         let running_time = self.relay_time();
-        self.with_page(page, |it, now| {
-            let at = it.now(now);
-            it.session.page_hide(at);
+        self.with_page(page, |it, _| {
+            it.session.page_hide();
             it.goodbye_at = Some(running_time);
         });
         self.pages[page].tab = Tab::PutAway;
@@ -739,9 +737,8 @@ impl World {
                 let wait = self.links[link].blocked_until - self.now;
                 return self.after(wait, Event::Writable(link));
             }
-            let now = running.now(self.now);
             let mut out = Vec::new();
-            let has_more = running.relay.collect(now, conn, BUDGET, &mut out);
+            let has_more = running.relay.collect(conn, BUDGET, &mut out);
             for outgoing in out {
                 match outgoing {
                     Outgoing::Frame(frame) => self.send_down(link, Down::Frame(frame)),
