@@ -64,6 +64,8 @@ const PROFILES = {
       RUSTFLAGS: [
         // A panic poisons the instance anyway, and its texts are a tenth of the module.
         "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none",
+        // Simplifies before LLVM sees it, std included.
+        "-Zmir-opt-level=3",
         // Without them wasm-bindgen keeps JavaScript's objects in a list of its own, which takes less.
         "-Ctarget-feature=-reference-types,-multivalue",
       ].join(" "),

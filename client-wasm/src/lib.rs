@@ -42,6 +42,10 @@ use presence_protocol::Key;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::HtmlElement;
 
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 /// Enters a key. `sink` is called with the name of each event and its parts.
 ///
 /// # Errors
