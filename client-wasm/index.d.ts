@@ -178,6 +178,11 @@ export interface Member {
   readonly name: string;
   /** The user's color on every page, `#rrggbb`. */
   readonly color: string;
+  /**
+   * Where the user's picture is, as the token says: an `https:` URL, a `http:` one on this machine, or a
+   * path on this site.
+   */
+  readonly avatar: string | null;
   /** True for the reader of this page, in all of its tabs. */
   readonly self: boolean;
   /** `reconnecting`: not heard of for some seconds, and held for some more. */

@@ -66,15 +66,17 @@ export function patched(meta, patch) {
  * @param {string} userId
  * @param {string} name
  * @param {string} color
+ * @param {string | undefined} avatar
  * @param {boolean} self
  * @param {string} state
  * @param {number} since
  * @param {Meta[]} metas those of its sessions, newest first
  */
-export function member(id, userId, name, color, self, state, since, metas) {
+export function member(id, userId, name, color, avatar, self, state, since, metas) {
   const sessions = metas.length;
   const meta = Object.freeze(merged(metas));
-  return Object.freeze({ id, userId, name, color, self, state, since, sessions, meta });
+  const user = { userId, name, color, avatar: avatar ?? null };
+  return Object.freeze({ id, ...user, self, state, since, sessions, meta });
 }
 
 /**

@@ -7,6 +7,7 @@ use crate::text::digits;
 use core::cell::OnceCell;
 use js_sys::Array;
 use presence_core::{Member, MemberId, Roster};
+use presence_protocol::AvatarUrl;
 use std::rc::Rc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -18,6 +19,7 @@ extern "C" {
         user_id: &str,
         name: &str,
         color: &str,
+        avatar: Option<&str>,
         is_me: bool,
         state: &str,
         since: f64,
@@ -52,6 +54,7 @@ impl Entry {
                 user.id().as_str(),
                 user.name(),
                 &hex_color(user.color()),
+                user.avatar().map(AvatarUrl::as_str),
                 *is_me,
                 state.name(),
                 self.since,

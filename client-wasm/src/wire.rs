@@ -7,8 +7,9 @@ use crate::meta::Meta;
 use js_sys::{Array, JsString};
 use presence_protocol::limits::MAX_SAFE_INTEGER;
 use presence_protocol::{
-    ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason, Left, Presence,
-    PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
+    Left, Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId,
+    Welcome,
 };
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -130,9 +131,10 @@ fn presence(it: &Fields) -> Option<Presence<Meta>> {
     let user = as_object(&user)?;
     let id = UserId::parse(&text_of(user, "id")?)?;
     let color = Color::parse(&text_of(user, "color")?)?;
+    let avatar = optional(user, "avatar", |it| AvatarUrl::parse(&it.as_string()?))?;
     Some(Presence {
         session: session(it)?,
-        user: Arc::new(User::new(id, &text_of(user, "name")?, color).ok()?),
+        user: Arc::new(User::new(id, &text_of(user, "name")?, color).ok()?.with_avatar(avatar)),
         since: whole(it, "since")?,
         state: state(it)?,
         meta: Meta::received(&it.field("meta"))?,

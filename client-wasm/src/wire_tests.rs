@@ -29,7 +29,7 @@ macro_rules! fixtures {
 fn a_golden_server_frame_means_what_the_other_codec_says() {
     for (name, text) in fixtures!("server":
         "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-updated" "error"
-        "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-empty" "snapshot-names"
+        "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-names"
         "snapshot-odd-meta" "welcome" "welcome-resumed"
     ) {
         let expected = in_browser(decode_server(text.trim_end()).unwrap());

@@ -79,6 +79,7 @@ tests! {
         an_error_that_nobody_listens_to_is_a_warning
         without_dedupe_each_tab_is_a_member
         self_is_the_reader
+        an_avatar_is_an_address_or_null
     }
     updates {
         a_patch_is_merged_and_null_removes

@@ -30,7 +30,7 @@ pub use json::{
     FrameError, LeaveBeacon, decode_client, decode_server, encode_client, encode_server,
 };
 pub use meta::{Meta, MetaError};
-pub use user::{Color, User, UserError};
+pub use user::{AvatarUrl, Color, User, UserError};
 
 /// The WebSocket subprotocol both sides must name. Another version is refused at the upgrade.
 pub const SUBPROTOCOL: &str = "whoshere.v1";

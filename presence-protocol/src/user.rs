@@ -1,7 +1,7 @@
 //! The person behind a session, as its token names them.
 
 use crate::UserId;
-use crate::limits::MAX_USER_NAME_BYTES;
+use crate::limits::{MAX_AVATAR_BYTES, MAX_USER_NAME_BYTES};
 use core::fmt;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ pub struct User {
     id: UserId,
     name: Arc<str>,
     color: Color,
+    avatar: Option<AvatarUrl>,
 }
 
 /// Why a user was refused.
@@ -32,7 +33,13 @@ impl User {
         if !fits || name.chars().any(char::is_control) {
             return Err(UserError::Name);
         }
-        Ok(Self { id, name: name.into(), color })
+        Ok(Self { id, name: name.into(), color, avatar: None })
+    }
+
+    /// The same user with a picture, or with none.
+    #[must_use]
+    pub fn with_avatar(self, avatar: Option<AvatarUrl>) -> Self {
+        Self { avatar, ..self }
     }
 
     /// The id that people are told apart by.
@@ -52,6 +59,56 @@ impl User {
     pub const fn color(&self) -> Color {
         self.color
     }
+
+    /// Where the person's picture is, if there is one.
+    #[must_use]
+    pub const fn avatar(&self) -> Option<&AvatarUrl> {
+        self.avatar.as_ref()
+    }
+}
+
+/// The address of a picture: at most 1024 bytes without spaces, control characters and backslashes.
+///
+/// `https:`, `http:` on this machine, or a path on the page's own site: nothing that runs as a script,
+/// and nothing that browsers read as another site than it looks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AvatarUrl(Arc<str>);
+
+impl AvatarUrl {
+    /// Parses an address; `None` if it is no such one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let refused = |it: char| it.is_control() || it.is_whitespace() || it == '\\';
+        let leads_somewhere = if let Some(rest) = text.strip_prefix("https://") {
+            !authority(rest).is_empty()
+        } else if let Some(rest) = text.strip_prefix("http://") {
+            is_loopback(authority(rest))
+        } else {
+            text.starts_with('/') && !text.starts_with("//")
+        };
+        let fits = leads_somewhere && text.len() <= MAX_AVATAR_BYTES && !text.contains(refused);
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The address as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Host and port of what follows the two slashes.
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn is_loopback(authority: &str) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|host| {
+        authority.strip_prefix(host).is_some_and(|port| {
+            port.is_empty()
+                || port.strip_prefix(':').is_some_and(|it| it.bytes().all(|it| it.is_ascii_digit()))
+        })
+    })
 }
 
 /// An sRGB color, written `#rrggbb`.
@@ -77,5 +134,52 @@ impl fmt::Display for Color {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self([red, green, blue]) = self;
         write!(f, "#{red:02x}{green:02x}{blue:02x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_a_picture_s_address_everywhere_is_one() {
+        for good in [
+            "https://cdn.example/alice.png?size=2#x",
+            "https://a",
+            "http://localhost/a",
+            "http://localhost:8080",
+            "http://127.0.0.1:80/a.png",
+            "http://[::1]:1?a",
+            "/avatars/alice.svg",
+            "/",
+        ] {
+            assert_eq!(AvatarUrl::parse(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "alice.png",
+            "//evil.example/a",
+            "/\\evil.example/a",
+            "/\t/evil.example",
+            "/a b",
+            "/a\u{a0}b",
+            "/a\u{7f}",
+            "https://",
+            "https:///a",
+            "https:alice.png",
+            "http://evil.example/a",
+            "http://localhost.evil.example/a",
+            "http://localhost@evil.example/a",
+            "http://localhost:80@evil.example/a",
+            "http://127.0.0.1.evil.example",
+            "javascript:alert(1)",
+            "data:image/svg+xml,<svg/>",
+            "blob:https://a/b",
+        ] {
+            assert_eq!(AvatarUrl::parse(bad), None, "{bad:?}");
+        }
+        let sized = |n_bytes: usize| format!("/{}", "a".repeat(n_bytes - 1));
+        assert!(AvatarUrl::parse(&sized(1024)).is_some());
+        assert_eq!(AvatarUrl::parse(&sized(1025)), None);
     }
 }

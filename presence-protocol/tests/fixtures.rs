@@ -14,9 +14,10 @@
 )]
 
 use presence_protocol::{
-    ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key, LeaveBeacon,
-    LeaveReason, Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot,
-    Updated, User, UserId, Welcome, decode_client, decode_server, encode_client, encode_server,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
+    LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId,
+    Snapshot, Updated, User, UserId, Welcome, decode_client, decode_server, encode_client,
+    encode_server,
 };
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -162,6 +163,28 @@ fn a_server_frame_is_what_its_golden_text_says() {
                             r#"{"huge":1e999,"half":"\ud800","twice":1,"twice":2, "spaced" : [ ] }"#,
                         ),
                         presence(second, &alice, 1, active, r#"{"is_typing":true}"#),
+                    ],
+                ),
+            ),
+            (
+                "snapshot-avatars",
+                snapshot(
+                    9,
+                    vec![
+                        presence(
+                            first,
+                            &with_avatar(&alice, "https://cdn.example/alice.png?size=2"),
+                            -5,
+                            active,
+                            "{}",
+                        ),
+                        presence(
+                            third,
+                            &with_avatar(&user("u-2", "Bob", [0, 0xff, 0x7f]), "/bob\"s.svg"),
+                            0,
+                            active,
+                            "{}",
+                        ),
                     ],
                 ),
             ),
@@ -375,4 +398,8 @@ fn meta(text: &str) -> Meta {
 
 fn user(id: &str, name: &str, color: [u8; 3]) -> Arc<User> {
     Arc::new(User::new(UserId::parse(id).unwrap(), name, Color(color)).unwrap())
+}
+
+fn with_avatar(user: &User, avatar: &str) -> Arc<User> {
+    Arc::new(user.clone().with_avatar(Some(AvatarUrl::parse(avatar).unwrap())))
 }

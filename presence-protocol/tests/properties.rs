@@ -9,9 +9,10 @@
 )]
 
 use presence_protocol::{
-    ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key, LeaveBeacon,
-    LeaveReason, Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot,
-    Updated, User, UserId, Welcome, decode_client, decode_server, encode_client, encode_server,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
+    LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId,
+    Snapshot, Updated, User, UserId, Welcome, decode_client, decode_server, encode_client,
+    encode_server,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -240,7 +241,14 @@ fn presence() -> impl Strategy<Value = Presence<Meta>> {
 fn user() -> impl Strategy<Value = User> {
     let id = name(30).prop_map(|it| UserId::parse(&it).unwrap());
     let color = any::<[u8; 3]>().prop_map(Color);
-    (id, name(60), color).prop_map(|(id, name, color)| User::new(id, &name, color).unwrap())
+    (id, name(60), color, option::of(avatar())).prop_map(|(id, name, color, avatar)| {
+        User::new(id, &name, color).unwrap().with_avatar(avatar)
+    })
+}
+
+fn avatar() -> impl Strategy<Value = AvatarUrl> {
+    ("(https://[a-z.]{1,9}|http://localhost)?/[!-.0-[\\]-~é]{0,40}")
+        .prop_map(|it| AvatarUrl::parse(&it).unwrap())
 }
 
 /// A name of that many characters at most, among them those that codecs get wrong.

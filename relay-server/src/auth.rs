@@ -4,7 +4,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use presence_core::relay::{Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_TOKEN_BYTES;
-use presence_protocol::{Color, User, UserId};
+use presence_protocol::{AvatarUrl, Color, User, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -66,6 +66,7 @@ struct Claims {
     sub: String,
     name: Option<String>,
     color: Option<String>,
+    avatar: Option<String>,
     keys: Vec<String>,
     /// A whole number for most issuers, but RFC 7519 allows fractions.
     exp: f64,
@@ -102,7 +103,9 @@ impl Authority {
         let name = claims.name.as_deref().unwrap_or(id.as_str());
         let color = claims.color.as_deref().and_then(parse_color);
         let color = color.unwrap_or_else(|| color_of_name(name));
+        let avatar = claims.avatar.as_deref().and_then(parse_avatar);
         let user = User::new(id.clone(), name, color).map_err(|_| AuthError::Name)?;
+        let user = user.with_avatar(avatar);
         let keys = claims.keys.iter().map(|it| KeyPattern::parse(it)).collect::<Option<_>>();
         Ok(Grant {
             user: Arc::new(user),
@@ -136,6 +139,15 @@ fn parse_color(text: &str) -> Option<Color> {
         warn!("a token's `color` is not # and six hexadecimal digits, so the name's color is used");
     }
     color
+}
+
+/// A wrong address is ignored for the same reason.
+fn parse_avatar(text: &str) -> Option<AvatarUrl> {
+    let avatar = AvatarUrl::parse(text);
+    if avatar.is_none() {
+        warn!("a token's `avatar` is no address of a picture, so there is none");
+    }
+    avatar
 }
 
 /// The color that follows a name everywhere: the first three bytes of its SHA-1.

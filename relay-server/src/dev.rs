@@ -71,6 +71,7 @@ struct TokenQuery {
     user: String,
     name: Option<String>,
     color: Option<String>,
+    avatar: Option<String>,
     keys: Option<String>,
     ttl: Option<String>,
 }
@@ -82,6 +83,8 @@ struct Claims<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     color: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar: Option<&'a str>,
     keys: Vec<&'a str>,
     exp: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,8 +93,8 @@ struct Claims<'a> {
     iss: Option<&'a str>,
 }
 
-/// `GET /dev/token?user=alice[&name=…][&color=…][&keys=document:1,project:*][&ttl=90s]`: a token, as
-/// plain text.
+/// `GET /dev/token?user=alice[&name=…][&color=…][&avatar=…][&keys=document:1,project:*][&ttl=90s]`: a
+/// token, as plain text.
 async fn token(
     State(mint): State<Arc<Mint>>,
     headers: HeaderMap,
@@ -113,6 +116,7 @@ async fn token(
         sub: &query.user,
         name: query.name.as_deref(),
         color: query.color.as_deref(),
+        avatar: query.avatar.as_deref(),
         keys: query.keys.as_deref().unwrap_or("*").split(',').collect(),
         exp: now.saturating_add(ttl).as_secs_f64(),
         aud: mint.rules.audience.as_deref(),

@@ -69,6 +69,21 @@ test("a color that is none is replaced by the name's", async () => {
   assert.equal(peer.presence("alice", "color:1").user.color, "#522b27");
 });
 
+test("an avatar that is none is left out, and another reaches the others", async () => {
+  const viewer = await Peer.join(relay, "viewer", "avatar:1");
+  for (const [sub, avatar] of [
+    ["alice", "javascript:alert(1)"],
+    ["bob", "https://cdn.example/bob.png"],
+  ]) {
+    const peer = await Peer.open(relay);
+    await peer.hello(mintToken({ sub, avatar }));
+    await peer.join("avatar:1");
+  }
+  await viewer.sees(["alice", "bob", "viewer"], "avatar:1");
+  assert.equal(viewer.presence("alice", "avatar:1").user.avatar, undefined);
+  assert.equal(viewer.presence("bob", "avatar:1").user.avatar, "https://cdn.example/bob.png");
+});
+
 test("a token for another key is no token for this one, unless the join brings one", async () => {
   const peer = await Peer.open(relay);
   await peer.hello(mintToken({ sub: "alice", keys: ["document:42", "project:7:*"] }));

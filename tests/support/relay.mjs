@@ -127,6 +127,7 @@ export class Relay {
  * @property {unknown} [sub] the user's id
  * @property {unknown} [name] the user's name; the relay takes the id if there is none
  * @property {unknown} [color]
+ * @property {unknown} [avatar]
  * @property {unknown} [keys] default `["*"]`
  * @property {unknown} [exp] seconds since 1970; default in an hour
  */

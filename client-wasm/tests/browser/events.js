@@ -247,3 +247,12 @@ export async function self_is_the_reader() {
   equal([self.name, self.color, self.state], ["alice", "#abcdef", "active"]);
   ok(Math.abs(self.since - (Date.now() - 61_000)) < 2, `since ${self.since}`);
 }
+
+export async function an_avatar_is_an_address_or_null() {
+  begin();
+  const { here } = await live([alice(), bob({ avatar: "/bob.png" })]);
+  equal(
+    here.members.map(({ avatar }) => avatar),
+    [null, "/bob.png"],
+  );
+}

@@ -3,8 +3,9 @@
 use super::{FrameError, LeaveBeacon};
 use crate::limits::{MAX_KEYS_PER_CONNECTION, MAX_SAFE_INTEGER, MAX_TOKEN_BYTES};
 use crate::{
-    ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason, Left, Meta,
-    Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
+    Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User,
+    UserId, Welcome,
 };
 use core::fmt;
 use core::marker::PhantomData;
@@ -154,7 +155,13 @@ fn presence(it: &wire::Presence<'_>, key: &Key) -> Result<Presence<Meta>, FrameE
 fn user(it: &wire::User<'_>, key: &Key) -> Result<User, FrameError> {
     let id = UserId::parse(&it.id).ok_or_else(|| unknown("id", &it.id, Some(key)))?;
     let color = Color::parse(&it.color).ok_or_else(|| unknown("color", &it.color, Some(key)))?;
-    User::new(id, &it.name, color).map_err(|_| unknown("name", &it.name, Some(key)))
+    let avatar = it.avatar.as_deref();
+    let avatar = avatar
+        .map(|it| AvatarUrl::parse(it).ok_or_else(|| unknown("avatar", it, Some(key))))
+        .transpose()?;
+    let user = User::new(id, &it.name, color);
+    let user = user.map_err(|_| unknown("name", &it.name, Some(key)))?;
+    Ok(user.with_avatar(avatar))
 }
 
 fn left(it: &wire::Left<'_>, key: &Key) -> Result<Left, FrameError> {
@@ -391,6 +398,8 @@ mod wire {
         pub(super) name: Cow<'a, str>,
         #[serde(borrow)]
         pub(super) color: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) avatar: Option<Cow<'a, str>>,
     }
 
     #[derive(Deserialize)]

@@ -142,18 +142,17 @@ fn presence<W: Write>(out: &mut W, presence: &Presence<Meta>) -> fmt::Result {
     let Presence { session, user, since, state, meta } = presence;
     write!(
         out,
-        concat!(
-            r#"{{"session":"{}","user":{{"id":{},"name":{},"color":"{}"}},"#,
-            r#""since":{},"state":"{}","meta":{}}}"#
-        ),
+        r#"{{"session":"{}","user":{{"id":{},"name":{},"color":"{}""#,
         session,
         Quoted(user.id().as_str()),
         Quoted(user.name()),
         user.color(),
-        since,
-        state.name(),
-        meta.as_str(),
-    )
+    )?;
+    if let Some(avatar) = user.avatar() {
+        write!(out, r#","avatar":{}"#, Quoted(avatar.as_str()))?;
+    }
+    let (state, meta) = (state.name(), meta.as_str());
+    write!(out, r#"}},"since":{since},"state":"{state}","meta":{meta}}}"#)
 }
 
 fn gone<W: Write>(out: &mut W, left: &Left) -> fmt::Result {

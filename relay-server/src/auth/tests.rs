@@ -36,6 +36,21 @@ fn a_color_is_the_names_sha1_unless_the_token_has_one() {
 }
 
 #[test]
+fn an_avatar_is_what_the_token_says_or_none() {
+    let avatar = |more: &str| {
+        let grant = check(&token(&claims(more))).unwrap();
+        grant.user.avatar().map(|it| it.as_str().to_owned())
+    };
+    assert_eq!(avatar(""), None);
+    assert_eq!(avatar(r#","avatar":null"#), None);
+    let address = "https://cdn.example/alice.png";
+    assert_eq!(avatar(&format!(r#","avatar":"{address}""#)).as_deref(), Some(address));
+    for bad in ["javascript:alert(1)", "//evil.example/a", "http://cdn.example/a", ""] {
+        assert_eq!(avatar(&format!(r#","avatar":"{bad}""#)), None, "{bad}");
+    }
+}
+
+#[test]
 fn an_expired_token_is_told_from_one_that_is_denied() {
     let expired = token(expired_claims());
     assert!(matches!(check(&expired), Err(AuthError::Expired)));
