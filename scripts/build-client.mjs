@@ -33,7 +33,12 @@ import { ensure } from "./setup.mjs";
  */
 
 const CRATE = join(repoRoot, "client-wasm");
+/** The test kit's crate, in a folder of the same name as what it is compiled into. */
+const TESTING = "testing";
 const STAMP = ".built-from";
+
+/** The files of the package that no compiler makes, besides its styles. */
+const ENTRIES = ["index.js", "index.d.ts", "testing.js", "testing.d.ts", "js"];
 
 /** Everything that the package is made of. */
 const INPUTS = [
@@ -108,22 +113,26 @@ export async function buildClient(profile) {
     rmSync(join(CRATE, unfinished), { recursive: true, force: true });
     // In CI a lock file that doesn't fit is a mistake, at a desk it is being changed.
     const locked = process.env.CI ? ["--locked"] : [];
-    await collectOrRefuse(
-      "The browser SDK could not be built, see above.",
-      "wasm-pack",
-      [
-        "build",
-        ...args,
-        "--target",
-        "web",
-        "--mode",
-        "no-install",
-        "--out-dir",
-        unfinished,
-        ".",
-      ].concat(["--", ...locked, ...cargoArgs]),
-      { cwd: CRATE, env: { ...tools.wasmEnv, ...env } },
-    );
+    /** @param {string} crate @param {string} into a folder beside the crate's Cargo.toml */
+    const compile = (crate, into) =>
+      collectOrRefuse(
+        "The browser SDK could not be built, see above.",
+        "wasm-pack",
+        [
+          "build",
+          ...args,
+          "--target",
+          "web",
+          "--mode",
+          "no-install",
+          "--out-dir",
+          into,
+          ".",
+        ].concat(["--", ...locked, ...cargoArgs]),
+        { cwd: crate, env: { ...tools.wasmEnv, ...env } },
+      );
+    await compile(CRATE, unfinished);
+    await compile(join(CRATE, TESTING), join("..", unfinished, TESTING));
     if (profile === "smallest") await minifyNames(join(CRATE, unfinished), tools.wasmEnv);
     addHandWritten(join(CRATE, unfinished));
     writeFileSync(join(CRATE, unfinished, STAMP), hash);
@@ -140,15 +149,17 @@ export async function buildClient(profile) {
  * @param {string} folder
  */
 function addHandWritten(folder) {
-  for (const name of ["index.js", "index.d.ts", "js"]) {
+  for (const name of ENTRIES) {
     cpSync(join(CRATE, name), join(folder, name), { recursive: true });
   }
   const styles = filesIn(join(CRATE, "css")).map((path) => basename(path));
   for (const name of styles) cpSync(join(CRATE, "css", name), join(folder, name));
 
+  // Those of a package of its own.
+  for (const name of ["package.json", ".gitignore"]) rmSync(join(folder, TESTING, name));
   const manifestPath = join(folder, "package.json");
   const manifest = JSON.parse(readFileSync(manifestPath, "utf8"));
-  manifest.files.push("index.js", "index.d.ts", "js", ...styles);
+  manifest.files.push(...ENTRIES, TESTING, ...styles);
   manifest.main = "index.js";
   manifest.types = "index.d.ts";
   writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`);

@@ -58,6 +58,7 @@ const STAGES = [
     commands: () => [
       { run: cargoTest("--package=presence-protocol", "--package=presence-core") },
       { run: cargoTest("--package=relay-server", "--package=load", "--package=whoshere") },
+      { run: cargoTest("--package=whoshere-testing") },
     ],
   },
   {

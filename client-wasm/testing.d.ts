@@ -1,0 +1,162 @@
+/**
+ * A test kit for pages that use whoshere: a whole relay, other people and a clock inside of the page, so
+ * that "bob drops for 20 s" is a line in a test that needs no network and takes no time.
+ *
+ * The relay is the real one, compiled, and so are the pages of the other people; only sockets and time
+ * are not real. Load it in tests only: nothing of it is part of what a normal page downloads.
+ *
+ * @packageDocumentation
+ */
+import type { ConnectOptions, Here, Member, Meta, State } from "./index.js";
+
+/**
+ * Puts a relay and a clock into this page, in place of its network and its time.
+ *
+ * From then on WebSockets of whoshere lead to the kit's relay, whatever their URL, and `setTimeout`,
+ * `setInterval`, `requestAnimationFrame`, `Date` and `performance.now` stand still until {@link Kit.tick}.
+ * There is one kit at a time: {@link Kit.close} it before the next.
+ *
+ * @example
+ * const kit = await createKit();
+ * const here = await kit.connect({ key: "document:42", user: "alice" });
+ * const bob = kit.user("bob").opens("document:42");
+ * await kit.tick();
+ * console.assert(here.count === 2);
+ * bob.drops();
+ * await kit.tick(20_000);
+ * console.assert(here.count === 2);
+ * kit.close();
+ *
+ * @throws {PresenceError} `bad_options`, or `load_failed`
+ */
+export function createKit(options?: KitOptions): Promise<Kit>;
+
+/** Passed to {@link createKit}. */
+export interface KitOptions {
+  /**
+   * Ids of sessions and waits before redials depend on it; the same seed gives the same run.
+   *
+   * @defaultValue 1
+   */
+  seed?: number;
+  /**
+   * The time that `Date.now()` begins with.
+   *
+   * @defaultValue the time that it is
+   */
+  now?: number | Date;
+  /** Where `testing/whoshere_testing_bg.wasm` is, or its bytes; beside the kit's own file unless given. */
+  wasm?: string | URL | Request | Response | BufferSource | WebAssembly.Module;
+}
+
+/** A relay, other people and a clock. */
+export interface Kit {
+  /** The relay's URL. Any other does as well. */
+  readonly url: string;
+
+  /** What `Date.now()` says. */
+  readonly now: number;
+
+  /**
+   * `connect` of whoshere, as a user: the page under test. A page that calls `connect` itself is served
+   * as well.
+   *
+   * Everything that `connect` takes can be given besides. Resolves after a {@link tick}, so that whoever
+   * is here has been seen.
+   *
+   * @throws {PresenceError} what `connect` throws
+   */
+  connect(options: KitConnectOptions): Promise<Here>;
+
+  /** A token for a user, for pages that call `connect` themselves. Not signed: the kit takes any. */
+  token(user: KitUser, options?: TokenOptions): string;
+
+  /** Somebody else. The same user as the page's own is that user's other tab. */
+  user(user: KitUser): Somebody;
+
+  /**
+   * Lets time pass, with all that falls into it: timers of the page, beats, graces. Nothing moves but in
+   * here, so what somebody does shows after the next `tick` only.
+   *
+   * @param milliseconds 100 unless given: enough for what is on its way
+   */
+  tick(milliseconds?: number): Promise<void>;
+
+  /** The network of the page under test. */
+  readonly page: Connection;
+
+  /** The relay's process. Pages are told when it stops, as they are in a deploy, and take up again. */
+  readonly relay: { stops(): void; starts(): void };
+
+  /** Leaves, takes the clock and the relay away, and gives the page its own back. */
+  close(): void;
+}
+
+/** Passed to {@link Kit.connect}. */
+export interface KitConnectOptions extends Partial<ConnectOptions> {
+  key: string;
+  /** Who the page's reader is. */
+  user: KitUser;
+  /**
+   * The keys that the token allows.
+   *
+   * @defaultValue all of them
+   */
+  keys?: readonly string[];
+}
+
+/** A user's id, which is the name as well, or the claims of a token. */
+export type KitUser = string | { id: string; name?: string; color?: string; avatar?: string };
+
+/** Passed to {@link Kit.token}. */
+export interface TokenOptions {
+  /**
+   * The keys that may be entered: `document:42`, or a beginning with a star, `project:7:*`.
+   *
+   * @defaultValue ["*"]
+   */
+  keys?: readonly string[];
+  /**
+   * For how many seconds it is good.
+   *
+   * @defaultValue 3600
+   */
+  ttl?: number;
+}
+
+/** Somebody else, who can open pages. */
+export interface Somebody {
+  /**
+   * Opens a page on a key, in a browser of its own.
+   *
+   * @throws {PresenceError} `bad_key` or `bad_meta`
+   */
+  opens(key: string, options?: { meta?: Meta }): Tab;
+}
+
+/** A network. */
+export interface Connection {
+  /**
+   * The network goes. Unless it is a `reset`, which both ends learn of, it is silent: nobody is told, and
+   * what has not arrived arrives when it is back.
+   */
+  drops(options?: { reset?: boolean }): void;
+  /** The network is back. */
+  returns(): void;
+}
+
+/** A page of somebody else. */
+export interface Tab extends Connection {
+  /** The tab is closed. */
+  closes(): void;
+  /**
+   * `update` on that page.
+   *
+   * @throws {PresenceError} `bad_meta`
+   */
+  updates(patch: Meta): void;
+  /** Whom that page sees: what the others get of what the page under test does. */
+  readonly members: readonly Member[];
+  /** How its connection is. */
+  readonly state: State;
+}

@@ -1,0 +1,507 @@
+// @ts-check
+//
+// `whoshere/testing`: a whole relay, other people and a clock inside of a page, for tests of pages that
+// use whoshere. The rules are the relay's and the SDK's own, compiled; only sockets and time are not real.
+import { connect, PresenceError } from "./index.js";
+import { wrong } from "./js/options.js";
+import load, { Simulation } from "./testing/whoshere_testing.js";
+
+/** @typedef {string | { id: string, name?: string, color?: string, avatar?: string }} Who */
+
+const URL_OF_RELAY = "wss://relay.test/v1/presence";
+const SUBPROTOCOL = "whoshere.v1";
+/** The machine of the page under test. */
+const PAGE = 0;
+/** How often a screen is drawn. */
+const FRAME_MS = 16;
+/** Tokens of other people don't run out. */
+const TEN_YEARS_S = 10 * 365 * 86_400;
+
+/** @type {Promise<unknown> | undefined} */
+let loading;
+/** @type {Kit | undefined} */
+let current;
+/** Where the last kit's clock stopped: the SDK's never goes back. */
+let lastRunning = 0;
+
+/** @param {unknown} [options] */
+export async function createKit(options = {}) {
+  const { seed = 1, now = Date.now(), wasm } = known("createKit", options, ["seed", "now", "wasm"]);
+  if (!Number.isInteger(seed)) throw wrong("seed", "must be a whole number");
+  const began = Math.floor(Number(now));
+  if (!(began >= 0)) throw wrong("now", "must be a time");
+  loading ??= load(wasm === undefined ? undefined : { module_or_path: wasm });
+  try {
+    await loading;
+  } catch (cause) {
+    loading = undefined;
+    throw Object.assign(
+      new PresenceError("load_failed", `the test kit could not be loaded: ${cause}`),
+      { cause },
+    );
+  }
+  if (current !== undefined) throw wrong("createKit", "close the former kit first");
+  current = new Kit(seed, began);
+  return current;
+}
+
+class Kit {
+  /** @type {Simulation | undefined} */
+  #simulation;
+  #clock;
+  #network;
+  /** @type {{ leave(): void }[]} */
+  #entered = [];
+  #isTicking = false;
+
+  /**
+   * @param {number} seed
+   * @param {number} now
+   */
+  constructor(seed, now) {
+    this.#simulation = new Simulation(seed, now);
+    this.#clock = new Clock(now);
+    this.#network = new Network(this.#simulation);
+    this.url = URL_OF_RELAY;
+    this.page = {
+      drops: (/** @type {unknown} */ options) => this.#drop(PAGE, options),
+      returns: () => {
+        this.#restore(PAGE);
+        window.dispatchEvent(new Event("online"));
+      },
+    };
+    this.relay = {
+      stops: () => this.#open.stopRelay(),
+      starts: () => this.#open.startRelay(),
+    };
+  }
+
+  get now() {
+    return this.#clock.wall;
+  }
+
+  /** @param {unknown} options */
+  async connect(options) {
+    const { user, keys, ...rest } = known("connect", options);
+    const token = () => this.token(/** @type {Who} */ (user), { keys });
+    const all = { url: URL_OF_RELAY, token, ...rest };
+    const here = await connect(/** @type {import("./index.js").ConnectOptions} */ (all));
+    this.#entered.push(here);
+    await this.tick();
+    return here;
+  }
+
+  /**
+   * @param {Who} who
+   * @param {unknown} [options]
+   */
+  token(who, options = {}) {
+    const { keys = ["*"], ttl = 3600 } = known("token", options, ["keys", "ttl"]);
+    const { id, ...rest } = typeof who === "string" ? { id: who } : known("user", who);
+    if (typeof id !== "string") throw wrong("user", "must be an id, or an object with one");
+    const exp = Math.floor(this.now / 1000) + Number(ttl);
+    const claims = { sub: id, ...rest, keys, exp };
+    return [{ alg: "none", typ: "JWT" }, claims].map(base64).join(".").concat(".not-signed");
+  }
+
+  /** @param {Who} who */
+  user(who) {
+    const token = this.token(who, { ttl: TEN_YEARS_S });
+    return {
+      opens: (/** @type {string} */ key, /** @type {unknown} */ options = {}) => {
+        const { meta = {} } = known("opens", options, ["meta"]);
+        return this.#tab(refusing(() => this.#open.open(token, `${key}`, JSON.stringify(meta))));
+      },
+    };
+  }
+
+  /** @param {number} [milliseconds] */
+  async tick(milliseconds = 100) {
+    if (!(milliseconds >= 0 && milliseconds < Infinity)) throw wrong("tick", "takes milliseconds");
+    if (this.#isTicking) throw wrong("tick", "await the former one first");
+    this.#isTicking = true;
+    try {
+      const end = this.#clock.wall + milliseconds;
+      await this.#settle();
+      for (;;) {
+        const at = Math.min(this.#clock.nextAt(), this.#open.nextAt() ?? Infinity);
+        if (at > end) break;
+        this.#clock.moveTo(at);
+        this.#clock.fire();
+        await this.#settle();
+      }
+      this.#clock.moveTo(end);
+      await this.#settle();
+    } finally {
+      this.#isTicking = false;
+    }
+  }
+
+  close() {
+    if (this.#simulation === undefined) return;
+    for (const here of this.#entered) here.leave();
+    this.#network.uninstall();
+    this.#clock.uninstall();
+    this.#simulation.free();
+    this.#simulation = undefined;
+    current = undefined;
+  }
+
+  get #open() {
+    if (this.#simulation === undefined) throw wrong("kit", "it is closed");
+    return this.#simulation;
+  }
+
+  /** @param {number} tab */
+  #tab(tab) {
+    const kit = this;
+    return {
+      drops: (/** @type {unknown} */ options) => kit.#drop(tab, options),
+      returns: () => kit.#restore(tab),
+      closes: () => kit.#open.closeTab(tab),
+      updates: (/** @type {unknown} */ patch) =>
+        refusing(() => kit.#open.update(tab, JSON.stringify(patch) ?? "")),
+      get members() {
+        return JSON.parse(kit.#open.members(tab));
+      },
+      get state() {
+        return kit.#open.state(tab);
+      },
+    };
+  }
+
+  /**
+   * @param {number} machine
+   * @param {unknown} [options]
+   */
+  #drop(machine, options = {}) {
+    const { reset = false } = known("drops", options, ["reset"]);
+    this.#open.drop(machine, reset === true);
+  }
+
+  /** @param {number} machine */
+  #restore(machine) {
+    this.#open.restore(machine);
+  }
+
+  /** Lets happen what needs no time. */
+  async #settle() {
+    do {
+      this.#open.run(this.#clock.wall);
+      this.#network.deliver();
+      await this.#clock.breathe();
+    } while (this.#network.isBusy());
+  }
+}
+
+/** The page's sockets and beacons, led into the simulation. */
+class Network {
+  #simulation;
+  /** @type {Map<number, KitSocket>} */
+  #sockets = new Map();
+  #realSocket = globalThis.WebSocket;
+  #hasSent = false;
+  /** @type {Set<string>} */
+  #beaconUrls = new Set();
+
+  /** @param {Simulation} simulation */
+  constructor(simulation) {
+    this.#simulation = simulation;
+    // Whatever else the page connects to is none of the kit's business.
+    globalThis.WebSocket = new Proxy(this.#realSocket, {
+      construct: (real, args, target) => {
+        if (![args[1]].flat().includes(SUBPROTOCOL)) return Reflect.construct(real, args, target);
+        return this.#dial(new URL(args[0], document.baseURI));
+      },
+    });
+    const sendBeacon = navigator.sendBeacon?.bind(navigator);
+    navigator.sendBeacon = (url, body) => {
+      if (!this.#beaconUrls.has(`${url}`)) return sendBeacon(url, body);
+      this.#hasSent = true;
+      simulation.beacon(`${body}`);
+      return true;
+    };
+  }
+
+  uninstall() {
+    globalThis.WebSocket = this.#realSocket;
+    // What is left is the prototype's own.
+    Reflect.deleteProperty(navigator, "sendBeacon");
+  }
+
+  /** Gives the page what has arrived for it. */
+  deliver() {
+    for (;;) {
+      const [link, type, rest] = this.#simulation.poll();
+      if (link === undefined) return;
+      this.#hasSent = true;
+      const socket = this.#sockets.get(link);
+      if (type === "close") this.#sockets.delete(link);
+      socket?.arrive(type, rest);
+    }
+  }
+
+  /** True if something has moved since the last call. */
+  isBusy() {
+    const hasSent = this.#hasSent;
+    this.#hasSent = false;
+    return hasSent;
+  }
+
+  /** @param {URL} url */
+  #dial(url) {
+    const beacon = new URL("leave", url);
+    beacon.protocol = url.protocol.replace("ws", "http");
+    this.#beaconUrls.add(beacon.href);
+    this.#hasSent = true;
+    const link = this.#simulation.dial();
+    const socket = new KitSocket(
+      url.href,
+      (text) => {
+        this.#hasSent = true;
+        this.#simulation.send(link, text);
+      },
+      (code) => {
+        this.#hasSent = true;
+        this.#simulation.close(link, code);
+      },
+    );
+    this.#sockets.set(link, socket);
+    return socket;
+  }
+}
+
+/** What the page takes for a WebSocket. */
+class KitSocket extends EventTarget {
+  /** @type {number} */
+  readyState = WebSocket.CONNECTING;
+  protocol = "";
+  extensions = "";
+  bufferedAmount = 0;
+  binaryType = "blob";
+  /** @type {((event: Event) => void) | null} */
+  onopen = null;
+  /** @type {((event: Event) => void) | null} */
+  onmessage = null;
+  /** @type {((event: Event) => void) | null} */
+  onclose = null;
+  /** @type {((event: Event) => void) | null} */
+  onerror = null;
+  #send;
+  #close;
+
+  /**
+   * @param {string} url
+   * @param {(text: string) => void} send
+   * @param {(code: number) => void} close
+   */
+  constructor(url, send, close) {
+    super();
+    this.url = url;
+    this.#send = send;
+    this.#close = close;
+    this.addEventListener("open", (event) => this.onopen?.(event));
+    this.addEventListener("message", (event) => this.onmessage?.(event));
+    this.addEventListener("close", (event) => this.onclose?.(event));
+    this.addEventListener("error", (event) => this.onerror?.(event));
+  }
+
+  /** @param {string} text */
+  send(text) {
+    if (this.readyState === WebSocket.CONNECTING) {
+      throw new DOMException("Still in CONNECTING state.", "InvalidStateError");
+    }
+    if (this.readyState === WebSocket.OPEN) this.#send(text);
+  }
+
+  close(code = 1005) {
+    if (code !== 1005 && code !== 1000 && !(code >= 3000 && code <= 4999)) {
+      throw new DOMException(`The code must not be ${code}.`, "InvalidAccessError");
+    }
+    if (this.readyState >= WebSocket.CLOSING) return;
+    this.readyState = WebSocket.CLOSING;
+    this.#close(code);
+  }
+
+  /**
+   * @param {string} type
+   * @param {any} rest a text or a code
+   */
+  arrive(type, rest) {
+    if (type === "open") {
+      // Who has closed it meanwhile isn't told any more that it opened.
+      if (this.readyState !== WebSocket.CONNECTING) return;
+      this.readyState = WebSocket.OPEN;
+      this.protocol = SUBPROTOCOL;
+      this.dispatchEvent(new Event("open"));
+    } else if (type === "message") {
+      if (this.readyState !== WebSocket.OPEN) return;
+      this.dispatchEvent(new MessageEvent("message", { data: rest }));
+    } else {
+      this.readyState = WebSocket.CLOSED;
+      if (rest === 1006) this.dispatchEvent(new Event("error"));
+      this.dispatchEvent(new CloseEvent("close", { code: rest, wasClean: rest !== 1006 }));
+    }
+  }
+}
+
+/** The page's time: it moves when it is told to, and no other way. */
+class Clock {
+  #began;
+  #beganRunning;
+  #elapsed = 0;
+  /** @type {Map<number, { at: number, call: () => void, every?: number }>} */
+  #timers = new Map();
+  // Far from the browser's own, which may still be cleared.
+  #lastTimer = 1_000_000_000;
+  /** @type {Record<string, any>} */
+  #real = {};
+  #channel = new MessageChannel();
+
+  /** @param {number} began */
+  constructor(began) {
+    this.#began = began;
+    this.#beganRunning = Math.ceil(Math.max(performance.now(), lastRunning));
+    this.#install();
+  }
+
+  /** What `Date.now()` says. */
+  get wall() {
+    return this.#began + this.#elapsed;
+  }
+
+  /** When the next timer is due. */
+  nextAt() {
+    return Math.min(...[...this.#timers.values()].map(({ at }) => at));
+  }
+
+  /** @param {number} wall */
+  moveTo(wall) {
+    this.#elapsed = Math.max(this.#elapsed, wall - this.#began);
+  }
+
+  /** Runs the timers that are due, in their order. */
+  fire() {
+    const due = [...this.#timers].filter(([, { at }]) => at <= this.wall);
+    for (const [id, timer] of due.sort(([, a], [, b]) => a.at - b.at)) {
+      // One that ran before it may have cleared it.
+      if (!this.#timers.has(id)) continue;
+      if (timer.every === undefined) this.#timers.delete(id);
+      else timer.at = this.wall + timer.every;
+      try {
+        timer.call();
+      } catch (error) {
+        reportError(error);
+      }
+    }
+  }
+
+  /** Lets the page do what it does without time passing: promises, messages, module code. */
+  async breathe() {
+    await new Promise((resolve) => {
+      this.#channel.port1.onmessage = resolve;
+      this.#channel.port2.postMessage(null);
+    });
+  }
+
+  uninstall() {
+    lastRunning = this.#beganRunning + this.#elapsed;
+    Object.assign(globalThis, this.#real);
+    // What is left is the prototype's own.
+    Reflect.deleteProperty(performance, "now");
+    this.#channel.port1.close();
+  }
+
+  #install() {
+    const later = (/** @type {any} */ call, delay = 0, /** @type {unknown[]} */ ...rest) =>
+      this.#add(call, delay, rest);
+    const every = (/** @type {any} */ call, delay = 0, /** @type {unknown[]} */ ...rest) =>
+      this.#add(call, delay, rest, true);
+    const clearer = (/** @type {string} */ name) => (/** @type {number} */ id) => {
+      // It may be one from before.
+      if (!this.#timers.delete(id)) this.#real[name].call(globalThis, id);
+    };
+    const fakes = {
+      setTimeout: later,
+      setInterval: every,
+      requestAnimationFrame: (/** @type {FrameRequestCallback} */ call) =>
+        later(() => call(performance.now()), FRAME_MS),
+      clearTimeout: clearer("clearTimeout"),
+      clearInterval: clearer("clearInterval"),
+      cancelAnimationFrame: clearer("cancelAnimationFrame"),
+      Date: this.#dateClass(),
+    };
+    for (const [name, fake] of Object.entries(fakes)) {
+      this.#real[name] = /** @type {any} */ (globalThis)[name];
+      /** @type {any} */ (globalThis)[name] = fake;
+    }
+    performance.now = () => this.#beganRunning + this.#elapsed;
+  }
+
+  #dateClass() {
+    const now = () => Math.floor(this.wall);
+    return new Proxy(Date, {
+      construct: (real, args, target) =>
+        Reflect.construct(real, args.length === 0 ? [now()] : args, target),
+      apply: (Real) => new Real(now()).toString(),
+      get: (real, name) => (name === "now" ? now : Reflect.get(real, name)),
+    });
+  }
+
+  /**
+   * @param {(...args: unknown[]) => void} call
+   * @param {unknown} delay
+   * @param {unknown[]} args
+   * @param {boolean} [isRepeated]
+   */
+  #add(call, delay, args, isRepeated = false) {
+    // At least one, so that what arms itself again and again lets time pass.
+    const wait = Math.max(1, Math.round(Number(delay)) || 0);
+    this.#lastTimer += 1;
+    this.#timers.set(this.#lastTimer, {
+      at: this.wall + wait,
+      call: () => call(...args),
+      ...(isRepeated && { every: wait }),
+    });
+    return this.#lastTimer;
+  }
+}
+
+/** @param {unknown} value */
+function base64(value) {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  const text = btoa(String.fromCharCode(...bytes));
+  return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/**
+ * What the simulation refuses is a code.
+ *
+ * @template T
+ * @param {() => T} call
+ */
+function refusing(call) {
+  try {
+    return call();
+  } catch (code) {
+    if (typeof code !== "string") throw code;
+    const problem = code === "bad_key" ? "key: it must be 1 to 128 letters, digits and :_-./@" : "";
+    throw new PresenceError(
+      /** @type {"bad_key"} */ (code),
+      problem || "meta: it must be a JSON object of at most 4096 bytes",
+    );
+  }
+}
+
+/**
+ * @param {string} of
+ * @param {unknown} value
+ * @param {string[]} [names] those that there are; any unless given
+ * @returns {Record<string, any>}
+ */
+function known(of, value, names) {
+  if (typeof value !== "object" || value === null) throw wrong(of, "takes an object of options");
+  const unknown = names && Object.keys(value).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw wrong(of, `there is no option "${unknown}"`);
+  return value;
+}

@@ -1,0 +1,77 @@
+//! The relay's shell: texts in, texts out.
+
+use crate::token;
+use presence_core::Time;
+use presence_core::relay::{
+    Command, ConnId, Host, MemoryBackplane, Relay, RelayConfig, ResumeClaims,
+};
+use presence_protocol::{
+    ClientFrame, Dial, Epoch, FrameError, Meta, ServerFrame, SessionId, UserId, decode_client,
+    encode_server,
+};
+use std::rc::Rc;
+
+/// A whole relay.
+pub(crate) type Core = Relay<TextHost, MemoryBackplane>;
+
+/// Writes frames as texts.
+#[derive(Debug)]
+pub(crate) struct TextHost;
+
+impl Host for TextHost {
+    type Frame = Rc<str>;
+
+    fn encode(&mut self, frame: &ServerFrame<Meta>) -> Rc<str> {
+        let mut bytes = Vec::new();
+        encode_server(frame, &mut bytes);
+        String::from_utf8_lossy(&bytes).into()
+    }
+
+    fn size(frame: &Rc<str>) -> usize {
+        frame.len()
+    }
+
+    /// A resume token that anybody could forge; nobody has a reason to in a test.
+    fn seal(&mut self, claims: &ResumeClaims) -> String {
+        let ResumeClaims { session, user, dial, since } = claims;
+        format!("{session} {} {} {user}", dial.0, since.as_millis())
+    }
+}
+
+/// A relay that has just started.
+pub(crate) fn start(now: Time, seed: u64) -> Core {
+    let backplane = MemoryBackplane::new(Epoch::new(seed), now);
+    Relay::new(RelayConfig::default(), TextHost, backplane, seed)
+}
+
+/// The claims of a resume token.
+pub(crate) fn unseal(text: &str) -> Option<ResumeClaims> {
+    let mut parts = text.splitn(4, ' ');
+    Some(ResumeClaims {
+        session: SessionId::parse(parts.next()?)?,
+        dial: Dial(parts.next()?.parse().ok()?),
+        since: Time::from_millis(parts.next()?.parse().ok()?),
+        user: UserId::parse(parts.next()?)?,
+    })
+}
+
+/// Hands a text of a page to the rules.
+pub(crate) fn receive(relay: &mut Core, now: Time, conn: ConnId, text: &str) {
+    let command = match decode_client(text) {
+        Ok(ClientFrame::Hello { token, resume, dial }) => {
+            let resume = resume.as_deref().and_then(unseal);
+            return relay.hello(now, conn, token::check(now, &token), resume, dial);
+        }
+        Ok(ClientFrame::Join { key, token, meta, age }) => {
+            Command::Join { key, grant: token.map(|it| token::check(now, &it)), meta, age }
+        }
+        Ok(ClientFrame::Update { key, meta }) => Command::Update { key, meta },
+        Ok(ClientFrame::Leave { key }) => Command::Leave { key },
+        Ok(ClientFrame::Resync { key }) => Command::Resync { key },
+        Ok(ClientFrame::Heartbeat) => Command::Heartbeat,
+        Err(FrameError { code, message, key }) => {
+            return relay.bad_frame(now, conn, code, message, key);
+        }
+    };
+    relay.frame(now, conn, command);
+}

@@ -1,0 +1,308 @@
+// @ts-check
+//
+// `whoshere/testing`, as somebody uses it in tests of their own page.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Stage } from "../support/browser.mjs";
+
+const stage = new Stage();
+
+/**
+ * Runs a test of somebody's page in that page.
+ *
+ * @template T
+ * @param {import("node:test").TestContext} t
+ * @param {() => Promise<T>} run
+ */
+async function inPage(t, run) {
+  const viewer = await stage.blank(t, "somebody");
+  // One test opens a socket to nowhere.
+  viewer.mayLoseNetwork = true;
+  return viewer.page.evaluate(run);
+}
+
+test("bob drops for 20 s: nothing changes; for 41 s: he leaves, once", async (t) => {
+  const startedAt = performance.now();
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit({ seed: 7 });
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    /** @type {string[]} */
+    const events = [];
+    here.on("join", ({ member }) => events.push(`${member.name} joined`));
+    here.on("leave", ({ member, reason }) => events.push(`${member.name} left: ${reason}`));
+    here.bar("#bar");
+
+    const bob = kit.user("bob").opens("document:42");
+    await kit.tick();
+    const dot = document.querySelector("[data-name=bob]");
+    const isSame = () => dot !== null && dot === document.querySelector("[data-name=bob]");
+    const seen = { came: events.splice(0), held: /** @type {unknown[]} */ ([]), events };
+
+    for (const reset of [false, true]) {
+      bob.drops({ reset });
+      await kit.tick(20_000);
+      bob.returns();
+      await kit.tick(60_000);
+      seen.held.push(here.count, isSame(), ...events);
+    }
+    bob.drops();
+    await kit.tick(41_000);
+    bob.returns();
+    await kit.tick(60_000);
+    seen.held.push(here.count);
+    kit.close();
+    return seen;
+  });
+  assert.deepEqual(seen.came, ["bob joined"]);
+  assert.deepEqual(seen.held, [2, true, 2, true, 2]);
+  assert.deepEqual(seen.events, ["bob left: timeout", "bob joined"]);
+  assert.ok(performance.now() - startedAt < 20_000, "four minutes take no time");
+});
+
+test("the page's own network and the relay go and come, and nobody notices", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    const bob = kit.user("bob").opens("document:42");
+    await kit.tick();
+    /** @type {string[]} */
+    const events = [];
+    here.on("join", ({ member }) => events.push(`${member.name} joined`));
+    here.on("leave", ({ member }) => events.push(`${member.name} left`));
+    here.on("state", ({ state }) => events.push(state));
+    const names = () => bob.members.map(({ name }) => name).join();
+    const seen = [];
+
+    kit.page.drops({ reset: true });
+    await kit.tick(15_000);
+    seen.push(here.state, names());
+    kit.page.returns();
+    await kit.tick(3000);
+    seen.push(here.state, names());
+
+    kit.page.drops();
+    await kit.tick(25_000);
+    seen.push(here.state, names());
+    kit.page.returns();
+    await kit.tick(3000);
+    seen.push(here.state, names());
+
+    kit.relay.stops();
+    await kit.tick(10_000);
+    seen.push(here.state, bob.state, names());
+    kit.relay.starts();
+    await kit.tick(5000);
+    seen.push(here.state, bob.state, names());
+
+    kit.page.drops();
+    await kit.tick(41_000);
+    seen.push(names());
+    kit.close();
+    return { seen, events };
+  });
+  assert.deepEqual(seen.seen, [
+    ...["reconnecting", "alice,bob", "live", "alice,bob"],
+    ...["reconnecting", "alice,bob", "live", "alice,bob"],
+    ...["reconnecting", "reconnecting", "alice,bob", "live", "live", "alice,bob"],
+    "bob",
+  ]);
+  const once = ["reconnecting", "live"];
+  assert.deepEqual(seen.events, [...once, ...once, ...once, "reconnecting"]);
+});
+
+test("the others see what the page does, and the page what they do", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit({ now: new Date("2030-01-01T00:00:00Z") });
+    const began = new Date().toISOString();
+    const here = await kit.connect({ key: "document:42", user: { id: "u-1", name: "alice" } });
+    const person = kit.user({ id: "u-2", name: "bob", color: "#00ff7f" });
+    const bob = person.opens("document:42", { meta: { section: "goals" } });
+    const second = person.opens("document:42");
+    person.opens("document:43");
+    await kit.tick();
+    const [, dot] = here.members;
+    const alone = [here.count, dot?.name, dot?.color, dot?.sessions, dot?.meta.section];
+    const areAlike =
+      String(Object.keys(bob.members[1] ?? {}).sort()) === String(Object.keys(dot ?? {}).sort());
+
+    here.update({ is_typing: true });
+    bob.updates({ section: null, page: 3 });
+    await kit.tick();
+    const metas = [bob.members[0]?.meta, here.members[1]?.meta];
+    const ages = bob.members.map(({ since }) => since - kit.now);
+
+    bob.closes();
+    await kit.tick();
+    const kept = here.count;
+    second.closes();
+    await kit.tick();
+    const gone = here.count;
+
+    const carol = kit.user("carol").opens("document:42");
+    await kit.tick();
+    const before = carol.members.map(({ name, self }) => `${name} ${self}`);
+    here.leave();
+    await kit.tick();
+    const after = carol.members.map(({ name }) => name);
+    kit.close();
+    return { began, alone, areAlike, metas, ages, kept, gone, before, after };
+  });
+  assert.equal(seen.began, "2030-01-01T00:00:00.000Z");
+  assert.deepEqual(seen.alone, [2, "bob", "#00ff7f", 2, "goals"]);
+  assert.ok(seen.areAlike, "a tab's members have the fields of the SDK's");
+  assert.deepEqual(seen.metas, [{ is_typing: true }, { page: 3 }]);
+  assert.ok(
+    seen.ages.every((age) => age <= 0 && age >= -1000),
+    `${seen.ages}`,
+  );
+  assert.deepEqual([seen.kept, seen.gone], [2, 1]);
+  assert.deepEqual(seen.before, ["alice false", "carol true"]);
+  assert.deepEqual(seen.after, ["carol"]);
+});
+
+test("a page that connects by itself is served, and its token is held against it", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const { connect } = await import("/sdk/index.js");
+    const kit = await createKit();
+    let nTokens = 0;
+    const token = () => {
+      nTokens += 1;
+      return kit.token("alice", { keys: ["document:42"], ttl: 60 });
+    };
+    const here = await connect({ url: "wss://app.example/v1/presence", key: "document:42", token });
+    const other = await connect({ url: kit.url, key: "document:43", token });
+    other.on("error", () => {});
+    await kit.tick();
+    const states = [here.state, other.state];
+    const code = await other.ready.catch((error) => error.code);
+    // The token runs out twice, which nobody notices.
+    await kit.tick(130_000);
+    const later = [here.state, here.count, nTokens >= 3];
+    here.leave();
+    kit.close();
+    return { states, code, later };
+  });
+  assert.deepEqual(seen.states, ["live", "stopped"]);
+  assert.equal(seen.code, "key_denied");
+  assert.deepEqual(seen.later, ["live", 1, true]);
+});
+
+test("time stands still but in tick, and is the page's own again after close", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const real = { Date, WebSocket, setTimeout, setInterval, requestAnimationFrame };
+    const before = Date.now();
+    const kit = await createKit();
+    /** @type {string[]} */
+    const calls = [];
+    const tell = (/** @type {string} */ what) => calls.push(`${what} ${Date.now() - kitBegan}`);
+    const kitBegan = Date.now();
+    const began = performance.now();
+    setTimeout(tell, 500, "timeout");
+    clearTimeout(setTimeout(tell, 500, "cleared"));
+    const interval = setInterval(tell, 300, "interval");
+    requestAnimationFrame(() => tell("frame"));
+    await new Promise((resolve) => real.setTimeout.call(window, resolve, 50));
+    const still = [...calls, performance.now() - began, Date.now() - kitBegan];
+    await kit.tick(1000);
+    clearInterval(interval);
+    await kit.tick(1000);
+    const passed = [performance.now() - began, Date.now() - kitBegan];
+    // Another socket is none of the kit's business.
+    const own = new WebSocket(location.origin.replace("http", "ws"), "chat.v1");
+    const isReal = own instanceof real.WebSocket;
+    own.onclose = () => {};
+    kit.close();
+    kit.close();
+    const isBack = Object.entries(real).every(
+      ([name, it]) => /** @type {any} */ (window)[name] === it,
+    );
+    const again = await createKit();
+    const here = await again.connect({ key: "document:42", user: "alice" });
+    const state = here.state;
+    again.close();
+    return { still, calls, passed, isReal, isBack, state, drift: Date.now() - before };
+  });
+  assert.deepEqual(seen.still, [0, 0]);
+  assert.deepEqual(seen.calls, [
+    ...["frame 16", "interval 300", "timeout 500", "interval 600", "interval 900"],
+  ]);
+  assert.deepEqual(seen.passed, [2000, 2000]);
+  assert.ok(seen.isReal && seen.isBack);
+  assert.equal(seen.state, "live");
+  assert.ok(seen.drift >= 0 && seen.drift < 60_000);
+});
+
+test("the same seed gives the same run, another one another", async (t) => {
+  const ids = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const ids = [];
+    for (const seed of [3, 3, 4]) {
+      const kit = await createKit({ seed });
+      const options = /** @type {const} */ ({ key: "document:42", user: "alice", dedupe: "none" });
+      ids.push((await kit.connect(options)).self?.id);
+      kit.close();
+    }
+    return ids;
+  });
+  assert.match(`${ids[0]}`, /^[0-9a-f]{16}$/);
+  assert.equal(ids[0], ids[1]);
+  assert.notEqual(ids[0], ids[2]);
+});
+
+test("what makes no sense is an error that says so", async (t) => {
+  const codes = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    /** @type {string[]} */
+    const codes = [];
+    const fails = async (/** @type {() => unknown} */ call) => {
+      try {
+        await call();
+        codes.push("none");
+      } catch (error) {
+        const { code, message } = /** @type {any} */ (error);
+        codes.push(`${code} ${message.split(":")[0]}`);
+      }
+    };
+    await fails(() => createKit(/** @type {any} */ ({ sede: 1 })));
+    await fails(() => createKit({ seed: 0.5 }));
+    await fails(() => createKit({ now: Number.NaN }));
+    const kit = await createKit();
+    await fails(() => createKit());
+    await fails(() => kit.tick(-1));
+    const ticking = kit.tick();
+    await fails(() => kit.tick());
+    await ticking;
+    await fails(() => kit.user("bob").opens("no key"));
+    await fails(() => kit.user("bob").opens("k", { meta: /** @type {any} */ ([]) }));
+    await fails(() => kit.user("bob").opens("k", /** @type {any} */ ({ mata: {} })));
+    await fails(() => kit.user(/** @type {any} */ ({ name: "bob" })));
+    await fails(() => kit.connect(/** @type {any} */ ({ user: "a", key: "no key" })));
+    const bob = kit.user("bob").opens("k");
+    await fails(() => bob.updates({ text: "x".repeat(5000) }));
+    kit.close();
+    await fails(() => kit.tick());
+    await fails(() => bob.drops());
+    return codes;
+  });
+  assert.deepEqual(codes, [
+    "bad_options createKit",
+    "bad_options seed",
+    "bad_options now",
+    "bad_options createKit",
+    "bad_options tick",
+    "bad_options tick",
+    "bad_key key",
+    "bad_meta meta",
+    "bad_options opens",
+    "bad_options user",
+    "bad_key key",
+    "bad_meta meta",
+    "bad_options kit",
+    "bad_options kit",
+  ]);
+});
