@@ -149,6 +149,17 @@ export interface Here {
   flash(target: string | HTMLElement): () => void;
 
   /**
+   * Shows for developers what the connection does, who is here and why, and the last 100 events. Its code
+   * is loaded at the first call.
+   *
+   * @param target an element, or a selector whose first match is meant; a panel in the window's corner
+   *   unless given
+   * @returns a function that takes it away
+   * @throws {PresenceError} `bad_target` if there is no such element.
+   */
+  inspect(target?: string | HTMLElement): () => void;
+
+  /**
    * Leaves at once. Bars and flash areas are taken away, listeners aren't called any more. May be called
    * twice. A page that is closed leaves by itself.
    */

@@ -4,11 +4,21 @@
 import { PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
-import load, { bar, flash, leave, members, open, remove, state, update } from "./whoshere.js";
+import load, {
+  bar,
+  flash,
+  leave,
+  members,
+  open,
+  remove,
+  roundTrip,
+  state,
+  update,
+} from "./whoshere.js";
 
 export { PresenceError };
 
-const core = { bar, flash, leave, members, open, remove, state, update };
+const core = { bar, flash, leave, members, open, remove, roundTrip, state, update };
 
 /** @type {Promise<unknown> | undefined} */
 let loading;

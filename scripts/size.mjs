@@ -3,7 +3,7 @@
 // Measures what a page downloads, and fails if it is more than the budget in package.json.
 // kB are 1000 bytes; gzip -9 is what counts, since every server can do it.
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { buildClient } from "./build-client.mjs";
 import { isMain, Refusal, runMain, say } from "./setup/log.mjs";
@@ -15,12 +15,15 @@ import { ensure } from "./setup.mjs";
 export async function size() {
   await ensure(["npm"]);
   const { folder, profile } = await buildClient("smallest");
-  const sizes = (await shippedFiles(folder)).map(measure);
+  const { first, later } = await shippedFiles(folder);
+  const sizes = first.map(measure);
   const code = sum(
     "wasm + js",
     sizes.filter(({ name }) => !name.endsWith(".css")),
   );
   printTable([...sizes, code]);
+  say("Loaded when a page first asks for it:");
+  printTable(later.map(measure));
 
   const { budget } = projectSettings();
   const verdict = `${kilobytes(code.gzip)} gzipped, the budget is ${kilobytes(budget)}`;
@@ -34,25 +37,42 @@ export async function size() {
 }
 
 /**
- * The package as a bundler would ship it: one minified module, the wasm and the styles.
+ * The package as a bundler would ship it: a minified module, the wasm and the styles first, and later what
+ * a page asks for.
  *
  * @param {string} folder
- * @returns {Promise<Array<{ name: string, content: Uint8Array }>>}
+ * @returns {Promise<Record<"first" | "later", { name: string, content: Uint8Array }[]>>}
  */
 async function shippedFiles(folder) {
   const { build, transform } = await import("esbuild");
   const { main } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const bundle = await build({
     entryPoints: [join(folder, main)],
+    outdir: folder,
     bundle: true,
+    splitting: true,
+    metafile: true,
     format: "esm",
     minify: true,
     write: false,
     logLevel: "error",
   });
   const others = readdirSync(folder).filter((name) => /\.(wasm|css)$/.test(name));
-  return [
-    ...bundle.outputFiles.map(({ contents }) => ({ name: main, content: contents })),
+  const chunks = bundle.outputFiles.map(({ path, contents }) => ({
+    name: relative(folder, path),
+    content: contents,
+  }));
+  const outputs = Object.entries(bundle.metafile.outputs);
+  const nameOf = (/** @type {string} */ path) => relative(folder, resolve(path));
+  const isFirst = new Set([main]);
+  // What the entry imports in any way but by `import()`, and what that imports.
+  for (const name of isFirst) {
+    const imports = outputs.find(([path]) => nameOf(path) === name)?.[1].imports ?? [];
+    for (const { path, kind } of imports) if (kind !== "dynamic-import") isFirst.add(nameOf(path));
+  }
+  const later = chunks.filter(({ name }) => !isFirst.has(name));
+  const first = [
+    ...chunks.filter(({ name }) => isFirst.has(name)),
     ...(await Promise.all(
       others.map(async (name) => {
         const content = readFileSync(join(folder, name));
@@ -62,6 +82,7 @@ async function shippedFiles(folder) {
       }),
     )),
   ];
+  return { first, later };
 }
 
 /**

@@ -1,11 +1,12 @@
 // @ts-check
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
+import { PresenceError } from "./error.js";
 import { elementOf, maxOf, wrong } from "./options.js";
 
 /**
  * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "leave" | "members" | "open" |
- *   "remove" | "state" | "update">} Core the module's functions
+ *   "remove" | "roundTrip" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {(event: never) => void} Listener
  */
@@ -112,6 +113,26 @@ export class Here {
     return this.#part(this.#core.flash(this.#id, elementOf(target)));
   }
 
+  /** @param {unknown} [target] */
+  inspect(target) {
+    const isFloating = target === undefined;
+    const element = isFloating ? document.body : elementOf(target);
+    let stop = () => {};
+    let isOver = false;
+    import("./inspect.js").then(
+      ({ inspect }) => {
+        if (isOver) return;
+        const here = /** @type {any} */ (this);
+        stop = inspect(here, element, isFloating, () => this.#core.roundTrip(this.#id));
+      },
+      (cause) => this.#emit("error", [failed("the inspector", cause)]),
+    );
+    return () => {
+      isOver = true;
+      stop();
+    };
+  }
+
   leave() {
     this.#listeners.clear();
     this.#core.leave(this.#id);
@@ -139,6 +160,14 @@ export class Here {
       console.warn(parts[0]);
     }
   }
+}
+
+/**
+ * @param {string} what could not be loaded
+ * @param {unknown} cause
+ */
+function failed(what, cause) {
+  return new PresenceError("load_failed", `${what} could not be loaded: ${cause}`, cause);
 }
 
 /**

@@ -47,6 +47,11 @@ thread_local! {
     static CLOCK: Cell<Option<Clock>> = const { Cell::new(None) };
 }
 
+/// What the browser's running clock says, with fractions of a millisecond.
+pub(crate) fn running() -> f64 {
+    performance_now()
+}
+
 /// Now.
 pub(crate) fn now() -> Time {
     let (running, wall) = (performance_now(), date_now());

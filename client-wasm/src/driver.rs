@@ -19,7 +19,7 @@ use core::cell::{Cell, RefCell};
 use js_sys::JsString;
 use presence_core::session::{Event, Output, State, StopReason};
 use presence_core::{Session, Time};
-use presence_protocol::{Dial, Key};
+use presence_protocol::{ClientFrame, Dial, Key, ServerFrame};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -57,6 +57,10 @@ pub(crate) struct Driver {
     /// True while the page is only being prerendered: nobody is here yet.
     is_held: Cell<bool>,
     is_draining: Cell<bool>,
+    /// When the last heartbeat set out.
+    beat_at: Cell<f64>,
+    /// How long its answer took.
+    round_trip: Cell<Option<f64>>,
 }
 
 impl Driver {
@@ -92,6 +96,8 @@ impl Driver {
                 lifecycle: RefCell::default(),
                 is_held: Cell::new(is_prerendering()),
                 is_draining: Cell::new(false),
+                beat_at: Cell::new(0.0),
+                round_trip: Cell::new(None),
             }
         });
         let weak = Rc::downgrade(&driver);
@@ -134,6 +140,11 @@ impl Driver {
     /// How the connection is.
     pub(crate) fn state(&self) -> State {
         self.session.borrow().state()
+    }
+
+    /// How long the last heartbeat's answer took, in milliseconds.
+    pub(crate) const fn round_trip(&self) -> Option<f64> {
+        self.round_trip.get()
     }
 
     /// Looks at the session.
@@ -189,6 +200,9 @@ impl Driver {
                 if let Some(socket) = &*self.socket.borrow()
                     && socket.dial == dial
                 {
+                    if matches!(frame, ClientFrame::Heartbeat) {
+                        self.beat_at.set(clock::running());
+                    }
                     socket.send(&wire::encode(&frame));
                 }
             }
@@ -243,7 +257,12 @@ impl Driver {
         match event {
             SocketEvent::Open => self.input(|session, now| session.socket_open(now, dial)),
             SocketEvent::Message(text) => match wire::decode(&text) {
-                Some(it) => self.input(|session, now| session.socket_frame(now, dial, it)),
+                Some(it) => {
+                    if matches!(it, ServerFrame::Heartbeat { .. }) {
+                        self.round_trip.set(Some(clock::running() - self.beat_at.get()));
+                    }
+                    self.input(|session, now| session.socket_frame(now, dial, it));
+                }
                 None => self.input(|session, now| session.socket_garbage(now, dial)),
             },
             SocketEvent::Closed(code) => {

@@ -95,6 +95,10 @@ impl Handle {
         }
     }
 
+    pub(crate) fn round_trip(&self) -> Option<f64> {
+        self.driver.round_trip()
+    }
+
     /// Changes the meta and tells the others.
     pub(crate) fn update(&self, patch: &JsValue) -> Result<(), PresenceError> {
         self.key.patch_meta(patch)?;

@@ -84,6 +84,12 @@ pub fn state(handle: u32) -> String {
     Handle::of(handle).map_or("stopped", |it| it.state()).into()
 }
 
+/// How long the last heartbeat's answer took, in milliseconds.
+#[wasm_bindgen(js_name = roundTrip)]
+pub fn round_trip(handle: u32) -> Option<f64> {
+    Handle::of(handle).and_then(|it| it.round_trip())
+}
+
 /// Changes what the others see of this page. Means nothing once the handle has left.
 ///
 /// # Errors
