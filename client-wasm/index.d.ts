@@ -74,6 +74,61 @@ export interface ConnectOptions {
    * @defaultValue "user"
    */
   dedupe?: "user" | "none";
+
+  /**
+   * The texts that readers see and hear, in another language or other words. Entries that are missing are
+   * English ones. `whoshere/locales/` has German, Japanese and Arabic.
+   *
+   * @example
+   * import messages from "whoshere/locales/de.js";
+   * connect({ ..., messages: { ...messages, here: "{n} lesen mit" } });
+   */
+  messages?: Partial<Messages>;
+}
+
+/**
+ * A text. What it may fill in, in braces, is said at each entry; `{n}` may stand in any that has a number.
+ * Where the grammar asks for more than one text, there is one for each plural category of the language
+ * (`Intl.PluralRules`), and `other` for those that are missing.
+ */
+export type Message =
+  | string
+  | ({ readonly other: string } & {
+      readonly [Plural in "zero" | "one" | "two" | "few" | "many"]?: string;
+    });
+
+/** All texts that readers see or hear. */
+export interface Messages {
+  /** The language's tag, for its plurals, lists and numbers. */
+  readonly language: string;
+  /** What the bar is, for screen readers. */
+  readonly bar: Message;
+  /** What the list behind "+N" is, for screen readers. */
+  readonly rest: Message;
+  /** Beside the bar, until it is known who is here. */
+  readonly connecting: Message;
+  /** Beside the bar: `{n}`. */
+  readonly here: Message;
+  /** What the button for those without a dot is called: `{n}`. */
+  readonly more: Message;
+  /** Behind the reader's own name. */
+  readonly you: Message;
+  /** Behind the name of somebody who is away. */
+  readonly away: Message;
+  /** Behind the name of somebody whose connection is lost. */
+  readonly reconnecting: Message;
+  /** `{names}`, `{n}` in all. */
+  readonly joined: Message;
+  /** `{names}`, `{n}` in all. */
+  readonly left: Message;
+  /** Stands last in a list of names for those who aren't named: `{n}`. */
+  readonly others: Message;
+  /** `{names}`, `{n}` in all. */
+  readonly typing: Message;
+  /** Instead of `typing` when they are too many to be named. */
+  readonly manyTyping: Message;
+  /** `{name}`, and `{time}`, which is like "12 minutes ago". */
+  readonly lastSeen: Message;
 }
 
 /** This page's presence in a key. */
@@ -101,6 +156,9 @@ export interface Here {
 
   /** How the connection is. */
   readonly state: State;
+
+  /** The texts in use, all of them. */
+  readonly messages: Messages;
 
   /**
    * Calls a function at each event from now on. What it throws is reported like any uncaught error and

@@ -38,7 +38,7 @@ const TESTING = "testing";
 const STAMP = ".built-from";
 
 /** The files of the package that no compiler makes, besides its styles. */
-const ENTRIES = ["index.js", "index.d.ts", "testing.js", "testing.d.ts", "js"];
+const ENTRIES = ["index.js", "index.d.ts", "testing.js", "testing.d.ts", "js", "locales"];
 
 /** Everything that the package is made of. */
 const INPUTS = [

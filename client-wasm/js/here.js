@@ -35,7 +35,7 @@ export class Here {
    * @param {Core} core
    * @param {Options} options
    */
-  constructor(core, { socketUrl, beaconUrl, key, token, meta, isDeduped }) {
+  constructor(core, { socketUrl, beaconUrl, key, token, meta, isDeduped, messages }) {
     /** @type {(result: any) => void} */
     let resolve = () => {};
     /** @type {(error: Error) => void} */
@@ -46,6 +46,7 @@ export class Here {
     // Who doesn't wait for it doesn't want to hear of its rejection either.
     this.ready.catch(() => {});
     this.key = key;
+    this.messages = messages;
     this.#core = core;
     this.#id = core.open(
       socketUrl,

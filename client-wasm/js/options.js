@@ -2,6 +2,7 @@
 //
 // What a page passes in, checked: whatever is wrong is an error that names it.
 import { PresenceError } from "./error.js";
+import { messagesOf } from "./messages.js";
 
 /**
  * @typedef {object} Options what `connect` needs, all of it
@@ -11,6 +12,7 @@ import { PresenceError } from "./error.js";
  * @property {unknown} token a string or a function
  * @property {unknown} meta not looked at yet
  * @property {boolean} isDeduped
+ * @property {import("./messages.js").Messages} messages
  */
 
 /**
@@ -18,7 +20,7 @@ import { PresenceError } from "./error.js";
  * @returns {Options}
  */
 export function connectOptions(value) {
-  const known = ["url", "key", "params", "token", "meta", "dedupe"];
+  const known = ["url", "key", "params", "token", "meta", "dedupe", "messages"];
   const {
     url,
     key,
@@ -26,6 +28,7 @@ export function connectOptions(value) {
     token,
     meta = {},
     dedupe = "user",
+    messages,
   } = knownOnly("connect", value, known);
   if (typeof key !== "string") throw wrong("key", "must be a string");
   if (!(typeof token === "function" || (typeof token === "string" && token !== ""))) {
@@ -33,7 +36,14 @@ export function connectOptions(value) {
   }
   if (dedupe !== "user" && dedupe !== "none") throw wrong("dedupe", 'must be "user" or "none"');
   const isDeduped = dedupe === "user";
-  return { ...relayUrls(url), key: filledIn(key, params), token, meta, isDeduped };
+  return {
+    ...relayUrls(url),
+    key: filledIn(key, params),
+    token,
+    meta,
+    isDeduped,
+    messages: messagesOf(messages),
+  };
 }
 
 /**

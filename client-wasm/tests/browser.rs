@@ -101,6 +101,13 @@ tests! {
         a_target_that_is_not_there_is_refused
         every_error_is_a_presence_error
     }
+    messages {
+        english_is_spoken_unless_told_otherwise
+        what_a_table_lacks_is_english
+        a_table_that_is_wrong_is_an_error_that_names_the_entry
+        every_locale_has_every_entry_and_all_its_plurals
+        plurals_and_lists_are_those_of_the_language
+    }
     tokens {
         a_text_is_used_as_it_is
         a_function_may_be_plain_or_async
