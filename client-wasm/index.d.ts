@@ -80,8 +80,15 @@ export interface ConnectOptions {
    * English ones. `whoshere/locales/` has German, Japanese and Arabic.
    *
    * @example
+   * import { connect } from "whoshere";
    * import messages from "whoshere/locales/de.js";
-   * connect({ ..., messages: { ...messages, here: "{n} lesen mit" } });
+   *
+   * const here = await connect({
+   *   url: "wss://relay.example/v1/presence",
+   *   key: "document:42",
+   *   token: () => fetch("/presence-token").then((response) => response.text()),
+   *   messages: { ...messages, here: "{n} lesen mit" },
+   * });
    */
   messages?: Partial<Messages>;
 }

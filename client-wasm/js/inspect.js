@@ -25,7 +25,9 @@ const STYLES = `
   dd, ol { margin: 0; overflow-wrap: anywhere; }
   ol { padding: 0; list-style: none; }
   table { width: 100%; border-collapse: collapse; }
-  th, td { padding: 2px 8px 2px 0; text-align: start; vertical-align: top; overflow-wrap: anywhere; }
+  th, td { padding: 2px 8px 2px 0; text-align: start; vertical-align: top; }
+  td { overflow-wrap: break-word; }
+  td:last-child { overflow-wrap: anywhere; }
   button { font: inherit; }
   :focus-visible { outline: 2px solid Highlight; outline-offset: 2px; }
 `;

@@ -1,0 +1,301 @@
+// @ts-check
+//
+// Runs every block of code in the papers for those who use whoshere: pages in a real browser on the real
+// relay under a strict content security policy, servers' code with its own runtime, and the tokens that
+// come out of it at the relay.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { apiReference } from "../../scripts/api-docs.mjs";
+import { Stage, until } from "../support/browser.mjs";
+import { Peer } from "../support/peer.mjs";
+import { mintToken, SECRET } from "../support/relay.mjs";
+
+/** @typedef {{ language: string, text: string, section: string }} Block */
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const SERVERS = "docs/tokens.md";
+const PAPERS = [
+  "README.md",
+  "client-wasm/README.md",
+  ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`),
+].filter((path) => path.endsWith(".md"));
+/** Its blocks for the shell build the whole project, which is what `npm test` does, too. */
+const SHELL = ["README.md"];
+const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'";
+
+// Pages that a test serves have no address, and so might not dial the relay on this machine.
+const stage = new Stage({ launch: { args: ["--disable-features=LocalNetworkAccessChecks"] } });
+
+test("the reference is what the types say", () => {
+  const paper = readFileSync(join(ROOT, "docs/api.md"), "utf8");
+  assert.ok(paper === apiReference(), "it is stale: node scripts/api-docs.mjs writes it");
+});
+
+test("every link of the papers leads somewhere", () => {
+  for (const path of PAPERS) {
+    const text = readFileSync(join(ROOT, path), "utf8");
+    for (const [, target = ""] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+      assert.doesNotThrow(
+        () => readFileSync(join(ROOT, dirname(path), target)),
+        `${path}: ${target}`,
+      );
+    }
+  }
+});
+
+test("every block of code is of a language that is run here", () => {
+  for (const path of PAPERS) {
+    const known = path === SERVERS ? ["js", "python", "ruby"] : ["html", "css", "js"];
+    if (SHELL.includes(path)) known.push("sh");
+    for (const { language, text } of blocksOf(path)) {
+      assert.ok(known.includes(language), `${path} has a block of "${language}":\n${text}`);
+    }
+  }
+});
+
+for (const path of PAPERS.filter((it) => it !== SERVERS)) {
+  for (const [section, blocks] of sectionsOf(path)) {
+    const scripts = blocks.filter(({ language }) => language === "js");
+    for (const [index, { text }] of scripts.entries()) {
+      test(`${path}, ${section}: example ${index + 1} runs`, async (t) => {
+        const of = (/** @type {string} */ language) =>
+          blocks.filter((it) => it.language === language).map((it) => it.text);
+        await runInPage(t, text, of("html").join("\n"), of("css").join("\n"));
+      });
+    }
+  }
+}
+
+/**
+ * @param {import("node:test").TestContext} t
+ * @param {string} script
+ * @param {string} html
+ * @param {string} css
+ */
+async function runInPage(t, script, html, css) {
+  const key = stage.key(t);
+  const viewer = await stage.blank(t, "alice");
+  const { page } = viewer;
+  /** @type {string[]} */
+  const failures = [];
+  page.on("console", (it) => it.type() === "assert" && failures.push(it.text()));
+  const prelude = `import { connect } from "whoshere";
+    const here = await connect({ url: "wss://relay.example/v1/presence", key: "${key}",
+      token: () => fetch("/presence-token").then((response) => response.text()) });`;
+  const whole = /\bhere = await\b|from "/.test(script) ? script : `${prelude}\n${script}`;
+  // Those of the reference leave out where their functions come from.
+  const imports = Object.entries({ connect: "whoshere", createKit: "whoshere/testing" })
+    .filter(([name]) => whole.includes(`${name}(`) && !/^ *import .* from "/m.test(whole))
+    .map(([name, from]) => `import { ${name} } from "${from}";\n`)
+    .join("");
+  const module = `${imports}${whole}\n;window.done = true;`
+    .replaceAll(
+      /"\/?whoshere(?:\/([\w/]+?)(?:\.js)?)?"/g,
+      (_, name) => `"/sdk/${name ?? "index"}.js"`,
+    )
+    .replaceAll("wss://relay.example/v1/presence", stage.relay.url)
+    .replaceAll("document:{doc_id}", `${key}-{doc_id}`)
+    .replaceAll('"document:42"', `"${key}"`);
+  const body = html
+    .replaceAll("/whoshere/", "/sdk/")
+    .replaceAll(/<script.*<\/script>/g, "")
+    .concat('<div id="presence"></div><div id="flash-area"></div>');
+  const styles = css === "" ? "" : '<link rel="stylesheet" href="/example.css">';
+  const answers = /** @type {Record<string, [type: string, text: string]>} */ ({
+    "/example": [
+      "text/html",
+      `<!doctype html><html lang="en"><title>example</title>${styles}${body}<script type="module" src="/example.js"></script>`,
+    ],
+    "/example.js": ["text/javascript", module],
+    "/example.css": ["text/css", css],
+    "/presence-token": ["text/plain", mintToken({ sub: "alice", keys: ["document:*"] })],
+  });
+  for (const [path, [contentType, text]] of Object.entries(answers)) {
+    const headers = { "content-security-policy": `${CSP}; connect-src 'self' ${stage.relay.url}` };
+    await page.route(`**${path}`, (it) => it.fulfill({ contentType, headers, body: text }));
+  }
+  await page.goto(`${stage.relay.http}/example`);
+  const problems = () => [...viewer.problems, ...failures].join();
+  const isDone = () => page.evaluate("window.done === true");
+  await until("the example has run", async () => problems() !== "" || (await isDone()));
+  assert.equal(problems(), "");
+  if (/\.bar\(/.test(module)) await page.locator(".presence[data-state=live]").first().waitFor();
+  // Somebody comes, does something and goes, for all that listens.
+  for (const it of [key, `${key}-42`]) {
+    const bob = await Peer.join(stage.relay, "bob", it, { section: "goals" });
+    bob.send({ update: { key: it, meta: { section: "risks" } } });
+    bob.send({ leave: { key: it } });
+    await bob.heartbeat();
+    await bob.close(1000);
+  }
+  await page.waitForTimeout(200);
+  assert.deepEqual(failures, []);
+}
+
+test("Express and Next.js: a handler answers with a token that the relay takes", async (t) => {
+  const files = serverFiles(t);
+  files.write("session.js", "export const currentUser = async (request) => request.user;");
+  files.write("package.json", '{ "type": "module" }');
+  process.env.WHOSHERE_SECRET = SECRET;
+  const user = { id: 7, name: "Jürgen 😀" };
+
+  const { sendPresenceToken } = await files.load("express.js");
+  const response = fakeResponse();
+  sendPresenceToken({ user }, response);
+  assert.deepEqual(response.headers, { "Content-Type": "text/plain", "Cache-Control": "no-store" });
+  await assertTaken(response.body, { id: "7", name: user.name });
+  const refused = fakeResponse();
+  sendPresenceToken({}, refused);
+  assert.deepEqual([refused.status, refused.body], [401, ""]);
+
+  const { GET } = await files.load("app/presence-token/route.js");
+  const answer = await GET({ user });
+  await assertTaken(await answer.text(), { id: "7", name: user.name });
+  assert.equal((await GET({})).status, 401);
+});
+
+test("Django: the view answers with a token that the relay takes", async (t) => {
+  const files = serverFiles(t);
+  const stubs = {
+    "django/__init__.py": "",
+    "django/contrib/__init__.py": "",
+    "django/contrib/auth/__init__.py": "",
+    "django/contrib/auth/decorators.py": "def login_required(view):\n    return view\n",
+    "django/conf.py": `class settings:\n    WHOSHERE_SECRET = ${JSON.stringify(SECRET)}\n`,
+    "django/http.py":
+      "class HttpResponse(dict):\n    def __init__(self, content, content_type):\n        self.content = content\n",
+    "run.py": `from presence_token import presence_token
+class User:
+    pk = 7
+    def get_full_name(self): return "Jürgen 😀"
+class Request:
+    user = User()
+response = presence_token(Request())
+assert response["Cache-Control"] == "no-store"
+print(response.content.decode())`,
+  };
+  for (const [name, text] of Object.entries(stubs)) files.write(name, text);
+  const token = files.run(t, "python3", "run.py");
+  if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
+});
+
+test("Rails: the controller answers with a token that the relay takes", async (t) => {
+  const files = serverFiles(t);
+  files.write(
+    "run.rb",
+    `User = Struct.new(:id, :name)
+class ApplicationController
+  def self.before_action(*) = nil
+  def current_user = User.new(7, "Jürgen 😀")
+  def response = @response ||= Struct.new(:headers).new({})
+  def render(plain:) = puts(plain)
+end
+require_relative "presence_tokens_controller"
+PresenceTokensController.new.show`,
+  );
+  const token = files.run(t, "ruby", "run.rb");
+  if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
+});
+
+/**
+ * @param {string} token
+ * @param {{ id: string, name: string }} user
+ */
+async function assertTaken(token, { id, name }) {
+  const peer = await Peer.open(stage.relay);
+  await peer.hello(token.trim());
+  const { presences } = await peer.join("document:tokens");
+  const users = presences.map((/** @type {any} */ it) => it.user);
+  assert.deepEqual([users[0].id, users[0].name], [id, name]);
+  peer.send({ join: { key: "folder:1", meta: {} } });
+  assert.equal((await peer.next("error")).code, "key_denied");
+  await peer.close(1000);
+}
+
+/** What Express would have sent. */
+function fakeResponse() {
+  const response = {
+    status: 200,
+    body: "",
+    headers: /** @type {Record<string, string>} */ ({}),
+    type: (/** @type {string} */ value) => response.set("Content-Type", value),
+    set: (/** @type {string} */ name, /** @type {string} */ value) => {
+      response.headers[name] = value;
+      return response;
+    },
+    send: (/** @type {string} */ body) => {
+      response.body = body;
+    },
+    sendStatus: (/** @type {number} */ status) => {
+      response.status = status;
+    },
+  };
+  return response;
+}
+
+/**
+ * The blocks of the paper about tokens as the files that their first lines name.
+ *
+ * @param {import("node:test").TestContext} t
+ */
+function serverFiles(t) {
+  const folder = mkdtempSync(join(tmpdir(), "whoshere-docs-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const files = {
+    write: (/** @type {string} */ name, /** @type {string} */ text) => {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), text);
+    },
+    load: (/** @type {string} */ name) => import(pathToFileURL(join(folder, name)).href),
+    run: (
+      /** @type {import("node:test").TestContext} */ t,
+      /** @type {string} */ runtime,
+      /** @type {string} */ name,
+    ) => {
+      const env = { ...process.env, WHOSHERE_SECRET: SECRET, PYTHONUTF8: "1", LANG: "C.UTF-8" };
+      const { status, stdout, stderr, error } = spawnSync(runtime, [name], {
+        cwd: folder,
+        encoding: "utf8",
+        env,
+      });
+      if (error !== undefined) return t.skip(`there is no ${runtime} here: ${error.message}`);
+      assert.equal(status, 0, stderr);
+      return stdout;
+    },
+  };
+  for (const { text } of blocksOf(SERVERS)) {
+    const name = /^(?:\/\/|#) (\S+)\n/.exec(text)?.[1];
+    assert.ok(name, `a block doesn't name its file:\n${text}`);
+    files.write(name, text);
+  }
+  return files;
+}
+
+/** @param {string} path @returns {Map<string, Block[]>} those that have any */
+function sectionsOf(path) {
+  /** @type {Map<string, Block[]>} */
+  const sections = new Map();
+  for (const block of blocksOf(path)) {
+    sections.set(block.section, [...(sections.get(block.section) ?? []), block]);
+  }
+  return sections;
+}
+
+/** @param {string} path @returns {Block[]} */
+function blocksOf(path) {
+  const text = readFileSync(join(ROOT, path), "utf8");
+  let section = "";
+  const blocks = [];
+  for (const [, title, language = "", code = ""] of text.matchAll(
+    /^#+ ([^\n]*)$|^ *```(\w*)\n(.*?)^ *```$/gms,
+  )) {
+    if (title !== undefined) section = title;
+    else blocks.push({ language, text: code, section });
+  }
+  return blocks;
+}
