@@ -123,9 +123,12 @@ impl Members {
 
     /// What stands for a member: the object that is in the list, if it is there.
     pub(crate) fn object_of(&self, member: &Member<Meta>) -> JsValue {
-        match self.entries.iter().find(|it| it.member == *member) {
-            Some(entry) => entry.object().clone(),
-            None => Entry::new(member, self.since(member)).object().clone(),
+        let found = self
+            .entries
+            .partition_point(|it| (it.member.since, &it.member.id) < (member.since, &member.id));
+        match self.entries.get(found) {
+            Some(entry) if entry.member == *member => entry.object().clone(),
+            _ => Entry::new(member, self.since(member)).object().clone(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::members::{Entry, Members};
 use crate::meta::Meta;
 use core::cell::{Cell, Ref, RefCell};
 use presence_core::session::{Event, State};
-use presence_core::{Dedupe, Flashes, Time};
+use presence_core::{Dedupe, Flashes, Roster, Time};
 use presence_protocol::Key;
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
@@ -21,8 +21,8 @@ pub(crate) struct OpenKey {
     pub(crate) dedupe: Dedupe,
     meta: RefCell<Meta>,
     members: RefCell<Members>,
-    /// True if the roster may have changed since `members` was refreshed.
-    is_outdated: Cell<bool>,
+    /// What the roster's count of changes was when `members` was refreshed; `None` without a roster.
+    seen_changes: Cell<Option<u32>>,
     flashes: RefCell<Flashes>,
     handles: RefCell<Vec<Rc<Handle>>>,
     /// True if the relay has ended it.
@@ -36,7 +36,7 @@ impl OpenKey {
             dedupe,
             meta: RefCell::new(meta),
             members: RefCell::default(),
-            is_outdated: Cell::new(true),
+            seen_changes: Cell::new(None),
             flashes: RefCell::default(),
             handles: RefCell::default(),
             is_refused: Cell::new(false),
@@ -72,15 +72,18 @@ impl OpenKey {
 
     /// The members as they are now; nobody once it has ended.
     pub(crate) fn members(&self, driver: &Driver) -> Ref<'_, Members> {
-        if self.is_outdated.replace(false) {
-            let mut members = self.members.borrow_mut();
-            driver.with_session(|session| match session.roster(&self.key) {
-                Some(roster) if !self.is_stopped(driver) => {
-                    members.refresh(roster, clock::wall_time(session.epoch_began()));
+        driver.with_session(|session| {
+            let roster = session.roster(&self.key).filter(|_| !self.is_stopped(driver));
+            let n_changes = roster.map(Roster::n_changes);
+            // Several events come of one change.
+            if self.seen_changes.replace(n_changes) != n_changes {
+                let mut members = self.members.borrow_mut();
+                match roster {
+                    Some(it) => members.refresh(it, clock::wall_time(session.epoch_began())),
+                    None => *members = Members::default(),
                 }
-                _ => *members = Members::default(),
-            });
-        }
+            }
+        });
         self.members.borrow()
     }
 
@@ -112,7 +115,6 @@ impl OpenKey {
 
     /// Takes an event of this key.
     pub(crate) fn tell(&self, driver: &Driver, event: &Event<Meta>) {
-        self.is_outdated.set(true);
         self.flashes.borrow_mut().observe(clock::now(), event);
         self.draw_flashes();
         let object = |it| self.members(driver).object_of(it);
@@ -167,7 +169,6 @@ impl OpenKey {
     }
 
     fn emit_state(&self, driver: &Driver, state: &str, reason: &JsValue) {
-        self.is_outdated.set(true);
         self.draw(driver);
         self.emit("state", &[&JsValue::from_str(state), reason]);
     }

@@ -106,6 +106,8 @@ pub struct Roster<M> {
     my_session: Option<SessionId>,
     /// The version; `None` until a snapshot has come.
     rev: Option<Rev>,
+    /// Counts what has changed for those who look, over epochs and without gaps.
+    n_changes: u32,
     members: Map<MemberId, Member<M>>,
     places: Map<SessionId, Place>,
     /// Sessions older than the epoch that were seen to go: should one come back, that is news.
@@ -143,6 +145,7 @@ impl<M: Clone + PartialEq> Roster<M> {
             me: None,
             my_session: None,
             rev: None,
+            n_changes: 0,
             members: Map::new(),
             places: Map::new(),
             gone: Map::new(),
@@ -195,6 +198,12 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.rev
     }
 
+    /// Another number than before if anything about the members may have changed since.
+    #[must_use]
+    pub const fn n_changes(&self) -> u32 {
+        self.n_changes
+    }
+
     /// The viewer's own presence.
     #[must_use]
     pub fn my_presence(&self) -> Option<&Presence<M>> {
@@ -221,6 +230,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     /// The relay began a new epoch; so many milliseconds lie between its beginning and the former one's.
     pub(crate) fn rebase(&mut self, later_by: i64) {
         self.gone.clear();
+        self.n_changes = self.n_changes.wrapping_add(1);
         for member in self.members.values_mut() {
             member.since -= later_by;
             for presence in &mut member.sessions {
@@ -395,7 +405,8 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// The net differences of a batch.
-    fn differences(&self, mut batch: Batch<M>) -> Vec<Difference<M>> {
+    fn differences(&mut self, mut batch: Batch<M>) -> Vec<Difference<M>> {
+        self.n_changes = self.n_changes.wrapping_add(1);
         let before = core::mem::take(&mut batch.before);
         let difference =
             |(id, before): (MemberId, Option<Member<M>>)| match (before, self.members.get(&id)) {
