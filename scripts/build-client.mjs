@@ -38,7 +38,16 @@ const TESTING = "testing";
 const STAMP = ".built-from";
 
 /** The files of the package that no compiler makes, besides its styles. */
-const ENTRIES = ["index.js", "index.d.ts", "testing.js", "testing.d.ts", "js", "locales"];
+const ENTRIES = [
+  "index.js",
+  "index.d.ts",
+  "element.js",
+  "element.d.ts",
+  "testing.js",
+  "testing.d.ts",
+  "js",
+  "locales",
+];
 
 /** Everything that the package is made of. */
 const INPUTS = [
@@ -134,7 +143,7 @@ export async function buildClient(profile) {
     await compile(CRATE, unfinished);
     await compile(join(CRATE, TESTING), join("..", unfinished, TESTING));
     if (profile === "smallest") await minifyNames(join(CRATE, unfinished), tools.wasmEnv);
-    addHandWritten(join(CRATE, unfinished));
+    await addHandWritten(join(CRATE, unfinished));
     writeFileSync(join(CRATE, unfinished, STAMP), hash);
     rmSync(folder, { recursive: true, force: true });
     renameSync(join(CRATE, unfinished), folder);
@@ -148,12 +157,14 @@ export async function buildClient(profile) {
  *
  * @param {string} folder
  */
-function addHandWritten(folder) {
+async function addHandWritten(folder) {
   for (const name of ENTRIES) {
     cpSync(join(CRATE, name), join(folder, name), { recursive: true });
   }
   const styles = filesIn(join(CRATE, "css")).map((path) => basename(path));
   for (const name of styles) cpSync(join(CRATE, "css", name), join(folder, name));
+
+  await inlineStyles(folder);
 
   // Those of a package of its own.
   for (const name of ["package.json", ".gitignore"]) rmSync(join(folder, TESTING, name));
@@ -163,6 +174,19 @@ function addHandWritten(folder) {
   manifest.main = "index.js";
   manifest.types = "index.d.ts";
   writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+/**
+ * Puts the styles into the module through which `<whos-here>` gets them: a shadow tree has no other way
+ * that a strict content security policy allows.
+ *
+ * @param {string} folder
+ */
+async function inlineStyles(folder) {
+  const { transform } = await import("esbuild");
+  const css = readFileSync(join(folder, "whoshere.css"), "utf8");
+  const { code } = await transform(css, { loader: "css", minify: true });
+  writeFileSync(join(folder, "js/styles.js"), `export default ${JSON.stringify(code)};\n`);
 }
 
 /**

@@ -173,7 +173,11 @@ function paint({ style }, color, ink) {
  */
 function element(parent, tag, className, attributes = {}) {
   const element = document.createElement(tag);
-  if (className) element.className = className;
+  if (className) {
+    element.className = className;
+    // For the rules of a page around a `<whos-here>`.
+    element.setAttribute("part", className.slice("presence-".length) || "bar");
+  }
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   parent?.append(element);
   return element;
@@ -191,8 +195,9 @@ function disclose(around, button, list, onOpen) {
   const closeUnlessInside = (/** @type {EventTarget | null} */ target) => {
     if (!(target instanceof Node && around.contains(target))) close(button, list);
   };
-  const onPress = (/** @type {Event} */ { target }) => {
-    closeUnlessInside(target);
+  const onPress = (/** @type {Event} */ event) => {
+    // Seen from here, what is in a shadow tree is its host.
+    if (!event.composedPath().includes(around)) close(button, list);
     if (list.hidden) document.removeEventListener("pointerdown", onPress);
   };
   close(button, list);

@@ -1,0 +1,58 @@
+/** `<whos-here>`: a bar and flashes for a page without a line of script. Importing this registers it. */
+import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from "./index.js";
+
+/**
+ * @example
+ * <script type="module" src="/whoshere/element.js"></script>
+ * <whos-here url="wss://relay.example/v1/presence" key="document:{doc_id}" data-doc_id="42"
+ *   token-url="/presence-token" flash></whos-here>
+ *
+ * Attributes, each of which may change at any time:
+ *
+ * - `url`, `dedupe`, `max`: like the options of `connect` and `bar`
+ * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
+ * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
+ * - `locale`: `en`, `ar`, `de` or `ja`
+ * - `flash`: shows who joins and leaves; may hold options as JSON
+ *
+ * Taken out of the page, it leaves; moved within it, it doesn't.
+ *
+ * Events: each of {@link Here.on} with `whoshere-` before its name, and `whoshere-ready`. They bubble, and
+ * their `detail` is what a listener of `here.on` is given. An error that nobody calls `preventDefault` on
+ * is shown as a warning in the console.
+ *
+ * Looks: the custom properties at the top of `whoshere.css`, and the parts `bar`, `dots`, `item`, `dot`,
+ * `initial`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
+ * `flash` and `flash-name`.
+ *
+ * Any element of the page with `data-presence-flash` (`-cursors`, `-typing`) is given to `here.flash`
+ * (`cursors`, `typing`) of the nearest `<whos-here>`, or of the one whose id is the attribute's value.
+ */
+export class WhosHereElement extends HTMLElement {
+  /** This page's presence; null while there is none. */
+  readonly here: Here | null;
+  /** Instead of `token-url`: a token, or a function that fetches one. */
+  token: string | (() => string | Promise<string>) | undefined;
+  /** What the others see of this page. Setting it removes the fields that are not in it any more. */
+  meta: Meta;
+  /** The texts that readers see, like the option of `connect`. */
+  messages: Partial<Messages> | undefined;
+}
+
+/** What `addEventListener` can listen to. */
+export interface WhosHereEvents {
+  "whoshere-ready": CustomEvent<{ readonly members: readonly Member[] }>;
+  "whoshere-join": CustomEvent<PresenceEvents["join"]>;
+  "whoshere-leave": CustomEvent<PresenceEvents["leave"]>;
+  "whoshere-update": CustomEvent<PresenceEvents["update"]>;
+  "whoshere-state": CustomEvent<PresenceEvents["state"]>;
+  "whoshere-change": CustomEvent<PresenceEvents["change"]>;
+  "whoshere-error": CustomEvent<PresenceError>;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "whos-here": WhosHereElement;
+  }
+  interface HTMLElementEventMap extends WhosHereEvents {}
+}

@@ -1,0 +1,305 @@
+// @ts-check
+//
+// `<whos-here>`: a bar and flashes for a page without a line of script. Nothing here throws into the page:
+// what goes wrong is an event, and a warning in the console.
+import { connect, PresenceError } from "./index.js";
+import { bindHelpers, release } from "./js/helpers.js";
+import { wrong } from "./js/options.js";
+import css from "./js/styles.js";
+
+/** @typedef {import("./index.js").Here} Here */
+/** @typedef {{ url: string, key: string, dedupe: string, locale: string, token: unknown }} Wish */
+
+const EVENTS = /** @type {const} */ (["join", "leave", "update", "state", "change"]);
+
+const LOCALES = /** @type {Record<string, () => Promise<{ default: object }>>} */ ({
+  ar: () => import("./locales/ar.js"),
+  de: () => import("./locales/de.js"),
+  ja: () => import("./locales/ja.js"),
+});
+
+/** How long something may be missing until somebody must have forgotten it. */
+const PATIENCE_MS = 1000;
+
+/** So that all elements with the same address share one connection. @type {Map<string, () => Promise<string>>} */
+const tokenSources = new Map();
+
+/** @type {CSSStyleSheet | undefined} */
+let sheet;
+
+// On a server there is nothing to extend, and nothing to do.
+const Base = globalThis.HTMLElement ?? Object;
+
+export class WhosHereElement extends Base {
+  /** @type {Here | null} */
+  #here = null;
+  /** What `#here` was made of, or is being made of. @type {Wish | undefined} */
+  #wish;
+  #root = /** @type {HTMLElement | undefined} */ (undefined);
+  /** @type {unknown} */
+  #token;
+  /** @type {object | undefined} */
+  #messages;
+  /** @type {Record<string, unknown>} */
+  #meta = {};
+  /** Ends the bar and the flashes, and what they were made of. */
+  #parts = { made: "", end: () => {} };
+  #isDue = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #complaint;
+  #observer = globalThis.MutationObserver && new MutationObserver(() => this.#updateSoon());
+
+  connectedCallback() {
+    this.#observer.observe(this, { attributes: true });
+    // The page's script may have more to set.
+    this.#updateSoon();
+  }
+
+  disconnectedCallback() {
+    // Later, since whoever moves it puts it in again at once.
+    setTimeout(() => this.#updateSoon());
+  }
+
+  /** This page's presence; null while there is none. */
+  get here() {
+    return this.#here;
+  }
+
+  get token() {
+    return this.#token;
+  }
+
+  set token(token) {
+    this.#token = token;
+    this.#updateSoon();
+  }
+
+  get messages() {
+    return this.#messages;
+  }
+
+  set messages(messages) {
+    this.#messages = messages;
+    this.#end();
+    this.#updateSoon();
+  }
+
+  get meta() {
+    return this.#meta;
+  }
+
+  set meta(meta) {
+    const before = Object.keys(this.#meta).map((name) => [name, null]);
+    this.#meta = meta ?? {};
+    this.#try(() => this.#here?.update({ ...Object.fromEntries(before), ...this.#meta }));
+  }
+
+  /** Does once what several changes of this moment ask for. */
+  #updateSoon() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    queueMicrotask(() => {
+      this.#isDue = false;
+      this.#try(() => this.#update());
+    });
+  }
+
+  /** Does what the attributes and properties say now. */
+  #update() {
+    clearTimeout(this.#complaint);
+    if (!this.isConnected) {
+      this.#observer.disconnect();
+      return this.#end();
+    }
+    /** @type {Wish | undefined} */
+    let wish;
+    try {
+      wish = this.#wished();
+    } finally {
+      // Also when the new key makes no sense.
+      if (!isSame(wish, this.#wish)) this.#end();
+    }
+    if (this.#here !== null) this.#show(this.#here);
+    else if (wish !== undefined && this.#wish === undefined) {
+      this.#wish = wish;
+      this.#enter(wish);
+    }
+  }
+
+  /** @returns {Wish | undefined} none if something is still missing */
+  #wished() {
+    const [url, key, tokenUrl] = ["url", "key", "token-url"].map((it) => this.getAttribute(it));
+    const token = this.#token ?? (tokenUrl ? tokenSource(tokenUrl) : undefined);
+    if (url && key && token) {
+      const dedupe = this.getAttribute("dedupe") ?? "user";
+      const locale = this.getAttribute("locale") ?? "en";
+      return { url, key: this.#filledIn(key), dedupe, locale, token };
+    }
+    const missing = url ? (key ? "token-url" : "key") : "url";
+    // The page's script may be about to set it.
+    this.#complaint = setTimeout(() => this.#fail(wrong(missing, "is missing")), PATIENCE_MS);
+  }
+
+  /**
+   * The key with the values of `data-*` in place of its placeholders, whose names HTML has made lower-case.
+   *
+   * @param {string} key
+   */
+  #filledIn(key) {
+    const plain = (/** @type {string} */ name) => name.replace(/[-_]/g, "").toLowerCase();
+    return key.replace(/\{([^{}]+)\}/g, (_, name) => {
+      const found = Object.entries(this.dataset).find(([it]) => plain(it) === plain(name));
+      if (found?.[1]) return found[1];
+      const message = `data-${name} is missing or empty, and key needs it`;
+      throw new PresenceError("missing_param", message);
+    });
+  }
+
+  /** @param {Wish} wish */
+  async #enter(wish) {
+    try {
+      const { locale, ...options } = wish;
+      const messages = { ...(await messagesOf(locale)), ...this.#messages };
+      const all = /** @type {any} */ ({ ...options, meta: this.#meta, messages });
+      const here = await connect(all);
+      if (this.#wish !== wish) return here.leave();
+      this.#here = here;
+      for (const name of EVENTS) here.on(name, (event) => this.#tell(name, event));
+      here.on("error", (error) => this.#fail(error));
+      this.#show(here);
+      bindHelpers();
+      await here.ready;
+      if (this.#here === here) this.#tell("ready", { members: here.members });
+    } catch (error) {
+      // What stops it while it enters, `error` has told.
+      if (this.#wish === wish && this.#here === null) this.#fail(error);
+    }
+  }
+
+  /**
+   * Puts the bar and the flash area in, or makes them anew if they are to be others.
+   *
+   * @param {Here} here
+   */
+  #show(here) {
+    const [max, flash] = [this.getAttribute("max"), this.getAttribute("flash")];
+    const made = JSON.stringify([max, flash]);
+    if (this.#parts.made === made) return;
+    this.#parts.end();
+    const ends = [() => {}];
+    this.#parts = { made, end: () => ends.forEach((end) => void end()) };
+    const root = this.#shadow();
+    this.#try(() => ends.push(here.bar(root, max === null ? {} : { max: Number(max) })));
+    if (flash === null || flash === "false") return;
+    this.#try(() => {
+      const area = document.createElement("div");
+      area.setAttribute("part", "flashes");
+      root.append(area);
+      ends.push(() => area.remove(), /** @type {any} */ (here).flash(area, ...optionsOf(flash)));
+    });
+  }
+
+  /** Its content, in a tree of its own that the page's rules don't reach. */
+  #shadow() {
+    if (this.#root === undefined) {
+      sheet ??= new CSSStyleSheet();
+      if (sheet.cssRules.length === 0) sheet.replaceSync(css);
+      const shadow = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+      shadow.adoptedStyleSheets = [sheet];
+      this.#root = document.createElement("div");
+      this.#root.className = "presence-element";
+      shadow.append(this.#root);
+    }
+    return this.#root;
+  }
+
+  #end() {
+    const here = this.#here;
+    this.#wish = undefined;
+    this.#here = null;
+    this.#parts.end();
+    this.#parts = { made: "", end: () => {} };
+    if (here === null) return;
+    release(here);
+    here.leave();
+  }
+
+  /** @param {() => unknown} act */
+  #try(act) {
+    try {
+      act();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    // Who handles it prevents that a developer looks for it in the console.
+    if (this.#tell("error", error)) console.warn(error);
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} detail
+   */
+  #tell(name, detail) {
+    const cancelable = name === "error";
+    const options = { bubbles: true, composed: true, cancelable, detail };
+    return this.dispatchEvent(new CustomEvent(`whoshere-${name}`, options));
+  }
+}
+
+/**
+ * @param {Wish | undefined} one
+ * @param {Wish | undefined} other
+ */
+function isSame(one, other) {
+  const names = /** @type {const} */ (["url", "key", "dedupe", "locale", "token"]);
+  return names.every((name) => one?.[name] === other?.[name]);
+}
+
+/**
+ * The texts of a language, as far as they aren't English.
+ *
+ * @param {string} locale for example `de` or `de-AT`
+ */
+async function messagesOf(locale) {
+  const [language = ""] = locale.toLowerCase().split("-");
+  if (language === "en") return {};
+  if (!Object.hasOwn(LOCALES, language)) throw wrong("locale", `there are no texts in "${locale}"`);
+  return (await LOCALES[language]?.())?.default;
+}
+
+/** @param {string} address */
+function tokenSource(address) {
+  const url = new URL(address, document.baseURI).href;
+  const known = tokenSources.get(url);
+  if (known !== undefined) return known;
+  const source = async () => {
+    const response = await fetch(url, { credentials: "same-origin" });
+    if (!response.ok) throw new Error(`${url} answers ${response.status}`);
+    const text = (await response.text()).trim();
+    return text.startsWith("{") ? JSON.parse(text).token : text;
+  };
+  tokenSources.set(url, source);
+  return source;
+}
+
+/**
+ * What the attribute `flash` says: nothing, or options as JSON.
+ *
+ * @param {string} text
+ */
+function optionsOf(text) {
+  if (text === "" || text === "true") return [];
+  try {
+    return [JSON.parse(text)];
+  } catch {
+    throw wrong("flash", "must be empty, or options as JSON");
+  }
+}
+
+if (globalThis.customElements && !customElements.get("whos-here")) {
+  customElements.define("whos-here", WhosHereElement);
+}

@@ -1,0 +1,258 @@
+// @ts-check
+//
+// `<whos-here>` on a page with a strict content security policy and no script of its own.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Stage, until } from "../support/browser.mjs";
+import { Peer } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
+
+/** @typedef {import("../support/browser.mjs").Viewer} Viewer */
+
+const stage = new Stage();
+
+test("a page with nothing but the tag shows who is here, and flashes who comes", async (t) => {
+  const guest = await stage.visit(t, "guest", { path: "/element.html" });
+  await until("the bar is there", async () => (await shown(guest)).join() === "1 here,guest");
+  const peer = await Peer.join(stage.relay, "bob", "page:element");
+  await until("bob is seen", async () => (await shown(guest)).join() === "2 here,guest,bob");
+  await guest.page.locator("whos-here .presence-flash", { hasText: "bob joined" }).waitFor();
+  const size = await guest.page.locator("whos-here .presence-dot").first().boundingBox();
+  assert.equal(size?.width, 32, "the styles apply in the shadow tree, with the size of demo.css");
+  await peer.close(1001);
+  await until("bob is gone", async () => (await shown(guest)).join() === "1 here,guest");
+});
+
+test("its key is filled in from data-*, and another value leaves the old key for the new one", async (t) => {
+  const [old, next] = [stage.key(t), `${stage.key(t)}-next`];
+  const alice = await tagged(t, "alice", { key: "document:{docId}", "data-doc-id": stage.doc(t) });
+  const [inOld, inNext] = [
+    await Peer.join(stage.relay, "bob", old),
+    await Peer.join(stage.relay, "carol", next),
+  ];
+  const sees = async () => (await shown(alice)).toSorted().join();
+  await until("alice sees bob", async () => (await sees()) === "2 here,alice,bob");
+  await alice.page.evaluate(
+    (id) => {
+      document.querySelector("whos-here")?.setAttribute("data-doc-id", id);
+    },
+    `${stage.doc(t)}-next`,
+  );
+  await until("alice sees carol", async () => (await sees()) === "2 here,alice,carol");
+  await until("alice has left", () => names(inOld, old) === "bob");
+  assert.equal(names(inNext, next), "alice,carol");
+});
+
+test("taken out it leaves at once, and moved within the page it doesn't", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t) });
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  await until("alice is here", () => names(bob, stage.key(t)) === "alice,bob");
+  const session = await alice.page.evaluate(() => {
+    const element = /** @type {any} */ (document.querySelector("whos-here"));
+    const before = element.here;
+    element.remove();
+    document.querySelector("main")?.append(element);
+    return new Promise((resolve) => setTimeout(() => resolve(element.here === before), 200));
+  });
+  assert.equal(session, true, "it is the same presence");
+  await alice.page.evaluate("document.querySelector('whos-here').remove()");
+  await until("alice has left", () => names(bob, stage.key(t)) === "bob", 5000);
+});
+
+test("max and flash may change while it is here, and a page may set its meta", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t) });
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  for (const name of ["bob", "carol", "dave"]) await Peer.join(stage.relay, name, stage.key(t));
+  await until("all are here", async () => (await shown(alice))[0] === "4 here");
+  assert.equal(await alice.page.locator("whos-here .presence-flash").count(), 0);
+  await set(alice, "max", "2");
+  await alice.page.locator("whos-here").getByRole("button", { name: "+2 more" }).click();
+  const list = alice.page.locator("whos-here .presence-list");
+  await list.locator("li").first().click();
+  assert.ok(await list.isVisible(), "a press on the list is none beside it");
+  await alice.page.locator("h1").click();
+  assert.ok(!(await list.isVisible()), "a press beside it closes it");
+  await set(alice, "flash", "");
+  await alice.page.locator("whos-here [part=flashes]").waitFor({ state: "attached" });
+  const erin = await Peer.join(stage.relay, "erin", stage.key(t));
+  await alice.page.locator("whos-here .presence-flash", { hasText: "erin joined" }).waitFor();
+
+  const metaOf = (/** @type {string} */ meta) =>
+    alice.page.evaluate(`document.querySelector("whos-here").meta = ${meta}`);
+  await metaOf("{ section: 'goals', n: 1 }");
+  await metaOf("{ n: 2 }");
+  const meta = () =>
+    alice.page.evaluate("JSON.stringify(document.querySelector('whos-here').here.self.meta)");
+  await until("the meta has changed", async () => (await meta()) === '{"n":2}');
+  await erin.close(1001);
+});
+
+test("it speaks another language as soon as its locale says so", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t), locale: "de-AT" });
+  const speaks = () =>
+    alice.page.evaluate("document.querySelector('whos-here').here?.messages.here");
+  await until("it speaks German", async () => (await speaks()) === "{n} hier");
+  await set(alice, "locale", "en");
+  await until("it speaks English", async () => (await speaks()) === "{n} here");
+  await until("the bar is there", async () => (await shown(alice)).join() === "1 here,alice");
+});
+
+test("what happens is told in events that leave the shadow tree and bubble", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t) });
+  await until("alice is ready", async () => (await told(alice)).includes("ready"));
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  await until("bob is told", async () => (await told(alice)).includes("join bob"));
+  await bob.close(1001);
+  await until("bob's leaving is told", async () => (await told(alice)).includes("leave bob"));
+  const events = await told(alice);
+  assert.ok(
+    events.indexOf("ready") >= 0 && events.indexOf("ready") < events.indexOf("join bob"),
+    String(events),
+  );
+});
+
+test("what is wrong is an event and a warning, and setting it right mends it", async (t) => {
+  const alice = await tagged(t, "alice", { key: "document:{doc_id}" });
+  await until("the error is told", async () => (await told(alice)).includes("error missing_param"));
+  assert.match(alice.problems.splice(0).join(), /data-doc_id is missing or empty/);
+  await set(alice, "data-doc_id", String(stage.doc(t)));
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  await set(alice, "max", "none");
+  await until("the error is told", async () => (await told(alice)).includes("error bad_options"));
+  assert.match(alice.problems.splice(0).join(), /max/);
+  await set(alice, "url", "");
+  await until("the error is told", async () => alice.problems.join().includes("url: is missing"));
+  assert.equal(alice.problems.splice(0).length, 1);
+  assert.deepEqual(await shown(alice), []);
+});
+
+test("token-url may answer with JSON, and the token may be a function that the page sets", async (t) => {
+  const alice = await stage.visit(t, "alice", { path: "/" });
+  await alice.page.route("**/my-token", (route) =>
+    route.fulfill({ json: { token: mintToken("alice") } }),
+  );
+  await add(alice, { key: stage.key(t), "token-url": "/my-token" });
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+
+  const bob = await stage.visit(t, "bob", { path: "/" });
+  await add(bob, { key: stage.key(t), "token-url": null });
+  await bob.page.evaluate((token) => {
+    Object.assign(document.querySelector("whos-here") ?? {}, { token: () => token });
+  }, mintToken("bob"));
+  await until("bob is here", async () => (await shown(bob)).join() === "2 here,alice,bob");
+});
+
+test("data-presence-flash makes any element a flash area of the nearest or the named tag, also later", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t), id: "here" });
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  await alice.page.evaluate(() => {
+    document
+      .querySelector("main")
+      ?.insertAdjacentHTML("beforeend", '<div id="a" data-presence-flash></div>');
+    document.body.insertAdjacentHTML("beforeend", '<div id="b" data-presence-flash="here"></div>');
+    document.body.insertAdjacentHTML(
+      "beforeend",
+      '<div id="c" data-presence-flash="nobody"></div>',
+    );
+  });
+  await alice.page.locator("#b[role=status]").waitFor({ state: "attached" });
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  for (const id of ["a", "b"]) {
+    await alice.page.locator(`#${id} .presence-flash`, { hasText: "bob joined" }).waitFor();
+  }
+  assert.equal(await alice.page.locator("#c").getAttribute("role"), null);
+  await alice.page.evaluate("document.querySelector('#a').removeAttribute('data-presence-flash')");
+  await alice.page.locator("#a .presence-flash").waitFor({ state: "detached" });
+  await bob.close(1001);
+});
+
+test("its parts and custom properties give a page its own looks", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t) });
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  await alice.page.evaluate(() => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(
+      ":root { --presence-size: 40px } whos-here::part(dot) { border-radius: 3px }",
+    );
+    document.adoptedStyleSheets = [sheet];
+  });
+  const dot = alice.page.locator("whos-here .presence-dot");
+  const look = await dot.evaluate((it) => [
+    getComputedStyle(it).width,
+    getComputedStyle(it).borderRadius,
+  ]);
+  assert.deepEqual(look, ["40px", "3px"]);
+});
+
+/**
+ * A page with a tag that is made by script, and with what it tells written down.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} user
+ * @param {Record<string, string | number | null>} attributes
+ */
+async function tagged(t, user, attributes) {
+  const viewer = await stage.visit(t, user, { path: "/" });
+  await add(viewer, attributes);
+  return viewer;
+}
+
+/**
+ * @param {Viewer} viewer
+ * @param {Record<string, string | number | null>} attributes
+ */
+async function add(viewer, attributes) {
+  const all = { url: "/v1/presence", "token-url": `/dev/token?user=${viewer.name}`, ...attributes };
+  await viewer.page.evaluate(async (all) => {
+    /** @type {string[]} */
+    const told = [];
+    for (const name of ["ready", "join", "leave", "error"]) {
+      document.addEventListener(`whoshere-${name}`, (event) => {
+        const { detail } = /** @type {CustomEvent} */ (event);
+        told.push([name, detail.member?.name ?? detail.code ?? ""].join(" ").trim());
+      });
+    }
+    Object.assign(window, { told });
+    const element = document.createElement("whos-here");
+    for (const [name, value] of Object.entries(all)) {
+      if (value !== null) element.setAttribute(name, String(value));
+    }
+    document.querySelector("main")?.append(element);
+    await import("/sdk/element.js");
+  }, all);
+}
+
+/** @param {Viewer} viewer @param {string} name @param {string} value */
+async function set(viewer, name, value) {
+  await viewer.page.evaluate(
+    ([name, value]) =>
+      document.querySelector("whos-here")?.setAttribute(String(name), String(value)),
+    [name, value],
+  );
+}
+
+/** @param {Viewer} viewer @returns {Promise<string[]>} */
+async function told(viewer) {
+  return viewer.page.evaluate("window.told");
+}
+
+/** What the tag's bar says: how many are here, and their names. @param {Viewer} viewer */
+async function shown(viewer) {
+  return viewer.page.evaluate(() => {
+    const root = document.querySelector("whos-here")?.shadowRoot;
+    const count = [...(root?.querySelectorAll(".presence-count") ?? [])].map(
+      (it) => it.textContent,
+    );
+    const dots = [...(root?.querySelectorAll(".presence-dots > li > .presence-dot") ?? [])];
+    return [...count, ...dots.map((it) => it instanceof HTMLElement && it.dataset.name)];
+  });
+}
+
+/** Who is in a key, as another one knows. @param {Peer} peer @param {string} key */
+function names(peer, key) {
+  const presences = peer.rosters.get(key)?.presences.values() ?? [];
+  return [...presences]
+    .map(({ user }) => user.name ?? user.id)
+    .toSorted()
+    .join();
+}
