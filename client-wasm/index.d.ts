@@ -225,6 +225,18 @@ export interface Here {
   inspect(target?: string | HTMLElement): () => void;
 
   /**
+   * Tells the others where in the page the reader is, in words of your own. It is the field `at` of the
+   * meta, so those who come later know it, too; `null` removes it.
+   *
+   * @example
+   * here.at("cell:B7");
+   *
+   * @returns a function that removes it, unless it is another one by then
+   * @throws {PresenceError} `bad_options` if it isn't a string or null, `bad_meta` if it is too long.
+   */
+  at(place: string | null): () => void;
+
+  /**
    * Leaves at once. Bars and flash areas are taken away, listeners aren't called any more. May be called
    * twice. A page that is closed leaves by itself.
    */
@@ -267,7 +279,10 @@ export interface Member {
   readonly since: number;
   /** How many tabs it has open on this key. */
   readonly sessions: number;
-  /** What its pages put in. With several tabs, each field is from the newest tab that has it. */
+  /**
+   * What its pages put in. The field `at` is set by {@link Here.at}. With several tabs, each field is
+   * from the newest tab that has it.
+   */
   readonly meta: Meta;
 }
 
@@ -297,6 +312,8 @@ export interface PresenceEvents {
   leave: LeaveEvent;
   /** Somebody's meta, state or number of tabs changed. */
   update: UpdateEvent;
+  /** Somebody is elsewhere in the page: see {@link Here.at}. */
+  location: LocationEvent;
   /** The connection's state changed. */
   state: StateEvent;
   /** `members` changed in any way. Comes after the others. */
@@ -327,6 +344,14 @@ export interface UpdateEvent {
   readonly member: Member;
   /** As it was. */
   readonly before: Member;
+}
+
+export interface LocationEvent {
+  readonly member: Member;
+  /** What they gave to {@link Here.at}; null for nowhere, or gone. */
+  readonly location: string | null;
+  /** Where they were before. */
+  readonly before: string | null;
 }
 
 export type StateEvent =

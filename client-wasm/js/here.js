@@ -8,6 +8,7 @@ import { elementOf, maxOf, wrong } from "./options.js";
  * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "leave" | "members" | "open" |
  *   "remove" | "roundTrip" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
+ * @typedef {import("../index.js").Member} Member
  * @typedef {(event: never) => void} Listener
  */
 
@@ -20,6 +21,7 @@ const EVENTS = {
   join: (member, quiet) => ({ member, quiet }),
   leave: (member, quiet, reason) => ({ member, reason, quiet }),
   update: (member, before) => ({ member, before }),
+  location: (member, location, before) => ({ member, location, before }),
   state: (state, reason) => (reason === undefined ? { state } : { state, reason }),
   change: (members) => ({ count: members.length, members }),
   error: (error) => error,
@@ -30,6 +32,11 @@ export class Here {
   #id;
   /** @type {Map<string, Set<{ listener: Listener }>>} */
   #listeners = new Map();
+  /** What was loaded for this page and has not been ended. @type {Set<AbortController>} */
+  #helpers = new Set();
+  #tellsLocations = false;
+  /** @type {string | null} */
+  #place = null;
 
   /**
    * @param {Core} core
@@ -88,6 +95,13 @@ export class Here {
     if (typeof listener !== "function") throw wrong("on", "the listener must be a function");
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
+    if (event === "location" && !this.#tellsLocations) {
+      this.#tellsLocations = true;
+      const { members } = this;
+      this.#later(loadLocation, (it, controller) => {
+        it.watch(this, controller, members, (...parts) => this.#emit("location", parts));
+      });
+    }
     // Whoever listens twice is called twice.
     const entry = { listener };
     listeners.add(entry);
@@ -134,9 +148,41 @@ export class Here {
     };
   }
 
+  /** @param {unknown} place */
+  at(place) {
+    if (place !== null && typeof place !== "string") throw wrong("at", "takes a string or null");
+    this.update({ at: place });
+    this.#place = place;
+    return () => {
+      // It may be somewhere else by now.
+      if (place !== null && this.#place === place) this.at(null);
+    };
+  }
+
   leave() {
+    for (const helper of this.#helpers) helper.abort();
     this.#listeners.clear();
     this.#core.leave(this.#id);
+  }
+
+  /**
+   * What most pages don't have is loaded when a page asks for it.
+   *
+   * @template Module
+   * @param {() => Promise<Module>} load
+   * @param {(module: Module, controller: AbortController) => void} start
+   * @returns {() => void} ends it, also before it is there
+   */
+  #later(load, start) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.#helpers.add(controller);
+    signal.addEventListener("abort", () => this.#helpers.delete(controller));
+    load().then(
+      (module) => signal.aborted || start(module, controller),
+      (cause) => this.#emit("error", [failed("a part of whoshere", cause)]),
+    );
+    return () => controller.abort();
   }
 
   /** @param {number} part */
@@ -162,6 +208,8 @@ export class Here {
     }
   }
 }
+
+const loadLocation = () => import("./location.js");
 
 /**
  * @param {string} what could not be loaded
