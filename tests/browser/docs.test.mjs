@@ -103,7 +103,9 @@ async function runInPage(t, script, html, css) {
     .replaceAll('"document:42"', `"${key}"`);
   const body = html
     .replaceAll("/whoshere/", "/sdk/")
-    .replaceAll(/<script.*<\/script>/g, "")
+    .replaceAll("wss://relay.example/v1/presence", stage.relay.url)
+    // The module that the example itself is.
+    .replaceAll(/<script[^>]* src="\/page\.js"><\/script>/g, "")
     .concat('<div id="presence"></div><div id="flash-area"></div>');
   const styles = css === "" ? "" : '<link rel="stylesheet" href="/example.css">';
   const answers = /** @type {Record<string, [type: string, text: string]>} */ ({
@@ -125,6 +127,13 @@ async function runInPage(t, script, html, css) {
   await until("the example has run", async () => problems() !== "" || (await isDone()));
   assert.equal(problems(), "");
   if (/\.bar\(/.test(module)) await page.locator(".presence[data-state=live]").first().waitFor();
+  if (/<whos-here/.test(html)) {
+    await until("the tag is live", () =>
+      page.evaluate(
+        () => /** @type {any} */ (document.querySelector("whos-here")).here?.state === "live",
+      ),
+    );
+  }
   // Somebody comes, does something and goes, for all that listens.
   for (const it of [key, `${key}-42`]) {
     const bob = await Peer.join(stage.relay, "bob", it, { section: "goals" });
