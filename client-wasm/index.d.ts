@@ -273,8 +273,11 @@ export interface Member {
   readonly avatar: string | null;
   /** True for the reader of this page, in all of its tabs. */
   readonly self: boolean;
-  /** `reconnecting`: not heard of for some seconds, and held for some more. */
-  readonly state: "active" | "reconnecting";
+  /**
+   * The best of its tabs. `away`: hidden, or without an input for some minutes. `reconnecting`: not heard
+   * of for some seconds, and held for some more.
+   */
+  readonly state: "active" | "away" | "reconnecting";
   /** When it came, in milliseconds since 1970 by this page's clock. */
   readonly since: number;
   /** How many tabs it has open on this key. */

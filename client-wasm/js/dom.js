@@ -106,7 +106,7 @@ export function drawPerson(item, name, color, ink, state, isMe, isEntering) {
   if (dot.dataset.name !== name) dot.dataset.name = name;
   if (dot.dataset.state !== state) dot.dataset.state = state;
   setText(/** @type {HTMLElement} */ (dot.firstElementChild), initial(name));
-  const note = state === "reconnecting" ? ", reconnecting" : isMe ? " (you)" : "";
+  const note = state !== "active" ? `, ${state}` : isMe ? " (you)" : "";
   setText(/** @type {HTMLElement} */ (label.firstElementChild), name);
   setText(/** @type {HTMLElement} */ (label.lastElementChild), note);
   if (isEntering) dot.classList.add("presence-entering");

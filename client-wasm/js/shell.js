@@ -99,9 +99,10 @@ function merged(metas) {
  * @param {number} [dial]
  * @param {unknown} [meta]
  * @param {number} [age]
+ * @param {boolean} [away]
  */
-export function frame(name, key, token, resume, dial, meta, age) {
-  return JSON.stringify({ [name]: { key, token, resume, dial, meta, age } });
+export function frame(name, key, token, resume, dial, meta, age, away) {
+  return JSON.stringify({ [name]: { key, token, resume, dial, meta, age, away } });
 }
 
 /**

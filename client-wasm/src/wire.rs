@@ -25,6 +25,7 @@ extern "C" {
         dial: Option<u32>,
         meta: &JsValue,
         age: Option<f64>,
+        away: Option<bool>,
     ) -> JsString;
     #[wasm_bindgen(js_name = beacon)]
     fn write_beacon(resume: &str, dial: u32, keys: &Array) -> JsString;
@@ -72,15 +73,16 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
 #[expect(clippy::cast_precision_loss, reason = "no page has been open for 2^53 milliseconds")]
 pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
     let (mut key_, mut token_, mut resume_, mut dial_) = (None, None, None, None);
-    let (mut meta_, mut age_) = (&JsValue::UNDEFINED, None);
+    let (mut meta_, mut age_, mut away_) = (&JsValue::UNDEFINED, None, None);
     let name = match frame {
         ClientFrame::Hello { token, resume, dial } => {
             (token_, resume_, dial_) = (Some(token.as_str()), resume.as_deref(), Some(dial.0));
             "hello"
         }
-        ClientFrame::Join { key, token, meta, age } => {
+        ClientFrame::Join { key, token, meta, age, away } => {
             (key_, token_, meta_) = (Some(key), token.as_deref(), meta.value());
             age_ = age.map(|it| it as f64);
+            away_ = away.then_some(true);
             "join"
         }
         ClientFrame::Update { key, meta } => {
@@ -95,9 +97,13 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
             key_ = Some(key);
             "resync"
         }
+        ClientFrame::Attention { away } => {
+            away_ = Some(*away);
+            "attention"
+        }
         ClientFrame::Heartbeat => "heartbeat",
     };
-    write_frame(name, key_.map(Key::as_str), token_, resume_, dial_, meta_, age_)
+    write_frame(name, key_.map(Key::as_str), token_, resume_, dial_, meta_, age_, away_)
 }
 
 /// Writes what a page that is closed while it is disconnected posts to the relay.

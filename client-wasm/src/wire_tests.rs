@@ -28,7 +28,7 @@ macro_rules! fixtures {
 #[wasm_bindgen_test]
 fn a_golden_server_frame_means_what_the_other_codec_says() {
     for (name, text) in fixtures!("server":
-        "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-updated" "error"
+        "delta-away" "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-updated" "error"
         "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-names"
         "snapshot-odd-meta" "welcome" "welcome-resumed"
     ) {
@@ -40,14 +40,15 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
 #[wasm_bindgen_test]
 fn a_golden_client_frame_is_written_to_the_byte() {
     for (name, text) in fixtures!("client":
-        "heartbeat" "hello" "hello-resume" "join" "join-again" "join-bare" "join-token" "leave"
+        "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-bare" "join-token" "leave"
         "resync" "update" "update-escapes"
     ) {
         let text = text.trim_end();
         let frame = match decode_client(text).unwrap() {
-            ClientFrame::Join { key, token, meta, age } => {
-                ClientFrame::Join { key, token, meta: in_engine(&meta), age }
+            ClientFrame::Join { key, token, meta, age, away } => {
+                ClientFrame::Join { key, token, meta: in_engine(&meta), age, away }
             }
+            ClientFrame::Attention { away } => ClientFrame::Attention { away },
             ClientFrame::Update { key, meta } => {
                 ClientFrame::Update { key, meta: in_engine(&meta) }
             }

@@ -2,6 +2,7 @@
 //!
 //! - [`Session`] is the browser's half: dialing, resuming, the roster as people see it.
 //! - [`relay::Relay`] is the relay's half: who is in which key, who is lost, who is told what.
+//! - [`Attention`] decides when a page is away.
 //! - [`Flashes`] decides which joins and leaves become a message on the page.
 //!
 //! Nothing here reads a clock, opens a socket, knows JSON or a DOM. `now` and a seed come in, outputs
@@ -9,6 +10,7 @@
 //! then arms one timer from `poll_timeout`. That is why a whole system of both halves runs in one
 //! thread in virtual time (`tests/simulation`).
 
+pub mod attention;
 pub mod flash;
 mod map;
 mod random;
@@ -17,6 +19,7 @@ pub mod roster;
 pub mod session;
 mod time;
 
+pub use attention::Attention;
 pub use flash::Flashes;
 pub use roster::{Dedupe, Member, MemberId, Roster};
 pub use session::Session;

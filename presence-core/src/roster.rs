@@ -48,7 +48,7 @@ pub struct Member<M> {
     pub user: Arc<User>,
     /// True if it is the viewer.
     pub is_me: bool,
-    /// How it is: reconnecting only if all its sessions are.
+    /// How it is: the best of its sessions, so away or reconnecting only if all of them are.
     pub state: PresenceState,
     /// When it came, in milliseconds after the epoch began. It keeps this while any session stays, so
     /// that nobody changes places when the first of two tabs closes.
@@ -431,7 +431,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
 impl<M: PartialEq> Member<M> {
     /// Takes over what follows from the sessions: it is called what the newest one is called, and
-    /// reconnecting only if all of them are.
+    /// is as well as the best of them is.
     fn fold(&mut self) {
         if let Some(newest) = self.sessions.first() {
             self.user = newest.user.clone();

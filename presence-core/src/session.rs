@@ -215,6 +215,8 @@ pub struct Session<M> {
     shown: State,
     /// True while the page is in the back-forward cache.
     is_put_away: bool,
+    /// True while nobody looks at the page.
+    is_away: bool,
 }
 
 /// How far the connection is.
@@ -334,6 +336,7 @@ impl<M: Clone + PartialEq> Session<M> {
             outputs: VecDeque::new(),
             shown: State::Connecting,
             is_put_away: false,
+            is_away: false,
         }
     }
 
@@ -370,6 +373,15 @@ impl<M: Clone + PartialEq> Session<M> {
             joined.is_dirty = joined.is_sent;
         }
         self.send_updates(now);
+    }
+
+    /// Somebody looks at the page again, or nobody does any more: the others are shown it.
+    pub fn attention(&mut self, away: bool) {
+        if core::mem::replace(&mut self.is_away, away) != away
+            && let Phase::Live { dial, .. } = self.phase
+        {
+            self.output(Output::Send { dial, frame: ClientFrame::Attention { away } });
+        }
     }
 
     /// Leaves a key at once.
@@ -727,7 +739,7 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// Sends `join` for every key that this socket hasn't joined yet.
     fn send_joins(&mut self, now: Time, dial: Dial) {
-        let (grace, session) = (self.grace, self.session);
+        let (grace, session, away) = (self.grace, self.session, self.is_away);
         let mut frames = Vec::new();
         for (key, joined) in self.keys.iter_mut() {
             if joined.is_sent || joined.retry_at.is_some() {
@@ -741,7 +753,7 @@ impl<M: Clone + PartialEq> Session<M> {
             joined.is_dirty = false;
             joined.sent_at = now;
             let (key, meta) = (key.clone(), joined.meta.clone());
-            frames.push(ClientFrame::Join { key, token: None, meta, age });
+            frames.push(ClientFrame::Join { key, token: None, meta, age, away });
         }
         for frame in frames {
             self.output(Output::Send { dial, frame });

@@ -144,6 +144,7 @@ enum Kind {
     Join { session: u64, dial: u32, meta: u8, renamed: bool },
     Update { session: u64, dial: u32, meta: u8 },
     Lost { session: u64, dial: u32, ago: u64 },
+    Attention { session: u64, dial: u32, away: bool },
     Back { session: u64, dial: u32 },
     Dim { session: u64, dial: u32 },
     Leave { session: u64, dial: u32, reason: LeaveReason },
@@ -160,6 +161,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|((session, dial), meta)| Kind::Update { session, dial, meta }),
         2 => (who.clone(), 0..15_u64)
             .prop_map(|((session, dial), ago)| Kind::Lost { session, dial, ago }),
+        2 => (who.clone(), any::<bool>())
+            .prop_map(|((session, dial), away)| Kind::Attention { session, dial, away }),
         1 => who.clone().prop_map(|(session, dial)| Kind::Back { session, dial }),
         1 => who.clone().prop_map(|(session, dial)| Kind::Dim { session, dial }),
         2 => (who, reason)
@@ -187,6 +190,9 @@ impl Kind {
                 Change::Update { session, dial, meta: text(meta) }
             }
             Self::Lost { session, dial, ago } => lost(session, dial, ago),
+            Self::Attention { session, dial, away } => {
+                Change::Attention { session: SessionId::new(session), dial: Dial(dial), away }
+            }
             Self::Back { session, dial } => {
                 Change::Back { session: SessionId::new(session), dial: Dial(dial) }
             }
@@ -211,6 +217,7 @@ struct Model {
 struct Entry {
     presence: Presence<Meta>,
     dial: Dial,
+    away: bool,
     lost: Option<u64>,
 }
 
@@ -224,12 +231,21 @@ impl Model {
                     Some(former) => presence.since = former.presence.since,
                     None => {}
                 }
-                let entry = Entry { presence: presence.clone(), dial: *dial, lost: None };
+                let entry =
+                    Entry { presence: presence.clone(), dial: *dial, away: false, lost: None };
                 self.entries.insert(presence.session, entry);
             }
             Change::Update { session, dial, meta } => {
                 if let Some(entry) = self.of(*session, *dial) {
                     entry.presence.meta = meta.clone();
+                }
+            }
+            Change::Attention { session, dial, away } => {
+                if let Some(entry) = self.of(*session, *dial) {
+                    entry.away = *away;
+                    if entry.presence.state != PresenceState::Reconnecting {
+                        entry.presence.state = attention(*away);
+                    }
                 }
             }
             Change::Lost { session, dial, lost_for } => {
@@ -241,7 +257,7 @@ impl Model {
             Change::Back { session, dial } => {
                 if let Some(entry) = self.of(*session, *dial) {
                     entry.lost = None;
-                    entry.presence.state = PresenceState::Active;
+                    entry.presence.state = attention(entry.away);
                 }
             }
             Change::Dim { session, dial } => {
@@ -278,6 +294,10 @@ impl Model {
     fn presences(&self) -> Vec<Presence<Meta>> {
         self.entries.values().map(|it| it.presence.clone()).collect()
     }
+}
+
+const fn attention(away: bool) -> PresenceState {
+    if away { PresenceState::Away } else { PresenceState::Active }
 }
 
 /// Applies a delta as a viewer does.

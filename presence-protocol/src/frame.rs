@@ -26,6 +26,13 @@ pub enum ClientFrame<M> {
         /// For how many milliseconds this presence has existed, when it is joined again after a
         /// loss. Honoured up to the age of the resumed session.
         age: Option<u64>,
+        /// True if nobody is looking at the page.
+        away: bool,
+    },
+    /// Says in all keys of the connection whether somebody is looking at the page.
+    Attention {
+        /// True if nobody is.
+        away: bool,
     },
     /// Replaces the meta of the own presence in a key.
     Update {
@@ -119,8 +126,10 @@ pub struct Presence<M> {
 /// How a presence is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PresenceState {
-    /// Its socket answers.
+    /// Its socket answers, and somebody is looking.
     Active,
+    /// Its socket answers, but its tab is hidden or nobody has touched it for long.
+    Away,
     /// Its socket was lost some seconds ago; it is held for the grace.
     Reconnecting,
 }
@@ -131,6 +140,7 @@ impl PresenceState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Away => "away",
             Self::Reconnecting => "reconnecting",
         }
     }
@@ -140,6 +150,7 @@ impl PresenceState {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "active" => Some(Self::Active),
+            "away" => Some(Self::Away),
             "reconnecting" => Some(Self::Reconnecting),
             _ => None,
         }

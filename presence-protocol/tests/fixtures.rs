@@ -36,6 +36,14 @@ fn a_client_frame_is_what_its_golden_text_says() {
         token: token.map(Into::into),
         meta: meta(meta_text),
         age,
+        away: false,
+    };
+    let away = ClientFrame::Join {
+        key: key("document:42"),
+        token: None,
+        meta: meta("{}"),
+        age: Some(5),
+        away: true,
     };
     let update = |text: &str| ClientFrame::Update { key: key("document:42"), meta: meta(text) };
     check_golden(
@@ -54,6 +62,9 @@ fn a_client_frame_is_what_its_golden_text_says() {
             ),
             ("join", join("document:42", None, r#"{"section":"goals","is_typing":false}"#, None)),
             ("join-bare", join("a", None, "{}", None)),
+            ("join-away", away),
+            ("attention-away", ClientFrame::Attention { away: true }),
+            ("attention-back", ClientFrame::Attention { away: false }),
             ("join-again", join("document:42", None, "{}", Some(1200))),
             (
                 "join-token",
@@ -224,6 +235,16 @@ fn a_server_frame_is_what_its_golden_text_says() {
                     vec![presence(third, &alice, 120_000, active, "{}")],
                     vec![left(first, LeaveReason::Timeout)],
                     vec![updated(second, Some(active), None)],
+                ),
+            ),
+            (
+                "delta-away",
+                delta(
+                    18,
+                    19,
+                    vec![],
+                    vec![],
+                    vec![updated(first, Some(PresenceState::Away), None)],
                 ),
             ),
             ("delta-nothing", delta(17, 18, vec![], vec![], vec![])),

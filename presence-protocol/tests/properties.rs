@@ -186,8 +186,10 @@ fn client_frame() -> impl Strategy<Value = ClientFrame<Meta>> {
             resume,
             dial
         }),
-        (key(), option::of(text()), meta(), option::of(exact()))
-            .prop_map(|(key, token, meta, age)| ClientFrame::Join { key, token, meta, age }),
+        (key(), option::of(text()), meta(), option::of(exact()), any::<bool>()).prop_map(
+            |(key, token, meta, age, away)| ClientFrame::Join { key, token, meta, age, away }
+        ),
+        any::<bool>().prop_map(|away| ClientFrame::Attention { away }),
         (key(), meta()).prop_map(|(key, meta)| ClientFrame::Update { key, meta }),
         key().prop_map(|key| ClientFrame::Leave { key }),
         key().prop_map(|key| ClientFrame::Resync { key }),
@@ -306,7 +308,7 @@ fn session() -> impl Strategy<Value = SessionId> {
 }
 
 fn state() -> impl Strategy<Value = PresenceState> {
-    select(vec![PresenceState::Active, PresenceState::Reconnecting])
+    select(vec![PresenceState::Active, PresenceState::Away, PresenceState::Reconnecting])
 }
 
 fn rev() -> impl Strategy<Value = Rev> {

@@ -38,10 +38,11 @@ impl Input {
                 resume: resume.and_then(|it| app.resume_key.verify(&it)),
                 dial,
             },
-            Ok(ClientFrame::Join { key, token, meta, age }) => {
+            Ok(ClientFrame::Join { key, token, meta, age, away }) => {
                 let grant = token.map(|it| check(&it, app));
-                Self::Command(Command::Join { key, grant, meta, age })
+                Self::Command(Command::Join { key, grant, meta, age, away })
             }
+            Ok(ClientFrame::Attention { away }) => Self::Command(Command::Attention { away }),
             Ok(ClientFrame::Update { key, meta }) => Self::Command(Command::Update { key, meta }),
             Ok(ClientFrame::Leave { key }) => Self::Command(Command::Leave { key }),
             Ok(ClientFrame::Resync { key }) => Self::Command(Command::Resync { key }),

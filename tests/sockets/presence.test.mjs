@@ -41,6 +41,28 @@ test("hello is answered by welcome, join by a snapshot with oneself in it", asyn
   await alice.close(1000);
 });
 
+test("who looks away is away to the others until back, and a join can say so", async () => {
+  const alice = await Peer.join(relay, "alice", "away:1");
+  const bob = await Peer.join(relay, "bob", "away:1");
+  await alice.sees(["alice", "bob"], "away:1");
+  const state = () => alice.presence("bob", "away:1")?.state;
+  bob.send({ attention: { away: true } });
+  await alice.until("bob is away", () => state() === "away");
+  bob.send({ attention: { away: false } });
+  await alice.until("bob is back", () => state() === "active");
+  assert.deepEqual(alice.rosters.get("away:1")?.told, { joined: 1, left: 0, updated: 2 });
+
+  const carol = await Peer.open(relay);
+  await carol.hello(mintToken("carol"));
+  const { presences } = await carol.join("away:1", {}, { away: true });
+  assert.deepEqual(presences.map((/** @type {any} */ it) => `${it.user.id} ${it.state}`).sort(), [
+    "alice active",
+    "bob active",
+    "carol away",
+  ]);
+  for (const peer of [alice, bob, carol]) await peer.close(1000);
+});
+
 test("two people see each other come, change and leave", async () => {
   const alice = await Peer.join(relay, "alice", "two:1");
   const bob = await Peer.join(relay, "bob", "two:1", { section: "goals" });

@@ -62,12 +62,13 @@ pub(crate) fn receive(relay: &mut Core, now: Time, conn: ConnId, text: &str) {
             let resume = resume.as_deref().and_then(unseal);
             return relay.hello(now, conn, token::check(now, &token), resume, dial);
         }
-        Ok(ClientFrame::Join { key, token, meta, age }) => {
-            Command::Join { key, grant: token.map(|it| token::check(now, &it)), meta, age }
+        Ok(ClientFrame::Join { key, token, meta, age, away }) => {
+            Command::Join { key, grant: token.map(|it| token::check(now, &it)), meta, age, away }
         }
         Ok(ClientFrame::Update { key, meta }) => Command::Update { key, meta },
         Ok(ClientFrame::Leave { key }) => Command::Leave { key },
         Ok(ClientFrame::Resync { key }) => Command::Resync { key },
+        Ok(ClientFrame::Attention { away }) => Command::Attention { away },
         Ok(ClientFrame::Heartbeat) => Command::Heartbeat,
         Err(FrameError { code, message, key }) => {
             return relay.bad_frame(now, conn, code, message, key);

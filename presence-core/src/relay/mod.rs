@@ -157,6 +157,13 @@ pub enum Command {
         meta: Meta,
         /// For how many milliseconds the presence has existed.
         age: Option<u64>,
+        /// True if nobody looks at the page.
+        away: bool,
+    },
+    /// Say in all keys whether somebody looks at the page.
+    Attention {
+        /// True if nobody does.
+        away: bool,
     },
     /// Replace the meta.
     Update {
@@ -334,7 +341,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
         self.heard(now, id);
         match command {
-            Command::Join { key, grant, meta, age } => self.join(now, id, key, grant, meta, age),
+            Command::Join { key, grant, meta, age, away } => {
+                let state = if away { PresenceState::Away } else { PresenceState::Active };
+                self.join(now, id, key, grant, meta, age, state);
+            }
+            Command::Attention { away } => {
+                let Some(open) = self.open(id) else { return };
+                let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+                for key in keys {
+                    self.publish(now, &key, Change::Attention { session, dial, away });
+                }
+            }
             Command::Update { key, meta } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
                     self.publish(now, &key, Change::Update { session, dial, meta });
@@ -561,6 +578,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         is_more
     }
 
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of one frame")]
     fn join(
         &mut self,
         now: Time,
@@ -569,6 +587,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         grant: Option<Result<Grant, Refusal>>,
         meta: Meta,
         age: Option<u64>,
+        state: PresenceState,
     ) {
         let (_, began) = self.backplane.epoch();
         let config = self.config;
@@ -612,7 +631,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             session: open.session,
             user,
             since: (now - age).relative_to(began),
-            state: PresenceState::Active,
+            state,
             meta,
         };
         let (session, dial) = (open.session, open.dial);

@@ -36,6 +36,15 @@ pub enum Change {
         /// The whole meta.
         meta: Meta,
     },
+    /// Somebody looks at its page again, or nobody does any more.
+    Attention {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+        /// True if nobody does.
+        away: bool,
+    },
     /// Its socket is gone or silent, but nobody said goodbye.
     Lost {
         /// The session.
@@ -113,7 +122,16 @@ pub struct Room {
 struct Entry {
     presence: Presence<Meta>,
     dial: Dial,
+    /// True if nobody looks at its page.
+    is_away: bool,
     lost: Option<Lost>,
+}
+
+impl Entry {
+    /// How it is while it isn't lost.
+    const fn attention(&self) -> PresenceState {
+        if self.is_away { PresenceState::Away } else { PresenceState::Active }
+    }
 }
 
 /// A loss and the next thing to do about it.
@@ -180,6 +198,14 @@ impl Room {
             Change::Update { session, dial, meta } => {
                 self.with(session, dial, |entry| entry.presence.meta = meta);
             }
+            Change::Attention { session, dial, away } => {
+                self.with(session, dial, |entry| {
+                    entry.is_away = away;
+                    if entry.presence.state != PresenceState::Reconnecting {
+                        entry.presence.state = entry.attention();
+                    }
+                });
+            }
             Change::Lost { session, dial, lost_for } => {
                 let at = now - lost_for;
                 let deadline = at + self.rules.dim_after.min(self.rules.grace);
@@ -190,7 +216,7 @@ impl Room {
             Change::Back { session, dial } => {
                 self.with(session, dial, |entry| {
                     entry.lost = None;
-                    entry.presence.state = PresenceState::Active;
+                    entry.presence.state = entry.attention();
                 });
             }
             Change::Dim { session, dial } => {
@@ -307,7 +333,9 @@ impl Room {
             presence.since = entry.presence.since;
         }
         self.touch(session);
-        let former = self.entries.insert(session, Entry { presence, dial, lost: None });
+        let is_away = presence.state == PresenceState::Away;
+        let entry = Entry { presence, dial, is_away, lost: None };
+        let former = self.entries.insert(session, entry);
         self.disarm(session, former.and_then(|it| it.lost));
     }
 

@@ -162,6 +162,35 @@ mod coming_and_going {
     }
 
     #[test]
+    fn who_is_away_is_shown_so_in_all_keys_until_back() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        let carol = shell.visit("carol", OTHER);
+        shell.join(&alice, OTHER);
+        shell.sees(&bob);
+        shell.sees(&carol);
+        shell.attention(&alice, true);
+        assert_eq!(shell.sees(&bob), ["alice away"]);
+        shell.pass(3_600_000);
+        assert_eq!(shell.sees(&carol), ["alice away"], "an hour is no leave");
+        shell.attention(&alice, true);
+        shell.attention(&alice, false);
+        assert_eq!(shell.sees(&bob), ["alice active"]);
+    }
+
+    #[test]
+    fn who_is_lost_while_away_is_reconnecting_and_then_what_it_says() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.attention(&alice, true);
+        shell.reset(&alice);
+        shell.pass(10_000);
+        let back = shell.resume(&alice);
+        let (key, meta) = (parse(DOC), Meta::empty());
+        shell.frame(back.conn, Command::Join { key, grant: None, meta, age: None, away: true });
+        shell.pass(20);
+        assert_eq!(shell.sees(&bob), ["alice away", "alice reconnecting", "alice away"]);
+    }
+
+    #[test]
     fn keys_isolate() {
         let mut shell = Shell::new();
         let alice = shell.visit("alice", DOC);
@@ -192,6 +221,17 @@ mod silence {
         shell.pass(1);
         assert_eq!(shell.sees(&bob), ["-alice timeout"]);
         assert_eq!(shell.sees(&alice), ["alice reconnecting", "close timeout"]);
+    }
+
+    #[test]
+    fn who_falls_silent_while_away_is_away_again_when_heard() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.attention(&alice, true);
+        shell.fall_silent(&alice);
+        shell.pass(20_000);
+        shell.speak_again(&alice);
+        shell.pass(20);
+        assert_eq!(shell.sees(&bob), ["alice away", "alice reconnecting", "alice away"]);
     }
 
     #[test]
@@ -2128,11 +2168,15 @@ impl<B: Backplane> Shell<B> {
 
     fn join_as(&mut self, page: &Page, key: &str, json: &str, age: Option<u64>) {
         let (key, meta) = (parse(key), meta(json));
-        self.frame(page.conn, Command::Join { key, grant: None, meta, age });
+        self.frame(page.conn, Command::Join { key, grant: None, meta, age, away: false });
     }
 
     fn update(&mut self, page: &Page, key: &str, json: &str) {
         self.frame(page.conn, Command::Update { key: parse(key), meta: meta(json) });
+    }
+
+    fn attention(&mut self, page: &Page, away: bool) {
+        self.frame(page.conn, Command::Attention { away });
     }
 
     fn leave(&mut self, page: &Page, key: &str) {
@@ -2444,11 +2488,17 @@ fn only(user: &str, key: &str) -> Grant {
 }
 
 fn join(key: &str) -> Command {
-    Command::Join { key: parse(key), grant: None, meta: Meta::empty(), age: None }
+    Command::Join { key: parse(key), grant: None, meta: Meta::empty(), age: None, away: false }
 }
 
 fn join_with(key: &str, token: Result<Grant, Refusal>) -> Command {
-    Command::Join { key: parse(key), grant: Some(token), meta: Meta::empty(), age: None }
+    Command::Join {
+        key: parse(key),
+        grant: Some(token),
+        meta: Meta::empty(),
+        age: None,
+        away: false,
+    }
 }
 
 fn parse(key: &str) -> Key {

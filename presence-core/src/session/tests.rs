@@ -49,6 +49,35 @@ mod connecting {
     }
 
     #[test]
+    fn who_is_away_says_so_once_and_again_on_every_socket() {
+        let mut page = Page::live();
+        page.told();
+        for away in [true, true] {
+            page.session.attention(away);
+            page.drain();
+        }
+        assert_eq!(page.told(), ["1> attention true"]);
+        page.closed(1006);
+        page.pass(1_000);
+        let told = page.told();
+        assert!(told.contains(&"2> join document:42 1 away".to_owned()), "{told:?}");
+        page.session.attention(false);
+        page.drain();
+        assert_eq!(page.told(), ["2> attention false"]);
+    }
+
+    #[test]
+    fn who_is_away_out_of_reach_says_so_when_it_joins() {
+        let mut page = Page::manual();
+        page.session.attention(true);
+        page.join(DOC, 1);
+        page.answer_all();
+        let told = page.told();
+        assert!(told.contains(&"1> join document:42 1 away".to_owned()), "{told:?}");
+        assert!(!told.iter().any(|it| it.contains("attention")), "{told:?}");
+    }
+
+    #[test]
     fn joining_a_key_again_only_changes_its_meta() {
         let mut page = Page::live();
         page.pass(1_000);
@@ -1768,7 +1797,10 @@ impl Page {
             (_, ClientFrame::Heartbeat) if self.answers_beats => self.beat_answered(),
             (
                 _,
-                ClientFrame::Update { .. } | ClientFrame::Resync { .. } | ClientFrame::Heartbeat,
+                ClientFrame::Update { .. }
+                | ClientFrame::Resync { .. }
+                | ClientFrame::Attention { .. }
+                | ClientFrame::Heartbeat,
             ) => {}
         }
     }
@@ -1925,6 +1957,7 @@ fn words(frame: &ClientFrame<u8>) -> String {
         ClientFrame::Hello { token, resume: Some(resume), .. } => {
             format!("hello {token}, resume {resume}")
         }
+        ClientFrame::Join { key, meta, away: true, .. } => format!("join {key} {meta} away"),
         ClientFrame::Join { key, meta, age: None, .. } => format!("join {key} {meta}"),
         ClientFrame::Join { key, meta, age: Some(age), .. } => {
             format!("join {key} {meta} age {age}")
@@ -1932,6 +1965,7 @@ fn words(frame: &ClientFrame<u8>) -> String {
         ClientFrame::Update { key, meta } => format!("update {key} {meta}"),
         ClientFrame::Leave { key } => format!("leave {key}"),
         ClientFrame::Resync { key } => format!("resync {key}"),
+        ClientFrame::Attention { away } => format!("attention {away}"),
         ClientFrame::Heartbeat => "heartbeat".to_owned(),
     }
 }

@@ -36,6 +36,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame<Meta>, FrameError> {
                     None => Meta::empty(),
                 },
                 age: it.age.map(|it| number("age", it, Some(&key))).transpose()?,
+                away: it.away.unwrap_or(false),
                 key,
             }
         }
@@ -45,6 +46,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame<Meta>, FrameError> {
         }
         wire::Client::Leave(Object(it)) => ClientFrame::Leave { key: key(&it.key)? },
         wire::Client::Resync(Object(it)) => ClientFrame::Resync { key: key(&it.key)? },
+        wire::Client::Attention(Object(it)) => ClientFrame::Attention { away: it.away },
         wire::Client::Heartbeat(Object(wire::Nothing {})) => ClientFrame::Heartbeat,
     })
 }
@@ -292,6 +294,7 @@ mod wire {
         Update(Object<Update<'a>>),
         Leave(Object<OfKey<'a>>),
         Resync(Object<OfKey<'a>>),
+        Attention(Object<Attention>),
         Heartbeat(Object<Nothing>),
     }
 
@@ -310,6 +313,12 @@ mod wire {
         #[serde(borrow)]
         pub(super) meta: Option<&'a RawValue>,
         pub(super) age: Option<u64>,
+        pub(super) away: Option<bool>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Attention {
+        pub(super) away: bool,
     }
 
     #[derive(Deserialize)]

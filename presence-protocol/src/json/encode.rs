@@ -41,7 +41,7 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
             }
             write!(out, r#","dial":{}}}}}"#, dial.0)
         }
-        ClientFrame::Join { key, token, meta, age } => {
+        ClientFrame::Join { key, token, meta, age, away } => {
             write!(out, r#"{{"join":{{"key":"{key}""#)?;
             if let Some(token) = token {
                 write!(out, r#","token":{}"#, Quoted(token))?;
@@ -50,6 +50,9 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
             if let Some(age) = age {
                 write!(out, r#","age":{}"#, Millis(*age))?;
             }
+            if *away {
+                out.write_str(r#","away":true"#)?;
+            }
             out.write_str("}}")
         }
         ClientFrame::Update { key, meta } => {
@@ -57,6 +60,7 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
         }
         ClientFrame::Leave { key } => write!(out, r#"{{"leave":{{"key":"{key}"}}}}"#),
         ClientFrame::Resync { key } => write!(out, r#"{{"resync":{{"key":"{key}"}}}}"#),
+        ClientFrame::Attention { away } => write!(out, r#"{{"attention":{{"away":{away}}}}}"#),
         ClientFrame::Heartbeat => out.write_str(r#"{"heartbeat":{}}"#),
     }
 }

@@ -129,8 +129,7 @@ pub fn step(world: &mut World) {
             world.pages[page].tab = Tab::Asleep;
         }
         (73..=76, Tab::Shown) => {
-            world.say(|| format!("page {page}: hidden"));
-            world.pages[page].tab = Tab::Hidden;
+            world.hide(page);
         }
         (73..=76, _) => world.show(page),
         (77, _) => {

@@ -75,9 +75,10 @@ impl Running {
                 let resume = resume.as_deref().and_then(unseal);
                 return self.relay.hello(now, conn, check(&token), resume, dial);
             }
-            ClientFrame::Join { key, token, meta, age } => {
-                Command::Join { key, grant: token.as_deref().map(check), meta, age }
+            ClientFrame::Join { key, token, meta, age, away } => {
+                Command::Join { key, grant: token.as_deref().map(check), meta, age, away }
             }
+            ClientFrame::Attention { away } => Command::Attention { away },
             ClientFrame::Update { key, meta } => Command::Update { key, meta },
             ClientFrame::Leave { key } => Command::Leave { key },
             ClientFrame::Resync { key } => Command::Resync { key },

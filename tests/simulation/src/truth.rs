@@ -178,7 +178,11 @@ fn truth(world: &World, viewer: &Page) -> BTreeMap<String, Sessions> {
         if let Some(session) = page.session.id() {
             let meta = page.meta.as_str().to_owned();
             let sessions = truth.entry(page.user.clone()).or_default();
-            sessions.insert(session, (PresenceState::Active, meta));
+            let state = match page.tab {
+                Tab::Hidden => PresenceState::Away,
+                _ => PresenceState::Active,
+            };
+            sessions.insert(session, (state, meta));
         }
     }
     truth

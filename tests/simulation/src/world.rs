@@ -221,6 +221,7 @@ impl World {
             it.heard = None;
             it.goodbye_at = None;
             it.session.page_show(at);
+            it.session.attention(false);
         });
     }
 
@@ -245,7 +246,15 @@ impl World {
         self.with_page(page, |it, now| {
             let at = it.now(now);
             it.session.wake(at);
+            it.session.attention(false);
         });
+    }
+
+    /// A tab goes behind others.
+    pub fn hide(&mut self, page: usize) {
+        self.say(|| format!("page {page}: hidden"));
+        self.pages[page].tab = Tab::Hidden;
+        self.with_page(page, |it, _| it.session.attention(true));
     }
 
     /// Resets a page's connection: both ends learn of it.
@@ -764,6 +773,7 @@ const fn name(frame: &ClientFrame<Meta>) -> &'static str {
         ClientFrame::Update { .. } => "update",
         ClientFrame::Leave { .. } => "leave",
         ClientFrame::Resync { .. } => "resync",
+        ClientFrame::Attention { .. } => "attention",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }

@@ -165,7 +165,8 @@ impl Crowd {
     /// A viewer enters a key.
     pub(crate) fn join(&mut self, viewer: usize, key: &Key) -> Result<()> {
         let meta = Meta::from_json_value(&meta(0)).map_err(|it| anyhow::anyhow!(it.message()))?;
-        let join = ClientFrame::Join { key: key.clone(), token: None, meta, age: None };
+        let join =
+            ClientFrame::Join { key: key.clone(), token: None, meta, age: None, away: false };
         self.say(viewer, wire::TEXT, encode_client(&join).as_bytes())
     }
 
