@@ -20,6 +20,8 @@
  * here.bar("#presence");
  * here.flash("#flash-area");
  *
+ * On a server there is no page to be present in: importing does nothing there, and this rejects.
+ *
  * @throws {PresenceError} with a code of {@link OptionErrorCode}, or `load_failed`.
  */
 export function connect(options: ConnectOptions): Promise<Here>;
@@ -27,10 +29,10 @@ export function connect(options: ConnectOptions): Promise<Here>;
 /**
  * Loads the module ahead of time, or from somewhere else than beside this file.
  *
- * `connect` does this by itself; call it before only to say where `whoshere_bg.wasm` is.
+ * `connect` does this by itself; call it before only to say where `whoshere_bg.wasm` is. Through a bundler
+ * the module is a JavaScript chunk unless this has been called with an address.
  *
- * @param source an address, a response, the bytes, or a compiled module; `whoshere_bg.wasm` beside this
- *   file unless given
+ * @param source an address, a response, the bytes, or a compiled module
  * @throws {PresenceError} with the code `load_failed`; may be called again.
  */
 export function init(

@@ -4,6 +4,7 @@
 import { PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
+import packaged from "./js/source.js";
 import load, {
   bar,
   flash,
@@ -23,9 +24,15 @@ const core = { bar, flash, leave, members, open, remove, roundTrip, state, updat
 /** @type {Promise<unknown> | undefined} */
 let loading;
 
+/** @param {import("./whoshere.js").InitInput} [given] */
+async function start(given) {
+  const source = given ?? (await packaged());
+  return load(source === undefined ? undefined : { module_or_path: source });
+}
+
 /** @param {import("./whoshere.js").InitInput} [source] */
 export async function init(source) {
-  loading ??= load(source === undefined ? undefined : { module_or_path: source });
+  loading ??= start(source);
   try {
     await loading;
   } catch (cause) {
@@ -37,6 +44,9 @@ export async function init(source) {
 
 /** @param {unknown} options */
 export async function connect(options) {
+  if (!globalThis.document) {
+    throw new PresenceError("load_failed", "whoshere works in a page, not on a server");
+  }
   const checked = connectOptions(options);
   await init();
   return new Here(core, checked);

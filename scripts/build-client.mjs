@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -16,6 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join, relative } from "node:path";
+import { deflateRawSync } from "node:zlib";
 import { minifyNames } from "./minify-names.mjs";
 import { withLock } from "./setup/cache.mjs";
 import { isMain, Refusal, runMain, say, secondsSince } from "./setup/log.mjs";
@@ -48,6 +50,23 @@ const ENTRIES = [
   "js",
   "locales",
 ];
+
+/** The folder of what bundlers get: the same modules, with the compiled one inside of JavaScript. */
+const BUNDLER = "bundler";
+
+const EXPORTS = {
+  ".": { types: "./index.d.ts", default: `./${BUNDLER}/index.js` },
+  "./element": { types: "./element.d.ts", default: `./${BUNDLER}/element.js` },
+  "./testing": { types: "./testing.d.ts", default: `./${BUNDLER}/testing.js` },
+  "./locales/*.js": { types: "./locales/*.d.ts", default: "./locales/*.js" },
+  // For pages without a bundler, and for those who host the compiled module themselves.
+  "./web": { types: "./index.d.ts", default: "./index.js" },
+  "./web/element": { types: "./element.d.ts", default: "./element.js" },
+  "./standalone": { types: "./index.d.ts", default: "./dist/whoshere.js" },
+  "./whoshere_bg.wasm": "./whoshere_bg.wasm",
+  "./whoshere.css": "./whoshere.css",
+  "./package.json": "./package.json",
+};
 
 /** Everything that the package is made of. */
 const INPUTS = [
@@ -165,15 +184,19 @@ async function addHandWritten(folder) {
   for (const name of styles) cpSync(join(CRATE, "css", name), join(folder, name));
 
   await inlineStyles(folder);
-
   // Those of a package of its own.
   for (const name of ["package.json", ".gitignore"]) rmSync(join(folder, TESTING, name));
   const manifestPath = join(folder, "package.json");
   const manifest = JSON.parse(readFileSync(manifestPath, "utf8"));
   manifest.files.push(...ENTRIES, TESTING, ...styles);
+  manifest.files.push(BUNDLER, "dist");
   manifest.main = "index.js";
   manifest.types = "index.d.ts";
+  manifest.exports = EXPORTS;
+  // Importing it registers the element.
+  manifest.sideEffects = ["./element.js", `./${BUNDLER}/element.js`, "./dist/*", "*.css"];
   writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`);
+  await addInlined(folder);
 }
 
 /**
@@ -187,6 +210,49 @@ async function inlineStyles(folder) {
   const css = readFileSync(join(folder, "whoshere.css"), "utf8");
   const { code } = await transform(css, { loader: "css", minify: true });
   writeFileSync(join(folder, "js/styles.js"), `export default ${JSON.stringify(code)};\n`);
+}
+
+/**
+ * Adds the modules for bundlers, most of which don't know what to do with a file beside a module, and the
+ * single file for a script tag, both with the compiled module inside. It is deflated before it is made
+ * text, so that it takes hardly more than the file.
+ *
+ * @param {string} folder
+ */
+async function addInlined(folder) {
+  const into = join(folder, BUNDLER);
+  const glue = "whoshere.js";
+  mkdirSync(into);
+  for (const name of [glue, TESTING, ...ENTRIES.filter((it) => !it.endsWith(".d.ts"))]) {
+    cpSync(join(folder, name), join(into, name), { recursive: true });
+  }
+  const text = readFileSync(join(into, glue), "utf8");
+  const address = "new URL('whoshere_bg.wasm', import.meta.url)";
+  if (!text.includes(address)) throw new Refusal("The glue doesn't say where its module is.");
+  writeFileSync(join(into, glue), text.replace(address, "undefined"));
+
+  const wasm = deflateRawSync(readFileSync(join(folder, "whoshere_bg.wasm")), { level: 9 });
+  writeFileSync(join(into, "js/wasm.js"), `export default "${wasm.toString("base64")}";\n`);
+  writeFileSync(
+    join(into, "js/source.js"),
+    `export default async () => {
+  const { default: text } = await import("./wasm.js");
+  const bytes = Uint8Array.from(atob(text), (it) => it.charCodeAt(0));
+  const wasm = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Response(wasm, { headers: { "content-type": "application/wasm" } });
+};
+`,
+  );
+
+  const { build } = await import("esbuild");
+  await build({
+    stdin: { contents: 'export * from "./index.js"; import "./element.js";', resolveDir: into },
+    outfile: join(folder, "dist/whoshere.js"),
+    bundle: true,
+    format: "esm",
+    minify: true,
+    logLevel: "error",
+  });
 }
 
 /**

@@ -1,0 +1,152 @@
+// @ts-check
+//
+// The packed package, as a page gets it: through a bundler, from a script tag, and on a server.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { build } from "esbuild";
+import { Stage } from "../support/browser.mjs";
+import { startRelay } from "../support/relay.mjs";
+
+const stage = new Stage();
+/** An application's folder, with the package installed. */
+const app = mkdtempSync(join(tmpdir(), "whoshere-packaging-"));
+/** Serves that folder. @type {import("../support/relay.mjs").Relay} */
+let relay;
+const installed = join(app, "node_modules/whoshere");
+
+const BY_CONNECT = `
+  import { connect } from "whoshere";
+  const token = () => fetch("/dev/token?user=alice").then((it) => it.text());
+  const here = await connect({ url: "/v1/presence", key: "page:packaging", token });
+  here.bar(document.body);
+  here.flash(document.querySelector("#flash"));
+`;
+const BY_ELEMENT = `
+  import "whoshere/element";
+  document.body.insertAdjacentHTML("beforeend", \`<whos-here url="/v1/presence" key="page:packaging"
+    token-url="/dev/token?user=alice" flash></whos-here>\`);
+`;
+
+before(async () => {
+  const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", app], {
+    cwd: "client-wasm/pkg",
+    encoding: "utf8",
+  });
+  mkdirSync(installed, { recursive: true });
+  const tarball = join(app, packed.trim());
+  execFileSync("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
+  copyFileSync("www/icon.svg", join(app, "icon.svg"));
+  relay = await startRelay({ args: ["--dev", "--demo", app] });
+});
+after(async () => {
+  await relay?.stop();
+  rmSync(app, { recursive: true, force: true });
+});
+
+for (const [name, source] of Object.entries({ connect: BY_CONNECT, element: BY_ELEMENT })) {
+  for (const splitting of [false, true]) {
+    const how = splitting ? "in chunks" : "as one file";
+    test(`esbuild needs no configuration: ${name}, ${how}`, async (t) => {
+      const outdir = join(app, `${name}-${splitting}`);
+      const entry = join(app, `${name}.js`);
+      writeFileSync(entry, source);
+      await build({
+        entryPoints: [entry],
+        outdir,
+        bundle: true,
+        format: "esm",
+        splitting,
+        target: "es2022",
+      });
+      await showsAlice(t, `<script type="module" src="${name}-${splitting}/${name}.js"></script>`);
+    });
+  }
+}
+
+test("the single file needs nothing beside it", async (t) => {
+  await showsAlice(
+    t,
+    `<script type="module" src="node_modules/whoshere/dist/whoshere.js"></script>
+     <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`,
+  );
+});
+
+test("the modules work as they are from a script tag", async (t) => {
+  await showsAlice(
+    t,
+    `<script type="module" src="node_modules/whoshere/element.js"></script>
+     <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`,
+  );
+});
+
+test("nothing in the package makes code of text", () => {
+  const scripts = filesIn(installed).filter((it) => it.endsWith(".js"));
+  assert.ok(scripts.length > 10);
+  for (const path of scripts) {
+    assert.doesNotMatch(readFileSync(path, "utf8"), /\beval\(|new Function\b/, path);
+  }
+});
+
+test("on a server importing does nothing, and connecting says why it doesn't work", () => {
+  const script = `
+    import "whoshere/element";
+    import { connect } from "whoshere";
+    await connect({}).catch(({ code, message }) => console.log(code, message));
+  `;
+  const said = execFileSync(process.execPath, ["--input-type=module", "--eval", script], {
+    cwd: app,
+    encoding: "utf8",
+  });
+  assert.equal(said.trim(), "load_failed whoshere works in a page, not on a server");
+});
+
+test("every name that the package exports leads to a file that is packed", () => {
+  const { exports } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const files = filesIn(installed).map((it) => `.${it.slice(installed.length)}`);
+  for (const target of Object.values(exports).flatMap((it) =>
+    Object.values(typeof it === "string" ? [it] : it),
+  )) {
+    const [start = "", end = ""] = String(target).split("*");
+    assert.ok(
+      files.some((it) => it.startsWith(start) && it.endsWith(end)),
+      String(target),
+    );
+  }
+});
+
+/**
+ * Opens a page with the strictest policy, which must show alice's bar.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} body
+ */
+async function showsAlice(t, body) {
+  const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'";
+  const html = `<!doctype html><html lang="en"><head>
+    <meta http-equiv="Content-Security-Policy" content="${policy}">
+    <link rel="icon" href="/icon.svg"></head><body><div id="flash"></div>${body}</body></html>`;
+  writeFileSync(join(app, "app.html"), html);
+  const alice = await stage.visit(t, "alice", { at: relay.http, path: "/app.html" });
+  await alice.page.locator('.presence-dot[data-name="alice"]').waitFor();
+  await alice.page.getByText("1 here", { exact: true }).waitFor();
+}
+
+/** @param {string} folder @returns {string[]} */
+function filesIn(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesIn(path) : [path];
+  });
+}
