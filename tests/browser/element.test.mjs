@@ -92,6 +92,7 @@ test("it speaks another language as soon as its locale says so", async (t) => {
   const speaks = () =>
     alice.page.evaluate("document.querySelector('whos-here').here?.messages.here");
   await until("it speaks German", async () => (await speaks()) === "{n} hier");
+  await until("alice is ready", async () => (await told(alice)).includes("ready"));
   await set(alice, "locale", "en");
   await until("it speaks English", async () => (await speaks()) === "{n} here");
   await until("the bar is there", async () => (await shown(alice)).join() === "1 here,alice");
