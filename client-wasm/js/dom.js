@@ -3,6 +3,17 @@
 // What bars and flashes are made of, and how a bar's "+N" button and its names behave. Who and what is
 // shown is decided in Rust: people.rs puts the items into the lists and takes them out.
 
+import { say, template } from "./messages.js";
+
+/** @typedef {import("./messages.js").Messages} Messages */
+
+/**
+ * The texts of each bar, and of each person's item in it.
+ *
+ * @type {WeakMap<Element, Messages>}
+ */
+const TEXTS = new WeakMap();
+
 /** Far enough from the window's edge to look as if it were meant. */
 const MARGIN = 4;
 
@@ -19,21 +30,26 @@ const FLASH_AREA = {
  * Puts an empty bar into an element. `onOpen` is called before the list of the rest is shown.
  *
  * @param {HTMLElement} target
+ * @param {Messages} messages
  * @param {() => void} onOpen
  * @returns {[root: HTMLElement, dots: HTMLElement, rest: HTMLElement]}
  */
-export function bar(target, onOpen) {
-  const root = element(target, "div", "presence", { role: "group", "aria-label": "Who is here" });
+export function bar(target, messages, onOpen) {
+  const root = element(target, "div", "presence", {
+    role: "group",
+    "aria-label": say(messages, "bar"),
+  });
   // Safari doesn't take a list without bullets for a list.
   const dots = element(root, "ul", "presence-dots", { role: "list" });
+  TEXTS.set(root, messages);
   element(root, "span", "presence-count");
 
   const more = element(null, "li", "presence-more");
   const button = element(more, "button", "presence-more-button", { type: "button" });
+  // Not the button itself, so that "+7" can be kept from turning round.
   element(button, "span", "");
-  element(button, "span", "presence-hidden").textContent = " more";
   // A list that scrolls must be within the keyboard's reach.
-  const label = { role: "list", "aria-label": "Others who are here", tabindex: "0" };
+  const label = { role: "list", "aria-label": say(messages, "rest"), tabindex: "0" };
   const rest = element(more, "ul", "presence-list", label);
   disclose(more, button, rest, onOpen);
 
@@ -59,12 +75,24 @@ export function drawBar(dots, rest, standing, nMembers, nMore) {
   const root = /** @type {HTMLElement} */ (dots.parentElement);
   if (root.dataset.state !== standing) root.dataset.state = standing;
   const count = /** @type {HTMLElement} */ (root.lastElementChild);
-  const words = { connecting: "Connecting…", stopped: "" };
-  setText(count, words[/** @type {keyof words} */ (standing)] ?? `${nMembers} here`);
+  const messages = textsOf(root);
+  const words = {
+    connecting: () => say(messages, "connecting"),
+    stopped: () => "",
+  };
+  const here = () => say(messages, "here", { n: nMembers });
+  setText(count, (words[/** @type {keyof words} */ (standing)] ?? here)());
 
   const more = /** @type {HTMLElement} */ (rest.parentElement);
   const button = /** @type {HTMLElement} */ (more.firstElementChild);
-  setText(/** @type {HTMLElement} */ (button.firstElementChild), `+${nMore}`);
+  if (nMore > 0) {
+    const name = say(messages, "more", { n: nMore });
+    if (button.getAttribute("aria-label") !== name) button.setAttribute("aria-label", name);
+    setText(
+      /** @type {HTMLElement} */ (button.firstElementChild),
+      `+${nMore.toLocaleString(messages.language)}`,
+    );
+  }
   if (nMore === 0) {
     close(button, rest);
     more.remove();
@@ -76,9 +104,10 @@ export function drawBar(dots, rest, standing, nMembers, nMore) {
 /**
  * A person's item: a dot with the name as its tooltip, or with the name beside it.
  *
+ * @param {HTMLElement} list
  * @param {boolean} isDot
  */
-export function person(isDot) {
+export function person(list, isDot) {
   const item = element(null, "li", isDot ? "presence-item" : "presence-person");
   const dot = element(item, "span", isDot ? "presence-dot" : "presence-mark");
   element(dot, "span", "presence-initial", { "aria-hidden": "true" });
@@ -87,6 +116,7 @@ export function person(isDot) {
   element(label, "span", "presence-note");
   // So that the name can be read with the keyboard, too.
   if (isDot) dot.tabIndex = 0;
+  TEXTS.set(item, textsOf(/** @type {Element} */ (list.closest(".presence"))));
   return item;
 }
 
@@ -95,18 +125,23 @@ export function person(isDot) {
  * @param {string} name
  * @param {string} color
  * @param {string} ink what can be read on that color
+ * @param {string | undefined} avatar
  * @param {string} state
  * @param {boolean} isMe
  * @param {boolean} isEntering
  */
-export function drawPerson(item, name, color, ink, state, isMe, isEntering) {
+export function drawPerson(item, name, color, ink, avatar, state, isMe, isEntering) {
   const dot = /** @type {HTMLElement} */ (item.firstElementChild);
-  const label = /** @type {HTMLElement} */ (dot.children[1] ?? item.children[1]);
+  const label = /** @type {HTMLElement} */ (item.querySelector(".presence-label"));
   paint(dot, color, ink);
   if (dot.dataset.name !== name) dot.dataset.name = name;
   if (dot.dataset.state !== state) dot.dataset.state = state;
   setText(/** @type {HTMLElement} */ (dot.firstElementChild), initial(name));
-  const note = state !== "active" ? `, ${state}` : isMe ? " (you)" : "";
+  drawAvatar(dot, avatar);
+  const messages = textsOf(item);
+  const states = /** @type {const} */ (["away", "reconnecting"]);
+  const noted = states.find((it) => it === state);
+  const note = (isMe ? say(messages, "you") : "") + (noted ? say(messages, noted) : "");
   setText(/** @type {HTMLElement} */ (label.firstElementChild), name);
   setText(/** @type {HTMLElement} */ (label.lastElementChild), note);
   if (isEntering) dot.classList.add("presence-entering");
@@ -127,15 +162,18 @@ export function flashArea(area) {
 
 /**
  * @param {HTMLElement} area
+ * @param {Messages} messages
  * @param {string} name
- * @param {string} kind
+ * @param {"joined" | "left"} kind
  * @param {string} color
  * @param {string} ink
  */
-export function flash(area, name, kind, color, ink) {
+export function flash(area, messages, name, kind, color, ink) {
   const flash = element(null, "div", "presence-flash", { "data-kind": kind });
+  const [before = "", after = ""] = template(messages, kind, 1).split("{names}");
+  flash.append(before);
   element(flash, "span", "presence-flash-name").textContent = name;
-  flash.append(` ${kind}`);
+  flash.append(after);
   paint(flash, color, ink);
   // Whole, so that it is read as one.
   area.append(flash);
@@ -252,6 +290,38 @@ function keepInView(element) {
   const over = right + MARGIN - document.documentElement.clientWidth;
   const shift = over > 0 ? -over : Math.max(MARGIN - left, 0);
   if (shift !== 0) element.style.setProperty("--presence-shift", `${shift}px`);
+}
+
+/**
+ * Puts a picture over the initial, which is seen until that is there, and stays if it never is.
+ *
+ * @param {HTMLElement} dot
+ * @param {string | undefined} avatar
+ */
+function drawAvatar(dot, avatar = "") {
+  if ((dot.dataset.avatar ?? "") === avatar) return;
+  dot.dataset.avatar = avatar;
+  dot.querySelector("img")?.remove();
+  if (avatar === "") return;
+  const image = document.createElement("img");
+  const attributes = {
+    alt: "",
+    loading: "lazy",
+    referrerpolicy: "no-referrer",
+    draggable: "false",
+  };
+  for (const [name, value] of Object.entries(attributes)) image.setAttribute(name, value);
+  image.className = "presence-avatar";
+  image.setAttribute("part", "avatar");
+  image.addEventListener("error", () => image.remove(), { once: true });
+  // Last: it is fetched by the rules that are set by then.
+  image.src = avatar;
+  dot.firstElementChild?.after(image);
+}
+
+/** @param {Element} of a bar, or a person's item */
+function textsOf(of) {
+  return /** @type {Messages} */ (TEXTS.get(of));
 }
 
 /**

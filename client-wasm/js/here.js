@@ -120,12 +120,12 @@ export class Here {
    * @param {unknown} [options]
    */
   bar(target, options) {
-    return this.#part(this.#core.bar(this.#id, elementOf(target), maxOf(options)));
+    return this.#part(this.#core.bar(this.#id, elementOf(target), maxOf(options), this.messages));
   }
 
   /** @param {unknown} target */
   flash(target) {
-    return this.#part(this.#core.flash(this.#id, elementOf(target)));
+    return this.#part(this.#core.flash(this.#id, elementOf(target), this.messages));
   }
 
   /** @param {unknown} [target] */

@@ -6,12 +6,12 @@ use crate::people::People;
 use core::cell::RefCell;
 use js_sys::{Array, Function};
 use std::rc::{Rc, Weak};
-use wasm_bindgen::prelude::{JsCast, wasm_bindgen};
+use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 use web_sys::HtmlElement;
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
-    fn bar(target: &HtmlElement, on_open: &Function) -> Array;
+    fn bar(target: &HtmlElement, messages: &JsValue, on_open: &Function) -> Array;
     #[wasm_bindgen(js_name = drawBar)]
     fn draw_bar(
         dots: &HtmlElement,
@@ -68,11 +68,12 @@ struct Picture {
 
 impl Bar {
     /// Puts an empty bar into an element.
-    pub(crate) fn new(target: &HtmlElement, max: usize) -> Rc<Self> {
+    pub(crate) fn new(target: &HtmlElement, max: usize, messages: &JsValue) -> Rc<Self> {
         Rc::new_cyclic(|it: &Weak<Self>| {
             let it = it.clone();
             let parts = bar(
                 target,
+                messages,
                 &function(move |_| {
                     if let Some(bar) = it.upgrade()
                         && let Ok(mut picture) = bar.picture.try_borrow_mut()

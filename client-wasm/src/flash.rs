@@ -5,14 +5,21 @@ use core::cell::RefCell;
 use js_sys::Array;
 use presence_core::flash::FlashKind;
 use presence_protocol::User;
-use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::HtmlElement;
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     #[wasm_bindgen(js_name = flashArea)]
     fn flash_area(area: &HtmlElement) -> Array;
-    fn flash(area: &HtmlElement, name: &str, kind: &str, color: &str, ink: &str) -> HtmlElement;
+    fn flash(
+        area: &HtmlElement,
+        messages: &JsValue,
+        name: &str,
+        kind: &str,
+        color: &str,
+        ink: &str,
+    ) -> HtmlElement;
     fn undo(area: &HtmlElement, attributes: &Array);
 }
 
@@ -20,6 +27,7 @@ extern "C" {
 #[derive(Debug)]
 pub(crate) struct FlashArea {
     area: HtmlElement,
+    messages: JsValue,
     /// The attributes that the page hadn't set itself.
     attributes: Array,
     flashes: RefCell<Vec<(u32, HtmlElement)>>,
@@ -27,8 +35,8 @@ pub(crate) struct FlashArea {
 
 impl FlashArea {
     /// Makes an element a flash area.
-    pub(crate) fn new(area: HtmlElement) -> Self {
-        Self { attributes: flash_area(&area), area, flashes: RefCell::default() }
+    pub(crate) fn new(area: HtmlElement, messages: JsValue) -> Self {
+        Self { attributes: flash_area(&area), area, messages, flashes: RefCell::default() }
     }
 
     /// Shows a message.
@@ -38,7 +46,8 @@ impl FlashArea {
             FlashKind::Left => "left",
         };
         let color = user.color();
-        let flash = flash(&self.area, user.name(), kind, &hex_color(color), ink(color));
+        let flash =
+            flash(&self.area, &self.messages, user.name(), kind, &hex_color(color), ink(color));
         self.flashes.borrow_mut().push((id, flash));
     }
 

@@ -107,15 +107,15 @@ impl Handle {
     }
 
     /// Puts a bar into an element.
-    pub(crate) fn add_bar(&self, target: &HtmlElement, max: u32) -> u32 {
-        let bar = Bar::new(target, max as usize);
+    pub(crate) fn add_bar(&self, target: &HtmlElement, max: u32, messages: &JsValue) -> u32 {
+        let bar = Bar::new(target, max as usize, messages);
         bar.draw(&self.key.entries(&self.driver), self.key.standing(&self.driver));
         self.add(Part::Bar(bar))
     }
 
     /// Makes an element a flash area.
-    pub(crate) fn add_flash_area(&self, target: HtmlElement) -> u32 {
-        self.add(Part::FlashArea(Rc::new(FlashArea::new(target))))
+    pub(crate) fn add_flash_area(&self, target: HtmlElement, messages: JsValue) -> u32 {
+        self.add(Part::FlashArea(Rc::new(FlashArea::new(target, messages))))
     }
 
     /// Takes a part away.

@@ -100,16 +100,17 @@ pub fn update(handle: u32, patch: &JsValue) -> Result<(), PresenceError> {
     Handle::of(handle).map_or(Ok(()), |it| it.update(patch))
 }
 
-/// Puts a bar with at most `max` dots into an element. The number that is returned takes it away.
+/// Puts a bar with at most `max` dots into an element; its texts come from `messages`. The number that
+/// is returned takes it away.
 #[wasm_bindgen]
-pub fn bar(handle: u32, target: &HtmlElement, max: u32) -> u32 {
-    Handle::of(handle).map_or(0, |it| it.add_bar(target, max))
+pub fn bar(handle: u32, target: &HtmlElement, max: u32, messages: &JsValue) -> u32 {
+    Handle::of(handle).map_or(0, |it| it.add_bar(target, max, messages))
 }
 
 /// Shows in an element who joins and leaves. The number that is returned ends that.
 #[wasm_bindgen]
-pub fn flash(handle: u32, target: HtmlElement) -> u32 {
-    Handle::of(handle).map_or(0, |it| it.add_flash_area(target))
+pub fn flash(handle: u32, target: HtmlElement, messages: JsValue) -> u32 {
+    Handle::of(handle).map_or(0, |it| it.add_flash_area(target, messages))
 }
 
 /// Takes a bar or a flash area away.

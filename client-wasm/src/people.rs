@@ -4,19 +4,21 @@
 use crate::look::{hex_color, ink};
 use crate::members::{Entry, find_from};
 use presence_core::MemberId;
+use presence_protocol::AvatarUrl;
 use std::rc::Rc;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::HtmlElement;
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
-    fn person(is_dot: bool) -> HtmlElement;
+    fn person(list: &HtmlElement, is_dot: bool) -> HtmlElement;
     #[wasm_bindgen(js_name = drawPerson)]
     fn draw_person(
         item: &HtmlElement,
         name: &str,
         color: &str,
         ink: &str,
+        avatar: Option<&str>,
         state: &str,
         is_me: bool,
         is_entering: bool,
@@ -63,7 +65,7 @@ impl People {
             self.people.push(match known {
                 Some(person) if Rc::ptr_eq(&person.drawn, entry) => person,
                 Some(person) => Person::draw(person.item, entry, false),
-                None => Person::draw(person(self.are_dots), entry, is_entering(id)),
+                None => Person::draw(person(&self.list, self.are_dots), entry, is_entering(id)),
             });
         }
         // Those who are gone go first, so that nobody who stays has to move out of their way.
@@ -86,7 +88,9 @@ impl Person {
         let (member, user) = (&entry.member, &entry.member.user);
         let color = user.color();
         let (is_me, state) = (member.is_me, member.state.name());
-        draw_person(&item, user.name(), &hex_color(color), ink(color), state, is_me, is_entering);
+        let avatar = user.avatar().map(AvatarUrl::as_str);
+        let (name, hex, ink) = (user.name(), hex_color(color), ink(color));
+        draw_person(&item, name, &hex, ink, avatar, state, is_me, is_entering);
         Self { item, drawn: entry.clone() }
     }
 }

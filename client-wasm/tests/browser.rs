@@ -55,6 +55,8 @@ tests! {
         a_bar_is_stale_once_the_grace_is_over
         a_bar_that_is_taken_away_leaves_nothing_behind
         a_blur_handler_that_calls_back_breaks_nothing
+        a_bar_and_a_flash_speak_the_language_of_the_page
+        a_picture_is_shown_until_it_fails
     }
     flashes {
         the_area_is_a_polite_live_region_from_the_start

@@ -164,7 +164,7 @@ export async function the_rest_is_behind_a_button() {
   const button = select("li.presence-more > button.presence-more-button");
   equal(names().length, 5);
   equal(select(".presence-count").textContent, "7 here");
-  equal(button.textContent, "+2 more");
+  equal(button.getAttribute("aria-label"), "+2 more");
   equal(button.getAttribute("aria-expanded"), "false");
   ok(select(".presence-list").hidden);
   button.click();
@@ -177,7 +177,7 @@ export async function the_rest_is_behind_a_button() {
   delta(socket, 1, { left: [left(crowd(7)[5]), left(crowd(7)[6])] });
   equal(select(".presence-more"), null, "nobody is left over");
   delta(socket, 2, { joined: [crowd(7)[6]] });
-  equal(select(".presence-more-button").textContent, "+1 more");
+  equal(select(".presence-more-button").getAttribute("aria-label"), "+1 more");
   ok(select("ul").lastElementChild.matches(".presence-more"), "it comes last");
   ok(select(".presence-list").hidden, "it is closed again");
 }
@@ -273,4 +273,39 @@ export async function a_blur_handler_that_calls_back_breaks_nothing() {
   equal([...new Set(names())], ["alice"]);
   here.leave();
   equal(target.children.length, 0);
+}
+
+export async function a_bar_and_a_flash_speak_the_language_of_the_page() {
+  begin();
+  place();
+  const area = place("area");
+  const { default: messages } = await import("../../locales/de.js");
+  const { here, socket } = await live([...crowd(2), alice()], { messages });
+  here.bar("#place", { max: 2 });
+  here.flash(area);
+  equal(select(".presence").getAttribute("aria-label"), "Wer hier ist");
+  equal(select(".presence-count").textContent, "3 hier");
+  equal(select(".presence-more-button").textContent, "+1");
+  equal(select(".presence-more-button").getAttribute("aria-label"), "+1 weitere");
+  equal(dotOf("alice").querySelector(".presence-note").textContent, " (du)");
+  delta(socket, 1, { joined: [bob()] });
+  equal(area.textContent, "bob ist jetzt hier");
+}
+
+export async function a_picture_is_shown_until_it_fails() {
+  begin();
+  place();
+  const { here, socket } = await live([alice(), bob({ avatar: "/missing.png" })]);
+  here.bar("#place");
+  const image = dotOf("bob").querySelector("img.presence-avatar");
+  equal(image.getAttribute("src"), "/missing.png");
+  equal(image.getAttribute("referrerpolicy"), "no-referrer");
+  equal([image.loading, image.alt, image.getAttribute("part")], ["lazy", "", "avatar"]);
+  equal(dotOf("alice").querySelector("img"), null);
+  delta(socket, 1, { updated: [{ session: bob().session, state: "reconnecting" }] });
+  ok(dotOf("bob").querySelector("img") === image, "the same node");
+  equal(dotOf("bob").querySelector(".presence-note").textContent, ", reconnecting");
+  image.dispatchEvent(new Event("error"));
+  equal(dotOf("bob").querySelector("img"), null);
+  equal(dotOf("bob").querySelector(".presence-initial").textContent, "b");
 }
