@@ -10,6 +10,8 @@
  * connection; those with the same key besides share one presence, whose meta is merged, and which goes
  * when the last of them has left.
  *
+ * On a server there is no page to be present in: importing does nothing there, and this rejects.
+ *
  * @example
  * const here = await connect({
  *   url: "wss://relay.example/v1/presence",
@@ -19,8 +21,6 @@
  * });
  * here.bar("#presence");
  * here.flash("#flash-area");
- *
- * On a server there is no page to be present in: importing does nothing there, and this rejects.
  *
  * @throws {PresenceError} with a code of {@link OptionErrorCode}, or `load_failed`.
  */
