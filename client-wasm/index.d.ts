@@ -93,6 +93,14 @@ export interface ConnectOptions {
    * });
    */
   messages?: Partial<Messages>;
+
+  /**
+   * When the others see this page as away: at once while its tab is hidden, and after `idle` milliseconds
+   * without an input (1000 to 86400000). `false`: never.
+   *
+   * @defaultValue { idle: 300000 }
+   */
+  away?: boolean | { idle?: number };
 }
 
 /**

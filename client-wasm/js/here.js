@@ -42,7 +42,7 @@ export class Here {
    * @param {Core} core
    * @param {Options} options
    */
-  constructor(core, { socketUrl, beaconUrl, key, token, meta, isDeduped, messages }) {
+  constructor(core, { socketUrl, beaconUrl, key, token, meta, isDeduped, idleMs, messages }) {
     /** @type {(result: any) => void} */
     let resolve = () => {};
     /** @type {(error: Error) => void} */
@@ -62,6 +62,7 @@ export class Here {
       token,
       meta,
       isDeduped,
+      idleMs,
       (/** @type {string} */ name, /** @type {unknown[]} */ ...parts) => {
         if (name === "ready") resolve(undefined);
         else if (name === "failed") reject(/** @type {Error} */ (parts[0]));

@@ -13,6 +13,7 @@ import { messagesOf } from "./messages.js";
  * @property {unknown} meta not looked at yet
  * @property {boolean} isDeduped
  * @property {import("./messages.js").Messages} messages
+ * @property {number} idleMs after how long without an input the page is away; 0 if it never is
  */
 
 /**
@@ -20,7 +21,7 @@ import { messagesOf } from "./messages.js";
  * @returns {Options}
  */
 export function connectOptions(value) {
-  const known = ["url", "key", "params", "token", "meta", "dedupe", "messages"];
+  const known = ["url", "key", "params", "token", "meta", "dedupe", "messages", "away"];
   const {
     url,
     key,
@@ -29,6 +30,7 @@ export function connectOptions(value) {
     meta = {},
     dedupe = "user",
     messages,
+    away = true,
   } = knownOnly("connect", value, known);
   if (typeof key !== "string") throw wrong("key", "must be a string");
   if (!(typeof token === "function" || (typeof token === "string" && token !== ""))) {
@@ -43,7 +45,15 @@ export function connectOptions(value) {
     meta,
     isDeduped,
     messages: messagesOf(messages),
+    idleMs: idleMsOf(away),
   };
+}
+
+/** @param {unknown} away */
+function idleMsOf(away) {
+  if (away === false) return 0;
+  const { idle = 300_000 } = away === true ? {} : knownOnly("away", away, ["idle"]);
+  return wholeOf("idle", idle, 1000, 86_400_000);
 }
 
 /**
@@ -53,8 +63,19 @@ export function connectOptions(value) {
  */
 export function maxOf(options) {
   const { max = 5 } = options === undefined ? {} : knownOnly("bar", options, ["max"]);
-  if (typeof max === "number" && Number.isInteger(max) && max >= 1 && max <= 1000) return max;
-  throw wrong("max", "must be 1 to 1000");
+  return wholeOf("max", max, 1, 1000);
+}
+
+/**
+ * @param {string} option
+ * @param {unknown} value
+ * @param {number} least
+ * @param {number} most
+ */
+function wholeOf(option, value, least, most) {
+  const isWhole = typeof value === "number" && Number.isInteger(value);
+  if (isWhole && value >= least && value <= most) return value;
+  throw wrong(option, `must be ${least} to ${most}`);
 }
 
 /**

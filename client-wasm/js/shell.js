@@ -10,7 +10,15 @@
 export * from "./dom.js";
 export { PresenceError } from "./error.js";
 
-/** @typedef {"hide" | "show" | "wake" | "activate"} PageEvent */
+// What happens to a page. Numbers, because a text is decoded and compared at length on the other side.
+const HIDE = 0;
+const SHOW = 1;
+const WAKE = 2;
+const LOOK = 3;
+const INPUT = 4;
+const ACTIVATE = 5;
+
+/** @typedef {number} PageEvent */
 /** @typedef {Record<string, unknown>} Meta */
 
 /**
@@ -20,8 +28,9 @@ export { PresenceError } from "./error.js";
  * other not at all on a phone, and both keep the page out of the back-forward cache.
  *
  * @param {(event: PageEvent) => void} onEvent
+ * @param {boolean} isAttentive true if it is to be told of inputs, too
  */
-export function watchPage(onEvent) {
+export function watchPage(onEvent, isAttentive) {
   const controller = new AbortController();
   /**
    * @param {EventTarget} target
@@ -33,14 +42,40 @@ export function watchPage(onEvent) {
     const listener = () => applies() && onEvent(event);
     target.addEventListener(type, listener, { signal: controller.signal });
   };
-  on(window, "pagehide", "hide");
-  on(window, "pageshow", "show");
-  on(window, "online", "wake");
-  on(document, "visibilitychange", "wake", () => document.visibilityState === "visible");
+  on(window, "pagehide", HIDE);
+  on(window, "pageshow", SHOW);
+  on(window, "online", WAKE);
+  on(document, "visibilitychange", WAKE, () => !isHidden());
+  on(document, "visibilitychange", LOOK, isHidden);
   // After it was frozen.
-  on(document, "resume", "wake");
-  on(document, "prerenderingchange", "activate");
+  on(document, "resume", WAKE);
+  on(document, "prerenderingchange", ACTIVATE);
+  if (isAttentive) watchInputs(() => onEvent(INPUT), controller.signal);
   return () => controller.abort();
+}
+
+/**
+ * Calls a function when somebody touches the page, once a second at most.
+ *
+ * @param {() => void} onInput
+ * @param {AbortSignal} signal
+ */
+function watchInputs(onInput, signal) {
+  let last = -1000;
+  const listener = () => {
+    const now = performance.now();
+    if (now - last < 1000) return;
+    last = now;
+    onInput();
+  };
+  for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "scroll"]) {
+    window.addEventListener(type, listener, { signal, passive: true, capture: true });
+  }
+}
+
+/** True while the tab is behind others, or its window is. */
+export function isHidden() {
+  return document.visibilityState === "hidden";
 }
 
 /** True while the page is loaded ahead of time, for a reader who may never come. */

@@ -8,7 +8,7 @@
 
 use crate::clock;
 use crate::error::PresenceError;
-use crate::lifecycle::{Lifecycle, PageEvent, is_prerendering};
+use crate::lifecycle::{Lifecycle, PageEvent, is_hidden, is_prerendering};
 use crate::meta::Meta;
 use crate::open_key::OpenKey;
 use crate::socket::{Socket, SocketEvent};
@@ -16,9 +16,10 @@ use crate::timer::Timer;
 use crate::token::TokenSource;
 use crate::wire;
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use js_sys::JsString;
 use presence_core::session::{Event, Output, State, StopReason};
-use presence_core::{Session, Time};
+use presence_core::{Attention, Session, Time};
 use presence_protocol::{ClientFrame, Dial, Key, ServerFrame};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -49,6 +50,9 @@ pub(crate) struct RelayUrls {
 pub(crate) struct Driver {
     urls: RelayUrls,
     token: TokenSource,
+    /// After how long without an input this page is away; never if `None`.
+    idle: Option<Duration>,
+    attention: Cell<Option<Attention>>,
     session: RefCell<Session<Meta>>,
     keys: RefCell<Vec<Rc<OpenKey>>>,
     socket: RefCell<Option<Socket>>,
@@ -64,27 +68,30 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// The driver of this relay and token; a new one if there is none.
-    pub(crate) fn of(urls: RelayUrls, token: TokenSource) -> Rc<Self> {
+    /// The driver of this relay, token and rule of attention; a new one if there is none.
+    pub(crate) fn of(urls: RelayUrls, token: TokenSource, idle: Option<Duration>) -> Rc<Self> {
         DRIVERS.with_borrow_mut(|drivers| {
-            let fits = |it: &&Rc<Self>| it.urls == urls && it.token == token;
+            let fits = |it: &&Rc<Self>| it.urls == urls && it.token == token && it.idle == idle;
             if let Some(driver) = drivers.iter().find(fits) {
                 return driver.clone();
             }
-            let driver = Self::new(urls, token);
+            let driver = Self::new(urls, token, idle);
             drivers.push(driver.clone());
             driver
         })
     }
 
-    fn new(urls: RelayUrls, token: TokenSource) -> Rc<Self> {
+    fn new(urls: RelayUrls, token: TokenSource, idle: Option<Duration>) -> Rc<Self> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a seed")]
         let seed = (random() * 9e15) as u64;
+        let attention = idle.map(|it| Attention::new(clock::now(), it, is_hidden()));
         let driver = Rc::new_cyclic(|driver: &Weak<Self>| {
             let driver = driver.clone();
             Self {
                 urls,
                 token,
+                idle,
+                attention: Cell::new(attention),
                 session: RefCell::new(Session::new(seed)),
                 keys: RefCell::default(),
                 socket: RefCell::default(),
@@ -100,8 +107,9 @@ impl Driver {
                 round_trip: Cell::new(None),
             }
         });
+        driver.attend(None);
         let weak = Rc::downgrade(&driver);
-        driver.lifecycle.replace(Some(Lifecycle::new(move |event| {
+        driver.lifecycle.replace(Some(Lifecycle::new(idle.is_some(), move |event| {
             if let Some(driver) = weak.upgrade() {
                 driver.page_event(event);
             }
@@ -176,13 +184,22 @@ impl Driver {
         if self.keys.borrow().is_empty() || matches!(self.state(), State::Stopped(_)) {
             self.retire();
         }
+        let now = clock::now();
         let mut deadline = self.session.borrow().poll_timeout();
-        for key in self.keys.borrow().iter() {
-            if let Some(at) = key.poll_timeout() {
+        let keys = self.keys.borrow();
+        let mut sooner = |at: Option<Time>| {
+            if let Some(at) = at {
                 deadline = Some(deadline.map_or(at, |it| it.min(at)));
             }
+        };
+        if !keys.is_empty() {
+            sooner(self.attention.get().and_then(|it| it.poll_timeout(now)));
         }
-        self.timer.arm(clock::now(), deadline);
+        for key in keys.iter() {
+            sooner(key.poll_timeout());
+        }
+        drop(keys);
+        self.timer.arm(now, deadline);
     }
 
     /// Its session has ended. A later `connect` begins another one.
@@ -273,6 +290,7 @@ impl Driver {
 
     fn timer_fired(self: &Rc<Self>) {
         self.timer.fired();
+        self.attend(None);
         let now = clock::now();
         for key in self.keys.borrow().clone() {
             key.handle_timeout(now);
@@ -280,11 +298,31 @@ impl Driver {
         self.input(|session, now| session.handle_timeout(now));
     }
 
+    /// Finds out whether somebody is looking; true if somebody was before.
+    fn attend(&self, event: Option<PageEvent>) -> bool {
+        let Some(mut attention) = self.attention.get() else { return true };
+        let now = clock::now();
+        let was_away = attention.is_away(now);
+        match event {
+            None => {}
+            Some(PageEvent::Input) => attention.input(now),
+            Some(_) => attention.look(now, is_hidden()),
+        }
+        self.attention.set(Some(attention));
+        self.session.borrow_mut().attention(attention.is_away(now));
+        !was_away
+    }
+
     fn page_event(self: &Rc<Self>, event: PageEvent) {
+        if self.attend(Some(event)) && event == PageEvent::Input {
+            // The timer finds out by itself that it is too early.
+            return;
+        }
         self.input(|session, now| match event {
             PageEvent::Hide => session.page_hide(),
             PageEvent::Show => session.page_show(now),
             PageEvent::Wake => session.wake(now),
+            PageEvent::Look | PageEvent::Input => {}
             PageEvent::Activate => {
                 if self.is_held.replace(false) {
                     for key in self.keys.borrow().iter() {

@@ -36,6 +36,7 @@ use crate::driver::{Driver, RelayUrls};
 use crate::handle::Handle;
 use crate::meta::Meta;
 use crate::token::TokenSource;
+use core::time::Duration;
 use js_sys::{Array, Function};
 use presence_core::Dedupe;
 use presence_protocol::Key;
@@ -46,11 +47,13 @@ use web_sys::HtmlElement;
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
 
-/// Enters a key. `sink` is called with the name of each event and its parts.
+/// Enters a key. The page counts as away while it is hidden and after `idle_ms` without an input, or never
+/// if that is 0. `sink` is called with the name of each event and its parts.
 ///
 /// # Errors
 ///
 /// A [`PresenceError`] if the key or the meta isn't one, or if the key is open with the other `dedupe`.
+#[expect(clippy::too_many_arguments, reason = "an object would be read field by field")]
 #[wasm_bindgen]
 pub fn open(
     socket_url: String,
@@ -59,6 +62,7 @@ pub fn open(
     token: JsValue,
     meta: &JsValue,
     is_deduped: bool,
+    idle_ms: u32,
     sink: Function,
 ) -> Result<u32, PresenceError> {
     let key = Key::parse(key).ok_or_else(|| {
@@ -68,7 +72,8 @@ pub fn open(
     let meta = Meta::given(meta)?;
     let dedupe = if is_deduped { Dedupe::User } else { Dedupe::None };
     // Last, so that nothing is left behind of a call that makes no sense.
-    let driver = Driver::of(RelayUrls { socket_url, beacon_url }, TokenSource(token));
+    let idle = (idle_ms > 0).then(|| Duration::from_millis(idle_ms.into()));
+    let driver = Driver::of(RelayUrls { socket_url, beacon_url }, TokenSource(token), idle);
     Handle::open(&driver, key, meta, dedupe, sink)
 }
 

@@ -7,7 +7,11 @@ use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     #[wasm_bindgen(js_name = watchPage)]
-    fn watch_page(on_event: &Function) -> Function;
+    fn watch_page(on_event: &Function, is_attentive: bool) -> Function;
+
+    /// True while the tab is behind others.
+    #[wasm_bindgen(js_name = isHidden)]
+    pub(crate) fn is_hidden() -> bool;
 
     /// True while the page is loaded ahead of time, for a reader who may never come.
     #[wasm_bindgen(js_name = isPrerendering)]
@@ -23,6 +27,10 @@ pub(crate) enum PageEvent {
     Show,
     /// The network or the reader is back.
     Wake,
+    /// Its tab went behind others.
+    Look,
+    /// Somebody has touched it.
+    Input,
     /// It was loaded ahead of time, and is now looked at.
     Activate,
 }
@@ -35,16 +43,18 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(crate) fn new(on_event: impl Fn(PageEvent) + 'static) -> Self {
+    pub(crate) fn new(is_attentive: bool, on_event: impl Fn(PageEvent) + 'static) -> Self {
         let callback = Callback::new(move |event: JsValue| {
-            on_event(match event.as_string().as_deref() {
-                Some("hide") => PageEvent::Hide,
-                Some("show") => PageEvent::Show,
-                Some("activate") => PageEvent::Activate,
+            on_event(match event.as_f64() {
+                Some(0.0) => PageEvent::Hide,
+                Some(1.0) => PageEvent::Show,
+                Some(3.0) => PageEvent::Look,
+                Some(4.0) => PageEvent::Input,
+                Some(5.0) => PageEvent::Activate,
                 _ => PageEvent::Wake,
             });
         });
-        let stop = watch_page(callback.as_ref().unchecked_ref());
+        let stop = watch_page(callback.as_ref().unchecked_ref(), is_attentive);
         Self { stop, _callback: callback }
     }
 }

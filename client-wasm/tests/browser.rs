@@ -94,6 +94,7 @@ tests! {
     options {
         an_option_that_is_unknown_is_named
         what_is_missing_or_of_the_wrong_type_is_named
+        how_long_until_away_is_checked
         the_url_may_be_written_in_many_ways
         a_url_that_cannot_be_a_relays_is_refused
         the_key_is_filled_in
@@ -141,6 +142,9 @@ tests! {
         a_network_that_is_back_is_used_at_once
         a_tab_that_is_looked_at_again_dials_at_once
         a_tab_that_is_hidden_stays
+        a_tab_that_is_hidden_is_away_until_it_is_shown
+        who_touches_nothing_is_away_until_the_next_touch
+        a_page_that_doesnt_want_to_be_away_never_is
         a_page_that_is_prerendered_waits
         time_asleep_counts
         a_bar_is_stale_after_a_sleep

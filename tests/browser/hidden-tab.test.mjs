@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Stage, until } from "../support/browser.mjs";
 import { sleep } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
 import { startTabbedBrowser } from "../support/tabs.mjs";
 
 /** @typedef {import("../support/tabs.mjs").Tab} Tab */
@@ -33,19 +34,23 @@ describe("hidden tabs", { concurrency: true }, () => {
     const alice = await stage.visit(t, "alice");
     const bob = await tabs.open(`${stage.relay.http}/docs/${stage.doc(t)}?user=bob`);
     await alice.sees(["alice", "bob"]);
-    const assertHeld = await alice.hold();
-    const wasActive = await alwaysActive(alice, "bob");
     const longestPause = await hideUntilThrottled(bob, stage.relay.http);
+    await alice.seesAs("bob", "away");
+    const assertHeld = await alice.hold();
+    const states = await statesOf(alice, "bob");
 
     await sleep(75_000);
     assert.ok((await longestPause()) > 2 * THROTTLED_MS, "the timers aren't throttled");
-    assert.ok(await wasActive(), "bob was shown as reconnecting");
+    // P15: away, and nothing else; for an hour it is the same as for this minute.
+    assert.deepEqual(await states(), ["away"]);
     await assertHeld();
     // He is told what happens, too.
     assert.equal(await bob.evaluate(STATE), "live");
     const carol = await stage.visit(t, "carol");
     await carol.sees(["alice", "bob", "carol"]);
     await until("bob sees carol", async () => (await bob.evaluate(COUNT)) === "3 here");
+    await bob.show();
+    for (const viewer of [alice, carol]) await viewer.seesAs("bob", "active");
   });
 
   test("a hidden tab with throttled timers is back within the grace after a drop", async (t) => {
@@ -65,8 +70,18 @@ describe("hidden tabs", { concurrency: true }, () => {
       (await alice.seen()).dots.map(({ what, name }) => `${what} ${name}`),
       ["added alice", "added bob"],
     );
-    await alice.seesAs("bob", "active");
+    await alice.seesAs("bob", "away");
     assert.equal(await bob.evaluate(STATE), "live");
+  });
+
+  test("who touches nothing for long is away until the next touch", async (t) => {
+    const alice = await stage.visit(t, "alice");
+    const bob = await stage.blank(t, "bob");
+    await bob.enter({ key: stage.key(t), token: mintToken("bob"), away: { idle: 1500 } });
+    await alice.seesAs("bob", "active");
+    await alice.seesAs("bob", "away");
+    await bob.page.mouse.move(50, 60);
+    await alice.seesAs("bob", "active");
   });
 });
 
@@ -102,9 +117,9 @@ async function hideUntilThrottled(tab, origin) {
  *
  * @param {import("../support/browser.mjs").Viewer} viewer
  * @param {string} name
- * @returns {Promise<() => Promise<boolean>>} whether it was active all the time
+ * @returns {Promise<() => Promise<string[]>>} the states it was shown in, one after the other
  */
-async function alwaysActive(viewer, name) {
+async function statesOf(viewer, name) {
   await viewer.dot(name).evaluate((dot) => {
     const states = [dot.getAttribute("data-state")];
     new MutationObserver(() => states.push(dot.getAttribute("data-state"))).observe(dot, {
@@ -112,5 +127,5 @@ async function alwaysActive(viewer, name) {
     });
     Object.assign(window, { states });
   });
-  return () => viewer.page.evaluate("window.states.every((it) => it === 'active')");
+  return () => viewer.page.evaluate("window.states");
 }

@@ -121,6 +121,11 @@ export class Tab {
     return targets.find(({ id }) => id === this.#id)?.url ?? "";
   }
 
+  /** Brings it to the front. */
+  async show() {
+    await fetch(`${this.#browser}/json/activate/${this.#id}`);
+  }
+
   /**
    * Leaves the page for another one, or for the one before, as a reader would.
    *

@@ -40,6 +40,23 @@ export async function what_is_missing_or_of_the_wrong_type_is_named() {
   equal(document.querySelector("#place").children.length, 0);
 }
 
+export async function how_long_until_away_is_checked() {
+  begin();
+  for (const away of [
+    0,
+    null,
+    "yes",
+    [],
+    { idle: 999 },
+    { idle: 86_400_001 },
+    { idle: 1000.5 },
+    { idel: 1 },
+  ]) {
+    refused("bad_options", "", () => enter({ away }));
+  }
+  for (const away of [true, false, {}, { idle: 1000 }, { idle: 86_400_000 }]) enter({ away });
+}
+
 export async function the_url_may_be_written_in_many_ways() {
   begin();
   const urls = (url) => {

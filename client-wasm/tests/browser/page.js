@@ -124,6 +124,43 @@ export async function a_tab_that_is_hidden_stays() {
   equal(here.state, "live");
 }
 
+export async function a_tab_that_is_hidden_is_away_until_it_is_shown() {
+  begin();
+  const { socket } = await live();
+  await pretend("visibilityState", "hidden", async () => {
+    tell(document, "visibilitychange");
+    equal(socket.frames("attention"), [{ away: true }]);
+    socket.lose();
+    await clock.pass(400);
+    lastSocket().welcome({ resumed: true });
+    equal(lastSocket().frames("join")[0].away, true, "a new socket is told, too");
+  });
+  tell(document, "visibilitychange");
+  equal(lastSocket().frames("attention"), [{ away: false }]);
+}
+
+export async function who_touches_nothing_is_away_until_the_next_touch() {
+  begin();
+  const { socket } = await live([alice()], { away: { idle: 5_000 } });
+  await clock.pass(3_000);
+  tell(document, "keydown");
+  await clock.pass(4_000);
+  equal(socket.frames("attention"), []);
+  await clock.pass(1_000);
+  equal(socket.frames("attention"), [{ away: true }]);
+  tell(document, "pointermove");
+  tell(document, "pointermove");
+  equal(socket.frames("attention"), [{ away: true }, { away: false }]);
+}
+
+export async function a_page_that_doesnt_want_to_be_away_never_is() {
+  begin();
+  const { socket } = await live([alice()], { away: false });
+  await pretend("visibilityState", "hidden", () => tell(document, "visibilitychange"));
+  await clock.pass(600_000);
+  equal(socket.frames("attention"), []);
+}
+
 export async function a_page_that_is_prerendered_waits() {
   begin();
   await pretend("prerendering", true, async () => {
