@@ -12,14 +12,17 @@ import { repoRoot } from "./setup/versions.mjs";
 
 const PAPER = join(repoRoot, "docs/api.md");
 const MODULES = /** @type {const} */ ([
-  ["whoshere", "index.d.ts"],
-  ["whoshere/testing", "testing.d.ts"],
+  ["whoshere", "index.d.ts", "js"],
+  ["whoshere/testing", "testing.d.ts", "js"],
+  ["whoshere/react", "react.d.ts", "jsx"],
+  ["whoshere/vue", "vue.d.ts", "vue"],
+  ["whoshere/svelte", "svelte.d.ts", "svelte"],
 ]);
 
 /** What docs/api.md has to be. */
 export function apiReference() {
   const parts = ["# API", "Written by `node scripts/api-docs.mjs` from the types; change those."];
-  for (const [name, file] of MODULES) {
+  for (const [name, file, exampleLanguage] of MODULES) {
     const path = join(repoRoot, "client-wasm", file);
     const source = ts.createSourceFile(
       path,
@@ -30,7 +33,8 @@ export function apiReference() {
     parts.push(`## ${name}`);
     for (const statement of source.statements) {
       if (ts.isImportDeclaration(statement)) continue;
-      parts.push(...declaration(statement));
+      const text = declaration(statement);
+      parts.push(...text.map((it) => it.replaceAll("```example\n", `\`\`\`${exampleLanguage}\n`)));
     }
   }
   return `${parts.join("\n\n")}\n`;
@@ -40,6 +44,10 @@ export function apiReference() {
 function declaration(node) {
   if (ts.isFunctionDeclaration(node)) {
     return [`### ${node.name?.text}()`, code(node), ...comment(node)];
+  }
+  if (ts.isVariableStatement(node)) {
+    const [it] = node.declarationList.declarations;
+    return [`### ${it?.name.getText()}`, code(node), ...comment(node)];
   }
   if (ts.isInterfaceDeclaration(node) || ts.isClassDeclaration(node)) {
     return [`### ${node.name?.text}`, ...comment(node), ...table(node.members)];
@@ -89,7 +97,7 @@ function comment(node) {
     else if (name === "throws") parts.push(`Throws ${thrown(docs, text)}`);
     else if (name === "defaultValue") parts.push(`Default: \`${text}\`.`);
     else if (name === "example")
-      parts.push(`\`\`\`js\n${ts.getTextOfJSDocComment(tag.comment)}\n\`\`\``);
+      parts.push(`\`\`\`example\n${ts.getTextOfJSDocComment(tag.comment)}\n\`\`\``);
   }
   return parts.filter((it) => it !== "");
 }

@@ -47,6 +47,12 @@ const ENTRIES = [
   "element.d.ts",
   "testing.js",
   "testing.d.ts",
+  "react.js",
+  "react.d.ts",
+  "vue.js",
+  "vue.d.ts",
+  "svelte.js",
+  "svelte.d.ts",
   "js",
   "locales",
 ];
@@ -58,6 +64,9 @@ const EXPORTS = {
   ".": { types: "./index.d.ts", default: `./${BUNDLER}/index.js` },
   "./element": { types: "./element.d.ts", default: `./${BUNDLER}/element.js` },
   "./testing": { types: "./testing.d.ts", default: `./${BUNDLER}/testing.js` },
+  "./react": { types: "./react.d.ts", default: `./${BUNDLER}/react.js` },
+  "./vue": { types: "./vue.d.ts", default: `./${BUNDLER}/vue.js` },
+  "./svelte": { types: "./svelte.d.ts", default: `./${BUNDLER}/svelte.js` },
   "./locales/*.js": { types: "./locales/*.d.ts", default: "./locales/*.js" },
   // For pages without a bundler, and for those who host the compiled module themselves.
   "./web": { types: "./index.d.ts", default: "./index.js" },
@@ -67,6 +76,9 @@ const EXPORTS = {
   "./whoshere.css": "./whoshere.css",
   "./package.json": "./package.json",
 };
+
+/** What the bindings need, of which a page has one or none. */
+const PEERS = { react: ">=18", vue: ">=3.3" };
 
 /** Everything that the package is made of. */
 const INPUTS = [
@@ -193,6 +205,10 @@ async function addHandWritten(folder) {
   manifest.main = "index.js";
   manifest.types = "index.d.ts";
   manifest.exports = EXPORTS;
+  manifest.peerDependencies = PEERS;
+  manifest.peerDependenciesMeta = Object.fromEntries(
+    Object.keys(PEERS).map((name) => [name, { optional: true }]),
+  );
   // Importing it registers the element.
   manifest.sideEffects = ["./element.js", `./${BUNDLER}/element.js`, "./dist/*", "*.css"];
   writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`);

@@ -23,7 +23,7 @@ export async function size() {
   );
   printTable([...sizes, code]);
   say("Loaded when a page first asks for it:");
-  printTable(later.map(measure));
+  printTable([...later, ...(await bindings(folder))].map(measure));
 
   const { budget } = projectSettings();
   const verdict = `${kilobytes(code.gzip)} gzipped, the budget is ${kilobytes(budget)}`;
@@ -83,6 +83,29 @@ async function shippedFiles(folder) {
     )),
   ];
   return { first, later };
+}
+
+/**
+ * What a binding adds to the SDK and its framework.
+ *
+ * @param {string} folder
+ */
+async function bindings(folder) {
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({
+    entryPoints: ["react.js", "vue.js", "svelte.js"].map((name) => join(folder, name)),
+    outdir: folder,
+    bundle: true,
+    external: [join(folder, "index.js"), "react", "vue"],
+    format: "esm",
+    minify: true,
+    write: false,
+    logLevel: "error",
+  });
+  return outputFiles.map(({ path, contents }) => ({
+    name: relative(folder, path),
+    content: contents,
+  }));
 }
 
 /**

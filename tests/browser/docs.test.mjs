@@ -12,6 +12,7 @@ import { test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { apiReference } from "../../scripts/api-docs.mjs";
 import { Stage, until } from "../support/browser.mjs";
+import { bundle } from "../support/bundle.mjs";
 import { Peer } from "../support/peer.mjs";
 import { mintToken, SECRET } from "../support/relay.mjs";
 
@@ -26,6 +27,13 @@ const PAPERS = [
 ].filter((path) => path.endsWith(".md"));
 /** Its blocks for the shell build the whole project, which is what `npm test` does, too. */
 const SHELL = ["README.md"];
+/** How a page shows the component that a block exports. */
+const MOUNTS = /** @type {Record<string, string>} */ ({
+  jsx: `import { createElement, StrictMode } from "react"; import { createRoot } from "react-dom/client";
+    createRoot(target).render(createElement(StrictMode, null, createElement(Example)));`,
+  vue: `import { createApp } from "vue"; createApp(Example).mount(target);`,
+  svelte: `import { mount } from "svelte"; mount(Example, { target });`,
+});
 const CSP = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'";
 
 // Pages that a test serves have no address, and so might not dial the relay on this machine.
@@ -50,7 +58,8 @@ test("every link of the papers leads somewhere", () => {
 
 test("every block of code is of a language that is run here", () => {
   for (const path of PAPERS) {
-    const known = path === SERVERS ? ["js", "python", "ruby"] : ["html", "css", "js"];
+    const known =
+      path === SERVERS ? ["js", "python", "ruby"] : ["html", "css", "js", ...Object.keys(MOUNTS)];
     if (SHELL.includes(path)) known.push("sh");
     for (const { language, text } of blocksOf(path)) {
       assert.ok(known.includes(language), `${path} has a block of "${language}":\n${text}`);
@@ -68,6 +77,14 @@ for (const path of PAPERS.filter((it) => it !== SERVERS)) {
         await runInPage(t, text, of("html").join("\n"), of("css").join("\n"));
       });
     }
+    for (const [index, { language, text }] of blocks.entries()) {
+      const mount = MOUNTS[language];
+      if (mount === undefined) continue;
+      test(`${path}, ${section}: component ${index + 1} runs (${language})`, async (t) => {
+        const script = await component(t, `Example.${language}`, text, mount);
+        await openInPage(t, script, { hasBar: /<AvatarBar|use:bar/.test(text) });
+      });
+    }
   }
 }
 
@@ -79,11 +96,6 @@ for (const path of PAPERS.filter((it) => it !== SERVERS)) {
  */
 async function runInPage(t, script, html, css) {
   const key = stage.key(t);
-  const viewer = await stage.blank(t, "alice");
-  const { page } = viewer;
-  /** @type {string[]} */
-  const failures = [];
-  page.on("console", (it) => it.type() === "assert" && failures.push(it.text()));
   const prelude = `import { connect } from "whoshere";
     const here = await connect({ url: "wss://relay.example/v1/presence", key: "${key}",
       token: () => fetch("/presence-token").then((response) => response.text()) });`;
@@ -93,13 +105,48 @@ async function runInPage(t, script, html, css) {
     .filter(([name]) => whole.includes(`${name}(`) && !/^ *import .* from "/m.test(whole))
     .map(([name, from]) => `import { ${name} } from "${from}";\n`)
     .join("");
-  const module = `${imports}${whole}\n;window.done = true;`
-    .replaceAll(
-      /"\/?whoshere(?:\/([\w/]+?)(?:\.js)?)?"/g,
-      (_, name) => `"/sdk/${name ?? "index"}.js"`,
-    )
+  const module = `${imports}${whole}`.replaceAll(
+    /"\/?whoshere(?:\/([\w/]+?)(?:\.js)?)?"/g,
+    (_, name) => `"/sdk/${name ?? "index"}.js"`,
+  );
+  await openInPage(t, module, { html, css, hasBar: /\.bar\(/.test(script) });
+}
+
+/**
+ * A module that shows the component of a block.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} name of the block's file
+ * @param {string} text
+ * @param {string} mount
+ */
+async function component(t, name, text, mount) {
+  const folder = mkdtempSync(join(tmpdir(), "whoshere-docs-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, name), text);
+  const whole = `import Example from "./${name}";
+    const target = document.querySelector("#presence");
+    ${mount}`;
+  return bundle(whole, folder);
+}
+
+/**
+ * Opens a page of alice with an example in it, and lets bob come and go.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} script
+ * @param {{ html?: string, css?: string, hasBar: boolean }} options
+ */
+async function openInPage(t, script, { html = "", css = "", hasBar }) {
+  const key = stage.key(t);
+  const viewer = await stage.blank(t, "alice");
+  const { page } = viewer;
+  /** @type {string[]} */
+  const failures = [];
+  page.on("console", (it) => it.type() === "assert" && failures.push(it.text()));
+  const module = `${script}\n;window.done = true;`
     .replaceAll("wss://relay.example/v1/presence", stage.relay.url)
-    .replaceAll("document:{doc_id}", `${key}-{doc_id}`)
+    .replaceAll(/document:(?=\{\w+\})/g, `${key}-`)
     .replaceAll('"document:42"', `"${key}"`);
   const body = html
     .replaceAll("/whoshere/", "/sdk/")
@@ -126,7 +173,7 @@ async function runInPage(t, script, html, css) {
   const isDone = () => page.evaluate("window.done === true");
   await until("the example has run", async () => problems() !== "" || (await isDone()));
   assert.equal(problems(), "");
-  if (/\.bar\(/.test(module)) await page.locator(".presence[data-state=live]").first().waitFor();
+  if (hasBar) await page.locator(".presence[data-state=live]").first().waitFor();
   if (/<whos-here/.test(html)) {
     await until("the tag is live", () =>
       page.evaluate(

@@ -1,0 +1,207 @@
+// @ts-check
+//
+// What the bindings have in common: a presence as something that frameworks can hold, watch and let go.
+import { connect } from "../index.js";
+
+/**
+ * @typedef {import("../index.js").ConnectOptions} ConnectOptions
+ * @typedef {import("../index.js").Here} Here
+ * @typedef {import("../index.js").PresenceError} PresenceError
+ * @typedef {import("../react.js").Presence} Presence
+ * @typedef {(error: PresenceError) => void} OnError
+ */
+
+/** What is known before there is a presence, and all that a server ever knows. @type {Presence} */
+export const NOTHING = Object.freeze({
+  here: null,
+  members: Object.freeze([]),
+  self: null,
+  state: "connecting",
+  error: null,
+});
+
+/** What stands for a token function that may be made anew at each rendering. @type {WeakMap<Function, Source>} */
+const sources = new WeakMap();
+
+/** @typedef {{ latest: Function, call: () => any }} Source */
+
+/**
+ * What makes a presence another one, as text. The token function doesn't: pages write it where they
+ * need it, and so it is another one at each rendering. Nor does the meta, which can be changed.
+ *
+ * @param {ConnectOptions} options
+ */
+function identityOf({ url, token, meta: _, ...rest }) {
+  return JSON.stringify([String(url), typeof token === "string" ? token : "", rest]);
+}
+
+/** A presence that is entered while somebody holds it. */
+export class PresenceStore {
+  #options;
+  #identity;
+  /** @type {Source | undefined} */
+  #source;
+  /** @type {OnError | undefined} */
+  #onError;
+  #nHolders = 0;
+  /** @type {Set<() => void>} */
+  #listeners = new Set();
+  /** Tells one entering from the next. @type {object | undefined} */
+  #entering;
+  /** The meta that `here` has, as text: pages change it in place. */
+  #meta = "{}";
+  /** What is known now: the same object until something changes. */
+  snapshot = NOTHING;
+
+  /**
+   * @param {ConnectOptions} options
+   * @param {OnError} [onError]
+   */
+  constructor(options, onError) {
+    this.#options = options;
+    this.#identity = identityOf(options);
+    this.#onError = onError;
+  }
+
+  /**
+   * Takes over other options. Those of another presence leave the one and enter the other.
+   *
+   * @param {ConnectOptions} options
+   * @param {OnError} [onError]
+   */
+  set(options, onError) {
+    const identity = identityOf(options);
+    const isSame = identity === this.#identity;
+    this.#options = options;
+    this.#identity = identity;
+    this.#onError = onError;
+    if (this.#source !== undefined && typeof options.token === "function") {
+      this.#source.latest = options.token;
+    }
+    const { here } = this.snapshot;
+    if (!isSame && this.#entering !== undefined) {
+      this.#enter();
+      this.#tell(NOTHING);
+      // After the next one is entered, so that they can share the connection.
+      setTimeout(() => here?.leave());
+    } else if (here !== null) this.#tellMeta(here);
+  }
+
+  /** @param {() => void} listener */
+  subscribe = (listener) => {
+    const entry = () => listener();
+    this.#listeners.add(entry);
+    return () => void this.#listeners.delete(entry);
+  };
+
+  /**
+   * Is in it until the function that is returned has been called, by the last one who holds it.
+   *
+   * @returns {() => void}
+   */
+  hold() {
+    this.#nHolders += 1;
+    if (this.#entering === undefined) this.#enter();
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#nHolders -= 1;
+      // Not at once: frameworks let go and hold again when they move something, or check a page.
+      setTimeout(() => this.#nHolders === 0 && this.#leave());
+    };
+  }
+
+  async #enter() {
+    // On a server there is nowhere to be.
+    if (!globalThis.document) return;
+    const entering = {};
+    this.#entering = entering;
+    const isCurrent = () => this.#entering === entering;
+    try {
+      const meta = JSON.stringify(this.#options.meta ?? {});
+      const here = await connect({ ...this.#options, token: this.#token() });
+      if (!isCurrent()) return here.leave();
+      this.#meta = meta;
+      let error = /** @type {PresenceError | null} */ (null);
+      const tell = () => {
+        if (here.state === "live") error = null;
+        const { members, self, state } = here;
+        this.#tell({ here, members, self, state, error });
+      };
+      here.on("change", tell);
+      here.on("state", tell);
+      here.on("error", (it) => {
+        error = it;
+        tell();
+        this.#fail(it);
+      });
+      tell();
+      this.#tellMeta(here);
+    } catch (cause) {
+      if (!isCurrent()) return;
+      const error = /** @type {PresenceError} */ (cause);
+      this.#tell({ ...NOTHING, state: "stopped", error });
+      this.#fail(error);
+    }
+  }
+
+  #leave() {
+    const { here } = this.snapshot;
+    this.#entering = undefined;
+    here?.leave();
+    this.#tell(NOTHING);
+  }
+
+  /** The token, or the function that stands for whichever the page gives. */
+  #token() {
+    const { token } = this.#options;
+    if (typeof token !== "function") return token;
+    this.#source ??= sourceOf(token);
+    return this.#source.call;
+  }
+
+  /** @param {Here} here */
+  #tellMeta(here) {
+    const { meta = {} } = this.#options;
+    const text = JSON.stringify(meta);
+    if (text === this.#meta) return;
+    const gone = Object.keys(JSON.parse(this.#meta)).map((name) => [name, null]);
+    this.#meta = text;
+    try {
+      here.update({ ...Object.fromEntries(gone), ...meta });
+    } catch (error) {
+      this.#fail(/** @type {PresenceError} */ (error));
+    }
+  }
+
+  /** @param {PresenceError} error */
+  #fail(error) {
+    // A developer looks for it there.
+    if (this.#onError === undefined) console.warn(error);
+    else this.#onError(error);
+  }
+
+  /** @param {Presence} snapshot */
+  #tell(snapshot) {
+    const names = /** @type {(keyof Presence)[]} */ (Object.keys(NOTHING));
+    if (names.every((name) => snapshot[name] === this.snapshot[name])) return;
+    this.snapshot = Object.freeze(snapshot);
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+/**
+ * The same for those who begin with the same function, so that they share one connection.
+ *
+ * @param {Function} token
+ * @returns {Source}
+ */
+function sourceOf(token) {
+  const known = sources.get(token);
+  if (known !== undefined) return known;
+  /** @type {Source} */
+  const source = { latest: token, call: () => source.latest() };
+  sources.set(token, source);
+  return source;
+}

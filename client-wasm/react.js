@@ -1,0 +1,72 @@
+// @ts-check
+//
+// `whoshere/react`: a presence for the components inside of a provider.
+"use client";
+import {
+  createContext,
+  createElement,
+  useContext,
+  useEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
+import { NOTHING, PresenceStore } from "./js/store.js";
+
+/** @typedef {import("./react.js").Presence} Presence */
+
+const Context = createContext(/** @type {PresenceStore | null} */ (null));
+
+/** @param {import("./react.js").PresenceProviderProps} props */
+export function PresenceProvider({ options, onError, children }) {
+  const [store] = useState(() => new PresenceStore(options, onError));
+  useEffect(() => store.set(options, onError));
+  useEffect(() => store.hold(), [store]);
+  return createElement(Context.Provider, { value: store }, children);
+}
+
+export function usePresence() {
+  return useField((it) => it);
+}
+
+export function useMembers() {
+  return useField(({ members }) => members);
+}
+
+export function useSelf() {
+  return useField(({ self }) => self);
+}
+
+/** @param {import("./react.js").AvatarBarProps} props */
+export function AvatarBar({ max, ...props }) {
+  const here = useField((it) => it.here);
+  const ref = useRef(null);
+  useEffect(() => {
+    if (here !== null && ref.current !== null) return here.bar(ref.current, { max });
+  }, [here, max]);
+  return createElement("div", { ...props, ref });
+}
+
+/** @param {import("./react.js").FlashAreaProps} props */
+export function FlashArea(props) {
+  const here = useField((it) => it.here);
+  const ref = useRef(null);
+  useEffect(() => {
+    if (here !== null && ref.current !== null) return here.flash(ref.current);
+  }, [here]);
+  return createElement("div", { "data-presence-flash": "", ...props, ref });
+}
+
+/**
+ * @template T
+ * @param {(presence: Presence) => T} field
+ */
+function useField(field) {
+  const store = useContext(Context);
+  if (store === null) throw new Error("whoshere: there is no <PresenceProvider> around this");
+  return useSyncExternalStore(
+    store.subscribe,
+    () => field(store.snapshot),
+    () => field(NOTHING),
+  );
+}

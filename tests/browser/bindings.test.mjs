@@ -1,0 +1,199 @@
+// @ts-check
+//
+// The bindings, mounted in a page with a strict content security policy: the same claims for each of them.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Stage, until } from "../support/browser.mjs";
+import { bundle } from "../support/bundle.mjs";
+import { Peer } from "../support/peer.mjs";
+
+/**
+ * @typedef {import("../support/browser.mjs").Viewer} Viewer
+ * @typedef {{ key: string, meta?: Record<string, unknown>, max?: number }} Wish
+ */
+
+const FOLDER = fileURLToPath(new URL("bindings", import.meta.url));
+const FILES = { react: "./react.jsx", vue: "./vue.mjs", svelte: "./svelte.mjs" };
+
+/** How each is rendered on a server. */
+const SERVERS = {
+  react: 'import { render } from "./react.jsx"; render({ options, max: 3 }).then(console.log);',
+  vue: 'import { render } from "./vue.mjs"; render({ options, max: 3 }).then(console.log);',
+  svelte: `import { render } from "svelte/server";
+    import { readable } from "svelte/store";
+    import { presence } from "whoshere/svelte";
+    import App from "./App.svelte";
+    const props = { presence: presence(options), max: readable(3) };
+    console.log(render(App, { props }).body);`,
+};
+
+const stage = new Stage();
+/** @type {Record<string, string>} */
+const modules = {};
+
+before(async () => {
+  for (const [name, file] of Object.entries(FILES)) {
+    modules[name] = await bundle(`export { mount } from "${file}";`, FOLDER);
+  }
+});
+
+for (const name of /** @type {(keyof typeof FILES)[]} */ (Object.keys(FILES))) {
+  test(`${name}: the bar, the flashes and the members are those of the key, entered once`, async (t) => {
+    const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+    const { viewer, page, nSockets, nTokens } = await mounted(t, name, { key: stage.key(t) });
+    await viewer.sees(["alice", "bob"]);
+    await shows(page, "bob,alice");
+    assert.equal(await page.locator("#people").getAttribute("data-self"), "alice");
+    assert.equal(await page.locator("#people").getAttribute("data-state"), "live");
+    assert.equal(await page.locator(".bar .presence").count(), 1);
+    const carol = await Peer.join(stage.relay, "carol", stage.key(t));
+    await page.locator(".flashes .presence-flash", { hasText: "carol joined" }).waitFor();
+    await shows(page, "bob,alice,carol");
+    await carol.close(1001);
+    await shows(page, "bob,alice");
+
+    await bob.heartbeat();
+    const deltas = bob.received.filter((it) => it === "delta").length;
+    assert.equal(deltas, 3, "alice came once, carol came and went");
+    assert.deepEqual([nSockets(), nTokens()], [1, 1]);
+  });
+
+  test(`${name}: another key leaves the one and enters the other, on the same connection`, async (t) => {
+    const [old, next] = [stage.key(t), `${stage.key(t)}-next`];
+    const bob = await Peer.join(stage.relay, "bob", old);
+    const { page, set, nSockets } = await mounted(t, name, { key: old });
+    await shows(page, "bob,alice");
+    const dave = await Peer.join(stage.relay, "dave", next);
+    await set({ key: next });
+    await shows(page, "dave,alice");
+    await bob.sees(["bob"], old);
+    await dave.sees(["alice", "dave"], next);
+    assert.equal(await page.locator(".bar .presence").count(), 1);
+    assert.equal(nSockets(), 1);
+  });
+
+  test(`${name}: rendered anew with another function and meta it stays, and tells the meta`, async (t) => {
+    const key = stage.key(t);
+    const { viewer, page, set, nSockets } = await mounted(t, name, { key, meta: { a: 1, b: 2 } });
+    const bob = await Peer.join(stage.relay, "bob", key);
+    await viewer.sees(["alice", "bob"]);
+    const bar = await page.locator(".bar .presence").elementHandle();
+    const metas = () => [...(bob.rosters.get(key)?.presences.values() ?? [])].map((it) => it.meta);
+    await set({ key, meta: { b: 3 } });
+    await bob.until("the meta has changed", () => JSON.stringify(metas()).includes('{"b":3}'));
+    assert.ok(await bar?.evaluate((it) => it.isConnected), "the bar is the same one");
+    await Peer.join(stage.relay, "carol", key);
+    await set({ key, meta: { b: 3 }, max: 1 });
+    await page.getByText("+2", { exact: true }).waitFor();
+    assert.equal(nSockets(), 1);
+    assert.deepEqual(bob.users(key), ["alice", "bob", "carol"]);
+  });
+
+  test(`${name}: taken away it leaves at once`, async (t) => {
+    const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+    const { page } = await mounted(t, name, { key: stage.key(t) });
+    await bob.sees(["alice", "bob"], stage.key(t));
+    await page.evaluate("app.unmount()");
+    await bob.sees(["bob"], stage.key(t), 3000);
+    assert.equal(await page.locator(".presence").count(), 0);
+  });
+
+  test(`${name}: taken away while the SDK is being loaded it doesn't enter`, async (t) => {
+    const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+    const { page } = await mounted(t, name, { key: stage.key(t) }, { isBrief: true });
+    await page.waitForTimeout(500);
+    await bob.heartbeat();
+    assert.ok(!bob.received.includes("delta"));
+  });
+
+  test(`${name}: options that make no sense are told, and break nothing`, async (t) => {
+    const { viewer, page, set } = await mounted(t, name, { key: "document:{id}" });
+    await page.locator("#people[data-state=stopped]").waitFor({ state: "attached" });
+    assert.match(viewer.problems.splice(0).join(), /"id" is missing or empty/);
+    await set({ key: stage.key(t) });
+    await shows(page, "alice");
+  });
+
+  test(`${name}: on a server nobody is here, and nothing is done`, async () => {
+    const script = await bundle(
+      `const options = { url: "/v1/presence", key: "document:1", token: () => { throw new Error(); } };
+       ${SERVERS[name]}`,
+      FOLDER,
+      { isForServer: true },
+    );
+    const html = execFileSync(process.execPath, ["-"], { input: script, encoding: "utf8" });
+    const plain = html.replaceAll(/<!--.*?-->/g, "").trim();
+    assert.match(plain, /^<div class="bar"><\/div>\s*<div [^>]*class="flashes"[^>]*><\/div>/);
+    assert.match(plain, /<p id="people" data-state="connecting"><\/p>$/);
+  });
+}
+
+test("let go and held again in one task, it is the same presence", async (t) => {
+  const { page } = await stage.blank(t, "alice");
+  const isSame = await page.evaluate(async (key) => {
+    const { PresenceStore } = await import(/** @type {any} */ ("/sdk/js/store.js"));
+    const token = async () => (await fetch("/dev/token?user=alice")).text();
+    const store = new PresenceStore({ url: "/v1/presence", key, token });
+    const release = store.hold();
+    while (store.snapshot.members.length === 0) await new Promise((it) => setTimeout(it, 10));
+    const { here, members } = store.snapshot;
+    release();
+    release();
+    store.hold();
+    await new Promise((it) => setTimeout(it, 100));
+    return store.snapshot.here === here && here.members === members && here.state === "live";
+  }, stage.key(t));
+  assert.ok(isSame);
+});
+
+/**
+ * A page of alice with the binding in it.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} name
+ * @param {Wish} wish
+ * @param {{ isBrief?: boolean }} [options]
+ */
+async function mounted(t, name, wish, { isBrief = false } = {}) {
+  const viewer = await stage.blank(t, "alice");
+  const { page } = viewer;
+  let [nSockets, nTokens] = [0, 0];
+  page.on("websocket", () => {
+    nSockets += 1;
+  });
+  page.on("request", (it) => {
+    if (it.url().includes("/dev/token")) nTokens += 1;
+  });
+  await page.route("**/binding.js", (route) =>
+    route.fulfill({ contentType: "text/javascript", body: modules[name] ?? "" }),
+  );
+  const all = { wish, isBrief };
+  await page.evaluate(async ({ wish, isBrief }) => {
+    const { mount } = await import(/** @type {any} */ ("/binding.js"));
+    // As pages write it: other objects, and another function, each time.
+    const propsOf = (/** @type {any} */ { max, ...options }) => ({
+      max,
+      options: {
+        url: "/v1/presence",
+        token: async () => (await fetch("/dev/token?user=alice")).text(),
+        ...options,
+      },
+    });
+    const target = document.body.appendChild(document.createElement("main"));
+    const app = mount(target, propsOf(wish));
+    if (isBrief) setTimeout(() => app.unmount());
+    Object.assign(window, { app, set: (/** @type {any} */ it) => app.set(propsOf(it)) });
+  }, all);
+  const set = (/** @type {Wish} */ it) =>
+    page.evaluate((it) => /** @type {any} */ (window).set(it), it);
+  return { viewer, page, set, nSockets: () => nSockets, nTokens: () => nTokens };
+}
+
+/** @param {import("playwright-core").Page} page @param {string} names in their order */
+async function shows(page, names) {
+  await until(`the members are ${names}`, async () => {
+    return (await page.locator("#people").textContent()) === names;
+  });
+}
