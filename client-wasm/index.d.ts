@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" />
+
 /** Presence for any web page: who else is looking at it right now. */
 
 /**

@@ -53,6 +53,7 @@ const ENTRIES = [
   "vue.d.ts",
   "svelte.js",
   "svelte.d.ts",
+  "standalone.d.ts",
   "js",
   "locales",
 ];
@@ -71,7 +72,7 @@ const EXPORTS = {
   // For pages without a bundler, and for those who host the compiled module themselves.
   "./web": { types: "./index.d.ts", default: "./index.js" },
   "./web/element": { types: "./element.d.ts", default: "./element.js" },
-  "./standalone": { types: "./index.d.ts", default: "./dist/whoshere.js" },
+  "./standalone": { types: "./standalone.d.ts", default: "./dist/whoshere.js" },
   "./whoshere_bg.wasm": "./whoshere_bg.wasm",
   "./whoshere.css": "./whoshere.css",
   "./package.json": "./package.json",

@@ -3,20 +3,13 @@
 // The packed package, as a page gets it: through a bundler, from a script tag, and on a server.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
 import { Stage } from "../support/browser.mjs";
+import { installPackage, showsAlice } from "../support/package.mjs";
 import { startRelay } from "../support/relay.mjs";
 
 const stage = new Stage();
@@ -40,14 +33,7 @@ const BY_ELEMENT = `
 `;
 
 before(async () => {
-  const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", app], {
-    cwd: "client-wasm/pkg",
-    encoding: "utf8",
-  });
-  mkdirSync(installed, { recursive: true });
-  const tarball = join(app, packed.trim());
-  execFileSync("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
-  copyFileSync("www/icon.svg", join(app, "icon.svg"));
+  installPackage(app);
   relay = await startRelay({ args: ["--dev", "--demo", app] });
 });
 after(async () => {
@@ -70,25 +56,22 @@ for (const [name, source] of Object.entries({ connect: BY_CONNECT, element: BY_E
         splitting,
         target: "es2022",
       });
-      await showsAlice(t, `<script type="module" src="${name}-${splitting}/${name}.js"></script>`);
+      const body = `<script type="module" src="${name}-${splitting}/${name}.js"></script>`;
+      await showsAlice(stage, t, { app, at: relay.http, body });
     });
   }
 }
 
 test("the single file needs nothing beside it", async (t) => {
-  await showsAlice(
-    t,
-    `<script type="module" src="node_modules/whoshere/dist/whoshere.js"></script>
-     <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`,
-  );
+  const body = `<script type="module" src="node_modules/whoshere/dist/whoshere.js"></script>
+     <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`;
+  await showsAlice(stage, t, { app, at: relay.http, body });
 });
 
 test("the modules work as they are from a script tag", async (t) => {
-  await showsAlice(
-    t,
-    `<script type="module" src="node_modules/whoshere/element.js"></script>
-     <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`,
-  );
+  const body = `<script type="module" src="node_modules/whoshere/element.js"></script>
+     <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`;
+  await showsAlice(stage, t, { app, at: relay.http, body });
 });
 
 test("nothing in the package makes code of text", () => {
@@ -125,23 +108,6 @@ test("every name that the package exports leads to a file that is packed", () =>
     );
   }
 });
-
-/**
- * Opens a page with the strictest policy, which must show alice's bar.
- *
- * @param {import("node:test").TestContext} t
- * @param {string} body
- */
-async function showsAlice(t, body) {
-  const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'";
-  const html = `<!doctype html><html lang="en"><head>
-    <meta http-equiv="Content-Security-Policy" content="${policy}">
-    <link rel="icon" href="/icon.svg"></head><body><div id="flash"></div>${body}</body></html>`;
-  writeFileSync(join(app, "app.html"), html);
-  const alice = await stage.visit(t, "alice", { at: relay.http, path: "/app.html" });
-  await alice.page.locator('.presence-dot[data-name="alice"]').waitFor();
-  await alice.page.getByText("1 here", { exact: true }).waitFor();
-}
 
 /** @param {string} folder @returns {string[]} */
 function filesIn(folder) {

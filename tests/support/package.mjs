@@ -1,0 +1,50 @@
+// @ts-check
+//
+// The packed package, installed in an application's folder, and a page of that application.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** What every page of ours works with. */
+export const STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'";
+
+/**
+ * Packs the package and installs it.
+ *
+ * @param {string} app the application's folder
+ * @returns {{ tarball: string, installed: string }} where the one is and the other
+ */
+export function installPackage(app) {
+  const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", app], {
+    cwd: "client-wasm/pkg",
+    encoding: "utf8",
+  });
+  const tarball = join(app, packed.trim());
+  const installed = join(app, "node_modules/whoshere");
+  mkdirSync(installed, { recursive: true });
+  execFileSync("tar", ["-xzf", tarball, "-C", installed, "--strip-components=1"]);
+  copyFileSync("www/icon.svg", join(app, "icon.svg"));
+  return { tarball, installed };
+}
+
+/**
+ * Opens a page with the strictest policy, which must show alice's bar.
+ *
+ * @param {import("./browser.mjs").Stage} stage
+ * @param {import("node:test").TestContext} t
+ * @param {{ app: string, at: string, body: string, policy?: string }} page the application's folder, where it
+ *   is served, and what is in the page
+ */
+export async function showsAlice(stage, t, { app, at, body, policy = STRICT }) {
+  const html = `<!doctype html><html lang="en"><head>
+    <meta http-equiv="Content-Security-Policy" content="${policy}">
+    <link rel="icon" href="/icon.svg"></head><body><div id="flash"></div>${body}</body></html>`;
+  writeFileSync(join(app, "app.html"), html);
+  await hasAlice(await stage.visit(t, "alice", { at, path: "/app.html" }));
+}
+
+/** @param {import("./browser.mjs").Viewer} viewer */
+export async function hasAlice({ page }) {
+  await page.locator('.presence-dot[data-name="alice"]').waitFor();
+  await page.getByText("1 here", { exact: true }).waitFor();
+}
