@@ -11,6 +11,7 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
+import { BAR_OPTIONS } from "./js/options.js";
 import { NOTHING, PresenceStore } from "./js/store.js";
 
 /** @typedef {import("./react.js").Presence} Presence */
@@ -38,13 +39,18 @@ export function useSelf() {
 }
 
 /** @param {import("./react.js").AvatarBarProps} props */
-export function AvatarBar({ max, ...props }) {
+export function AvatarBar(props) {
   const here = useField((it) => it.here);
   const ref = useRef(null);
+  const isOption = (/** @type {[string, unknown]} */ [name]) => BAR_OPTIONS.includes(name);
+  const entries = Object.entries(props);
+  const options = Object.fromEntries(entries.filter(isOption));
+  const others = Object.fromEntries(entries.filter((it) => !isOption(it)));
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another object each time, with the same in it
   useEffect(() => {
-    if (here !== null && ref.current !== null) return here.bar(ref.current, { max });
-  }, [here, max]);
-  return createElement("div", { ...props, ref });
+    if (here !== null && ref.current !== null) return here.bar(ref.current, options);
+  }, [here, JSON.stringify(options)]);
+  return createElement("div", { ...others, ref });
 }
 
 /** @param {import("./react.js").FlashAreaProps} props */

@@ -13,6 +13,7 @@ import {
   toValue,
   watch,
 } from "vue";
+import { BAR_OPTIONS } from "./js/options.js";
 import { NOTHING, PresenceStore } from "./js/store.js";
 
 /** @typedef {import("./vue.js").PresenceRefs} PresenceRefs */
@@ -67,14 +68,14 @@ export function useSelf() {
 
 export const AvatarBar = defineComponent({
   name: "AvatarBar",
-  props: { max: Number },
+  props: BAR_OPTIONS,
   setup(props) {
     const { here } = usePresence();
     const element = shallowRef(/** @type {HTMLElement | null} */ (null));
     watch(
-      [here, element, () => props.max],
-      ([here, element, max], _, onCleanup) => {
-        if (here !== null && element !== null) onCleanup(here.bar(element, { max }));
+      [here, element, () => JSON.stringify(props)],
+      ([here, element], _, onCleanup) => {
+        if (here !== null && element !== null) onCleanup(here.bar(element, { ...props }));
       },
       { flush: "post" },
     );

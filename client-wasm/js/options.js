@@ -49,6 +49,9 @@ export function connectOptions(value) {
   };
 }
 
+/** What `bar` can be told; the bindings take the same as properties. */
+export const BAR_OPTIONS = ["max"];
+
 /** @param {unknown} away */
 function idleMsOf(away) {
   if (away === false) return 0;
@@ -62,7 +65,7 @@ function idleMsOf(away) {
  * @param {unknown} options
  */
 export function maxOf(options) {
-  const { max = 5 } = options === undefined ? {} : knownOnly("bar", options, ["max"]);
+  const { max = 5 } = options === undefined ? {} : knownOnly("bar", options, BAR_OPTIONS);
   return wholeOf("max", max, 1, 1000);
 }
 
