@@ -1,4 +1,4 @@
-/** Presence for Svelte 3 and newer: who else is looking at this page, as stores and actions. */
+/** Presence for Svelte: who else is looking at this page, as stores and actions. */
 import type { BarOptions, ConnectOptions, Here, Member, PresenceError, State } from "./index.js";
 
 /**

@@ -73,7 +73,8 @@ export const AvatarBar = defineComponent({
     const { here } = usePresence();
     const element = shallowRef(/** @type {HTMLElement | null} */ (null));
     watch(
-      [here, element, () => JSON.stringify(props)],
+      // Before Vue 3.4 a shallow ref as it is would make this run at each change of anything.
+      [here, () => element.value, () => JSON.stringify(props)],
       ([here, element], _, onCleanup) => {
         if (here !== null && element !== null) onCleanup(here.bar(element, { ...props }));
       },
@@ -89,7 +90,7 @@ export const FlashArea = defineComponent({
     const { here } = usePresence();
     const element = shallowRef(/** @type {HTMLElement | null} */ (null));
     watch(
-      [here, element],
+      [here, () => element.value],
       ([here, element], _, onCleanup) => {
         if (here !== null && element !== null) onCleanup(here.flash(element));
       },

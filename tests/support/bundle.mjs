@@ -20,10 +20,11 @@ const IN_PACKAGE = {
 /**
  * @param {string} contents a module
  * @param {string} resolveDir the folder that it is thought to be in
- * @param {{ isForServer?: boolean }} [options]
+ * @param {{ isForServer?: boolean, alias?: Record<string, string> }} [options] other packages than those
+ *   that are found
  * @returns {Promise<string>} a module for a page, or a script for Node.js
  */
-export async function bundle(contents, resolveDir, { isForServer = false } = {}) {
+export async function bundle(contents, resolveDir, { isForServer = false, alias = {} } = {}) {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir, loader: "jsx" },
     outdir: resolveDir,
@@ -43,7 +44,7 @@ export async function bundle(contents, resolveDir, { isForServer = false } = {})
     },
     jsx: "automatic",
     loader: { ".css": "empty" },
-    alias: IN_PACKAGE,
+    alias: { ...IN_PACKAGE, ...alias },
     nodePaths: [join(ROOT, "node_modules")],
     plugins: [svelte(isForServer), vue],
   });
