@@ -4,7 +4,6 @@
 import { PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
-import packaged from "./js/source.js";
 import load, {
   bar,
   flash,
@@ -24,15 +23,9 @@ const core = { bar, flash, leave, members, open, remove, roundTrip, state, updat
 /** @type {Promise<unknown> | undefined} */
 let loading;
 
-/** @param {import("./whoshere.js").InitInput} [given] */
-async function start(given) {
-  const source = given ?? (await packaged());
-  return load(source === undefined ? undefined : { module_or_path: source });
-}
-
 /** @param {import("./whoshere.js").InitInput} [source] */
 export async function init(source) {
-  loading ??= start(source);
+  loading ??= load(source === undefined ? undefined : { module_or_path: source });
   try {
     await loading;
   } catch (cause) {

@@ -16,7 +16,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { basename, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { minifyNames } from "./minify-names.mjs";
 import { withLock } from "./setup/cache.mjs";
@@ -231,8 +231,7 @@ async function inlineStyles(folder) {
 
 /**
  * Adds the modules for bundlers, most of which don't know what to do with a file beside a module, and the
- * single file for a script tag, both with the compiled module inside. It is deflated before it is made
- * text, so that it takes hardly more than the file.
+ * single file for a script tag, both with the compiled module inside.
  *
  * @param {string} folder
  */
@@ -241,25 +240,13 @@ async function addInlined(folder) {
   const glue = "whoshere.js";
   mkdirSync(into);
   for (const name of [glue, TESTING, ...ENTRIES.filter((it) => !it.endsWith(".d.ts"))]) {
-    cpSync(join(folder, name), join(into, name), { recursive: true });
+    const source = join(folder, name);
+    const filter = (/** @type {string} */ path) => !/\.(wasm|d\.ts)$/.test(path);
+    cpSync(source, join(into, name), { recursive: true, filter });
   }
-  const text = readFileSync(join(into, glue), "utf8");
-  const address = "new URL('whoshere_bg.wasm', import.meta.url)";
-  if (!text.includes(address)) throw new Refusal("The glue doesn't say where its module is.");
-  writeFileSync(join(into, glue), text.replace(address, "undefined"));
-
-  const wasm = deflateRawSync(readFileSync(join(folder, "whoshere_bg.wasm")), { level: 9 });
-  writeFileSync(join(into, "js/wasm.js"), `export default "${wasm.toString("base64")}";\n`);
-  writeFileSync(
-    join(into, "js/source.js"),
-    `export default async () => {
-  const { default: text } = await import("./wasm.js");
-  const bytes = Uint8Array.from(atob(text), (it) => it.charCodeAt(0));
-  const wasm = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return new Response(wasm, { headers: { "content-type": "application/wasm" } });
-};
-`,
-  );
+  inline(into, glue, join(folder, "whoshere_bg.wasm"));
+  const testing = join(TESTING, "whoshere_testing");
+  inline(into, `${testing}.js`, join(folder, `${testing}_bg.wasm`));
 
   const { build } = await import("esbuild");
   await build({
@@ -270,6 +257,35 @@ async function addInlined(folder) {
     minify: true,
     logLevel: "error",
   });
+}
+
+/**
+ * Lets a compiled module's JavaScript have it from a module beside it. It is deflated before it is made
+ * text, so that it takes hardly more than the file.
+ *
+ * @param {string} folder
+ * @param {string} glue
+ * @param {string} wasm
+ */
+function inline(folder, glue, wasm) {
+  const path = join(folder, glue);
+  const text = readFileSync(path, "utf8");
+  const address = `new URL('${basename(wasm)}', import.meta.url)`;
+  if (!text.includes(address)) throw new Refusal("The glue doesn't say where its module is.");
+  const name = basename(wasm).replace(".wasm", ".js");
+  const response = `import("./${name}").then((it) => it.default())`;
+  writeFileSync(path, text.replace(address, response));
+
+  const deflated = deflateRawSync(readFileSync(wasm), { level: 9 }).toString("base64");
+  writeFileSync(
+    join(dirname(path), name),
+    `export default () => {
+  const bytes = Uint8Array.from(atob("${deflated}"), (it) => it.charCodeAt(0));
+  const wasm = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Response(wasm, { headers: { "content-type": "application/wasm" } });
+};
+`,
+  );
 }
 
 /**

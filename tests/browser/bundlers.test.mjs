@@ -1,7 +1,7 @@
 // @ts-check
 //
 // The packed package through the bundlers that people use, none of which is configured for it: each builds
-// the same two pages, which must show alice under the strictest policy. esbuild is in packaging.test.mjs.
+// the same pages, which must work under the strictest policy. esbuild is in packaging.test.mjs.
 // And what those say of it who check packages.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import ts from "typescript";
 import { ensureBundlers } from "../../scripts/setup/npm-packages.mjs";
 import { collect } from "../../scripts/setup/run.mjs";
 import { Stage } from "../support/browser.mjs";
-import { hasAlice, installPackage, STRICT, showsAlice } from "../support/package.mjs";
+import { hasAlice, installPackage, openPage, STRICT } from "../support/package.mjs";
 import { startRelay } from "../support/relay.mjs";
 
 const stage = new Stage();
@@ -43,6 +43,16 @@ const SOURCES = {
       createElement(PresenceProvider, { options }, createElement(AvatarBar)),
     );
   `,
+  testing: `
+    import { createKit } from "whoshere/testing";
+    const kit = await createKit();
+    const here = await kit.connect({ key: "page:bundlers", user: "alice" });
+    kit.user("bob").opens("page:bundlers");
+    await kit.tick();
+    const names = here.members.map(({ name }) => name);
+    kit.close();
+    document.body.append(names.join(" and "));
+  `,
 };
 const NAMES = /** @type {(keyof typeof SOURCES)[]} */ (Object.keys(SOURCES));
 
@@ -69,7 +79,7 @@ test("Vite builds it", async (t) => {
       rollupOptions: { input: inputs(), output: { entryFileNames: "[name].js" } },
     },
   });
-  await showsBoth(t, "vite");
+  for (const name of NAMES) await works(t, name, { script: `/vite/${name}.js` });
 });
 
 test("Vite's development server serves it", async (t) => {
@@ -83,11 +93,10 @@ test("Vite's development server serves it", async (t) => {
   t.after(() => server.close());
   await server.listen();
   const [at = ""] = server.resolvedUrls.local;
+  // Its own client, which reloads pages, has a worker made of a blob.
+  const policy = `${STRICT}; worker-src blob:`;
   for (const name of NAMES) {
-    const body = `<script type="module" src="/${name}.js"></script>`;
-    // Its own client, which reloads pages, has a worker made of a blob.
-    const policy = `${STRICT}; worker-src blob:`;
-    await showsAlice(stage, t, { app, at: at.replace(/\/$/, ""), body, policy });
+    await works(t, name, { at: at.replace(/\/$/, ""), policy, script: `/${name}.js` });
   }
 });
 
@@ -108,7 +117,7 @@ test("webpack builds it", async (t) => {
   });
   assert.deepEqual(stats.toJson({ all: false, errors: true, warnings: true }).errors, []);
   assert.deepEqual(stats.toJson({ all: false, errors: true, warnings: true }).warnings, []);
-  await showsBoth(t, "webpack");
+  for (const name of NAMES) await works(t, name, { script: `/webpack/${name}.js` });
 });
 
 test("Rollup builds it", async (t) => {
@@ -116,16 +125,19 @@ test("Rollup builds it", async (t) => {
   const { nodeResolve } = await load("@rollup/plugin-node-resolve");
   /** @type {string[]} */
   const warnings = [];
+  // React is no ES module, which is no affair of the package's.
+  const { react: _, ...input } = inputs();
   const bundle = await rollup({
-    // React is no ES module, which is no affair of the package's.
-    input: join(app, "connect.js"),
+    input,
     plugins: [nodeResolve({ browser: true })],
     onwarn: (/** @type {{ message: string }} */ it) => warnings.push(it.message),
   });
   await bundle.write({ dir: join(app, "rollup"), format: "es" });
   await bundle.close();
   assert.deepEqual(warnings, []);
-  await shows(t, "rollup", "connect");
+  for (const name of NAMES.filter((it) => it in input)) {
+    await works(t, name, { script: `/rollup/${name}.js` });
+  }
 });
 
 test("Next.js renders it on the server and builds it for the page", async (t) => {
@@ -253,13 +265,16 @@ function load(name) {
   return import(pathToFileURL(createRequire(join(app, "x")).resolve(name)).href);
 }
 
-/** @param {import("node:test").TestContext} t @param {string} folder */
-async function showsBoth(t, folder) {
-  for (const name of NAMES) await shows(t, folder, name);
-}
-
-/** @param {import("node:test").TestContext} t @param {string} folder @param {string} name */
-async function shows(t, folder, name) {
-  const body = `<script type="module" src="/${folder}/${name}.js"></script>`;
-  await showsAlice(stage, t, { app, at: relay.http, body });
+/**
+ * Opens a page with one of the modules, which must do its work.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {typeof NAMES[number]} name
+ * @param {{ script: string, at?: string, policy?: string }} page
+ */
+async function works(t, name, { script, at = relay.http, policy }) {
+  const body = `<script type="module" src="${script}"></script>`;
+  const viewer = await openPage(stage, t, { app, at, body, policy });
+  if (name === "testing") await viewer.page.getByText("alice and bob", { exact: true }).waitFor();
+  else await hasAlice(viewer);
 }

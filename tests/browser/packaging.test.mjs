@@ -31,6 +31,14 @@ const BY_ELEMENT = `
   document.body.insertAdjacentHTML("beforeend", \`<whos-here url="/v1/presence" key="page:packaging"
     token-url="/dev/token?user=alice" flash></whos-here>\`);
 `;
+const BY_TESTING = `
+  import { createKit } from "whoshere/testing";
+  const kit = await createKit();
+  const here = await kit.connect({ key: "page:packaging", user: "alice" });
+  here.bar(document.body);
+  await kit.tick();
+`;
+const SOURCES = { connect: BY_CONNECT, element: BY_ELEMENT, testing: BY_TESTING };
 
 before(async () => {
   installPackage(app);
@@ -41,7 +49,7 @@ after(async () => {
   rmSync(app, { recursive: true, force: true });
 });
 
-for (const [name, source] of Object.entries({ connect: BY_CONNECT, element: BY_ELEMENT })) {
+for (const [name, source] of Object.entries(SOURCES)) {
   for (const splitting of [false, true]) {
     const how = splitting ? "in chunks" : "as one file";
     test(`esbuild needs no configuration: ${name}, ${how}`, async (t) => {

@@ -28,19 +28,37 @@ export function installPackage(app) {
 }
 
 /**
- * Opens a page with the strictest policy, which must show alice's bar.
+ * @typedef {object} AppPage
+ * @property {string} app the application's folder
+ * @property {string} at where it is served
+ * @property {string} body
+ * @property {string} [policy] default: {@link STRICT}
+ */
+
+/**
+ * Opens a page of the application.
  *
  * @param {import("./browser.mjs").Stage} stage
  * @param {import("node:test").TestContext} t
- * @param {{ app: string, at: string, body: string, policy?: string }} page the application's folder, where it
- *   is served, and what is in the page
+ * @param {AppPage} page
  */
-export async function showsAlice(stage, t, { app, at, body, policy = STRICT }) {
+export function openPage(stage, t, { app, at, body, policy = STRICT }) {
   const html = `<!doctype html><html lang="en"><head>
     <meta http-equiv="Content-Security-Policy" content="${policy}">
     <link rel="icon" href="/icon.svg"></head><body><div id="flash"></div>${body}</body></html>`;
   writeFileSync(join(app, "app.html"), html);
-  await hasAlice(await stage.visit(t, "alice", { at, path: "/app.html" }));
+  return stage.visit(t, "alice", { at, path: "/app.html" });
+}
+
+/**
+ * Opens a page that must show alice's bar.
+ *
+ * @param {import("./browser.mjs").Stage} stage
+ * @param {import("node:test").TestContext} t
+ * @param {AppPage} page
+ */
+export async function showsAlice(stage, t, page) {
+  await hasAlice(await openPage(stage, t, page));
 }
 
 /** @param {import("./browser.mjs").Viewer} viewer */
