@@ -13,7 +13,8 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
  * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
  * - `locale`: `en`, `ar`, `de` or `ja`
- * - `flash`: shows who joins and leaves; may hold options as JSON
+ * - `flash`: shows who joins and leaves; may hold options as JSON, which are those of `whoshere-flash`, too:
+ *   `flash='{"muteAbove": 20}'`
  *
  * Taken out of the page, it leaves; moved within it, it doesn't.
  *
@@ -23,7 +24,7 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  *
  * Looks: the custom properties at the top of `whoshere.css`, and the parts `bar`, `dots`, `item`, `dot`,
  * `initial`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
- * `flash` and `flash-name`.
+ * `flash`, `flash-name` and `said`.
  *
  * Any element of the page with `data-presence-flash` (`-cursors`, `-typing`) is given to `here.flash`
  * (`cursors`, `typing`) of the nearest `<whos-here>`, or of the one whose id is the attribute's value.
@@ -47,6 +48,7 @@ export interface WhosHereEvents {
   "whoshere-update": CustomEvent<PresenceEvents["update"]>;
   "whoshere-state": CustomEvent<PresenceEvents["state"]>;
   "whoshere-change": CustomEvent<PresenceEvents["change"]>;
+  "whoshere-flash": CustomEvent<PresenceEvents["flash"]>;
   "whoshere-error": CustomEvent<PresenceError>;
 }
 

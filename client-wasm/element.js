@@ -190,12 +190,14 @@ export class WhosHereElement extends Base {
     this.#parts = { made, end: () => ends.forEach((end) => void end()) };
     const root = this.#shadow();
     this.#try(() => ends.push(here.bar(root, max === null ? {} : { max: Number(max) })));
-    if (flash === null || flash === "false") return;
     this.#try(() => {
+      const options = optionsOf(flash);
+      ends.push(here.on("flash", (event) => this.#tell("flash", event), options));
+      if (flash === null || flash === "false") return;
       const area = document.createElement("div");
       area.setAttribute("part", "flashes");
       root.append(area);
-      ends.push(() => area.remove(), /** @type {any} */ (here).flash(area, ...optionsOf(flash)));
+      ends.push(() => area.remove(), here.flash(area, options));
     });
   }
 
@@ -289,12 +291,13 @@ function tokenSource(address) {
 /**
  * What the attribute `flash` says: nothing, or options as JSON.
  *
- * @param {string} text
+ * @param {string | null} text
+ * @returns {import("./index.js").FlashOptions}
  */
 function optionsOf(text) {
-  if (text === "" || text === "true") return [];
+  if (text === null || ["", "true", "false"].includes(text)) return {};
   try {
-    return [JSON.parse(text)];
+    return JSON.parse(text);
   } catch {
     throw wrong("flash", "must be empty, or options as JSON");
   }

@@ -183,12 +183,14 @@ export interface Here {
    * Calls a function at each event from now on. What it throws is reported like any uncaught error and
    * keeps nobody else from being called.
    *
+   * @param options for `flash` only: what is worth one
    * @returns a function that ends it
-   * @throws {PresenceError} `bad_options` if there is no such event.
+   * @throws {PresenceError} `bad_options` if there is no such event, or an option is wrong.
    */
   on<Name extends keyof PresenceEvents>(
     event: Name,
     listener: (event: PresenceEvents[Name]) => void,
+    options?: Name extends "flash" ? FlashOptions : never,
   ): () => void;
 
   /**
@@ -216,14 +218,18 @@ export interface Here {
   bar(target: string | HTMLElement, options?: BarOptions): () => void;
 
   /**
-   * Makes an element the place where "bob joined" and "bob left" are shown, for 4 seconds each. It becomes
-   * a polite live region, so it should be in the page from the start.
+   * Makes an element the place where "bob joined" and "bob left" are shown, for 4 seconds each, or for as
+   * long as the pointer or the focus is on one. Those of one second are one sentence: "alice, bob and 3
+   * others joined". Whoever is back within 5 seconds has only reloaded the page, and "left" is taken back.
+   *
+   * The element becomes a polite live region, so it should be in the page from the start. Screen readers
+   * read each sentence once, when it is certain: a join after a second, a leave after five.
    *
    * @param target an element, or a selector whose first match is meant
    * @returns a function that ends it
-   * @throws {PresenceError} `bad_target` if there is no such element.
+   * @throws {PresenceError} `bad_target` if there is no such element, `bad_options` if an option is wrong.
    */
-  flash(target: string | HTMLElement): () => void;
+  flash(target: string | HTMLElement, options?: FlashOptions): () => void;
 
   /**
    * Shows for developers what the connection does, who is here and why, and the last 100 events. Its code
@@ -266,6 +272,28 @@ export interface BarOptions {
    * @defaultValue 5
    */
   max?: number;
+}
+
+/** Passed to {@link Here.flash}, and to {@link Here.on} for `flash`. */
+export interface FlashOptions {
+  /**
+   * Whether it flashes when somebody joins.
+   *
+   * @defaultValue true
+   */
+  joins?: boolean;
+  /**
+   * Whether it flashes when somebody leaves.
+   *
+   * @defaultValue true
+   */
+  leaves?: boolean;
+  /**
+   * Nothing flashes while more than these are here, 0 to 1000000.
+   *
+   * @defaultValue 50
+   */
+  muteAbove?: number;
 }
 
 /** One person who is here, or one tab with `dedupe: "none"`. */
@@ -329,6 +357,11 @@ export interface PresenceEvents {
   update: UpdateEvent;
   /** Somebody is elsewhere in the page: see {@link Here.at}. */
   location: LocationEvent;
+  /**
+   * What a flash area would say, for pages that show it their own way: those of one second in one, a join
+   * after that second, a leave after the five in which it could be a reload.
+   */
+  flash: FlashEvent;
   /** The connection's state changed. */
   state: StateEvent;
   /** `members` changed in any way. Comes after the others. */
@@ -367,6 +400,14 @@ export interface LocationEvent {
   readonly location: string | null;
   /** Where they were before. */
   readonly before: string | null;
+}
+
+export interface FlashEvent {
+  readonly kind: "joined" | "left";
+  /** Who, in the order in which it happened; those who left as they were. */
+  readonly members: readonly Member[];
+  /** The sentence, in the language of the page. */
+  readonly text: string;
 }
 
 export type StateEvent =

@@ -7,6 +7,7 @@ import { connectOptions } from "./js/options.js";
 import load, {
   bar,
   flash,
+  hold,
   leave,
   members,
   open,
@@ -18,7 +19,7 @@ import load, {
 
 export { PresenceError };
 
-const core = { bar, flash, leave, members, open, remove, roundTrip, state, update };
+const core = { bar, flash, hold, leave, members, open, remove, roundTrip, state, update };
 
 /** @type {Promise<unknown> | undefined} */
 let loading;

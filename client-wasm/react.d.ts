@@ -1,6 +1,14 @@
 /** Presence for React 18 and newer: who else is looking at this page, as hooks and components. */
 import type { HTMLAttributes, ReactElement, ReactNode } from "react";
-import type { BarOptions, ConnectOptions, Here, Member, PresenceError, State } from "./index.js";
+import type {
+  BarOptions,
+  ConnectOptions,
+  FlashOptions,
+  Here,
+  Member,
+  PresenceError,
+  State,
+} from "./index.js";
 
 /**
  * Is in a key as long as it is mounted, for all that is inside. In strict mode it joins once, too.
@@ -58,7 +66,9 @@ export interface AvatarBarProps
 /** A `<div>` where "bob joined" and "bob left" are shown. */
 export function FlashArea(props: FlashAreaProps): ReactElement;
 
-export interface FlashAreaProps extends Omit<HTMLAttributes<HTMLDivElement>, "children"> {}
+export interface FlashAreaProps
+  extends FlashOptions,
+    Omit<HTMLAttributes<HTMLDivElement>, keyof FlashOptions | "children"> {}
 
 /** What is known of a presence. */
 export interface Presence {

@@ -11,7 +11,7 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
-import { BAR_OPTIONS } from "./js/options.js";
+import { BAR_OPTIONS, FLASH_OPTIONS } from "./js/options.js";
 import { NOTHING, PresenceStore } from "./js/store.js";
 
 /** @typedef {import("./react.js").Presence} Presence */
@@ -40,27 +40,34 @@ export function useSelf() {
 
 /** @param {import("./react.js").AvatarBarProps} props */
 export function AvatarBar(props) {
+  return usePart(props, BAR_OPTIONS, (here, element, options) => here.bar(element, options));
+}
+
+/** @param {import("./react.js").FlashAreaProps} props */
+export function FlashArea(props) {
+  const all = { "data-presence-flash": "", ...props };
+  return usePart(all, FLASH_OPTIONS, (here, element, options) => here.flash(element, options));
+}
+
+/**
+ * A `<div>` with something of the SDK in it, and its attributes: what is no option is one of those.
+ *
+ * @param {object} props
+ * @param {string[]} names of the options
+ * @param {(here: import("./index.js").Here, element: HTMLElement, options: object) => () => void} start
+ */
+function usePart(props, names, start) {
   const here = useField((it) => it.here);
   const ref = useRef(null);
-  const isOption = (/** @type {[string, unknown]} */ [name]) => BAR_OPTIONS.includes(name);
+  const isOption = (/** @type {[string, unknown]} */ [name]) => names.includes(name);
   const entries = Object.entries(props);
   const options = Object.fromEntries(entries.filter(isOption));
   const others = Object.fromEntries(entries.filter((it) => !isOption(it)));
   // biome-ignore lint/correctness/useExhaustiveDependencies: another object each time, with the same in it
   useEffect(() => {
-    if (here !== null && ref.current !== null) return here.bar(ref.current, options);
+    if (here !== null && ref.current !== null) return start(here, ref.current, options);
   }, [here, JSON.stringify(options)]);
   return createElement("div", { ...others, ref });
-}
-
-/** @param {import("./react.js").FlashAreaProps} props */
-export function FlashArea(props) {
-  const here = useField((it) => it.here);
-  const ref = useRef(null);
-  useEffect(() => {
-    if (here !== null && ref.current !== null) return here.flash(ref.current);
-  }, [here]);
-  return createElement("div", { "data-presence-flash": "", ...props, ref });
 }
 
 /**

@@ -1,5 +1,13 @@
 /** Presence for Svelte: who else is looking at this page, as stores and actions. */
-import type { BarOptions, ConnectOptions, Here, Member, PresenceError, State } from "./index.js";
+import type {
+  BarOptions,
+  ConnectOptions,
+  FlashOptions,
+  Here,
+  Member,
+  PresenceError,
+  State,
+} from "./index.js";
 
 /**
  * Is in a key as long as a component subscribes to one of its stores or uses one of its actions. Nothing
@@ -45,7 +53,7 @@ export interface PresenceStores {
   /** Puts the avatar bar into an element. Its styles are in `whoshere/whoshere.css`. */
   readonly bar: Action<BarOptions | undefined>;
   /** Makes an element the place where "bob joined" and "bob left" are shown. */
-  readonly flash: Action<undefined>;
+  readonly flash: Action<FlashOptions | undefined>;
   /**
    * Takes over other options. Those that say another relay, key or person leave the one and enter the
    * other; another `meta` is told to the others.

@@ -20,7 +20,7 @@ export function presence(options, onError) {
     state: readable(store, "state"),
     error: readable(store, "error"),
     bar: action(store, (here, element, options) => here.bar(element, options)),
-    flash: action(store, (here, element) => here.flash(element)),
+    flash: action(store, (here, element, options) => here.flash(element, options)),
     set: (/** @type {import("./index.js").ConnectOptions} */ it) => store.set(it, onError),
   };
 }

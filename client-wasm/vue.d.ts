@@ -1,6 +1,14 @@
 /** Presence for Vue 3.3 and newer: who else is looking at this page, as a composable and components. */
 import type { ComputedRef, DefineComponent, MaybeRefOrGetter } from "vue";
-import type { BarOptions, ConnectOptions, Here, Member, PresenceError, State } from "./index.js";
+import type {
+  BarOptions,
+  ConnectOptions,
+  FlashOptions,
+  Here,
+  Member,
+  PresenceError,
+  State,
+} from "./index.js";
 
 /**
  * Is in a key as long as the component is mounted, for it and all that are inside of it.
@@ -49,7 +57,7 @@ export function useSelf(): ComputedRef<Member | null>;
 export const AvatarBar: DefineComponent<BarOptions>;
 
 /** A `<div>` where "bob joined" and "bob left" are shown. */
-export const FlashArea: DefineComponent;
+export const FlashArea: DefineComponent<FlashOptions>;
 
 /** What is known of a presence. */
 export interface PresenceRefs {

@@ -13,7 +13,7 @@ import {
   toValue,
   watch,
 } from "vue";
-import { BAR_OPTIONS } from "./js/options.js";
+import { BAR_OPTIONS, FLASH_OPTIONS } from "./js/options.js";
 import { NOTHING, PresenceStore } from "./js/store.js";
 
 /** @typedef {import("./vue.js").PresenceRefs} PresenceRefs */
@@ -86,13 +86,14 @@ export const AvatarBar = defineComponent({
 
 export const FlashArea = defineComponent({
   name: "FlashArea",
-  setup() {
+  props: FLASH_OPTIONS,
+  setup(props) {
     const { here } = usePresence();
     const element = shallowRef(/** @type {HTMLElement | null} */ (null));
     watch(
-      [here, () => element.value],
+      [here, () => element.value, () => JSON.stringify(props)],
       ([here, element], _, onCleanup) => {
-        if (here !== null && element !== null) onCleanup(here.flash(element));
+        if (here !== null && element !== null) onCleanup(here.flash(element, { ...props }));
       },
       { flush: "post" },
     );

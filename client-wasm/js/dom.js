@@ -3,9 +3,18 @@
 // What bars and flashes are made of, and how a bar's "+N" button and its names behave. Who and what is
 // shown is decided in Rust: people.rs puts the items into the lists and takes them out.
 
-import { say, template } from "./messages.js";
+import { fewNames, say } from "./messages.js";
 
-/** @typedef {import("./messages.js").Messages} Messages */
+/**
+ * @typedef {import("./messages.js").Messages} Messages
+ * @typedef {import("../index.js").Member} Member
+ *
+ * @typedef {object} Teller shows and says who joins and leaves, when Rust says so
+ * @property {(id: number, isJoin: boolean, members: Member[]) => void} show also changes what is shown
+ * @property {(isJoin: boolean, members: Member[]) => void} say
+ * @property {(id: number) => void} hide
+ * @property {() => void} end
+ */
 
 /**
  * The texts of each bar, and of each person's item in it.
@@ -22,9 +31,21 @@ const FLASH_AREA = {
   "data-presence-flash": "",
   role: "status",
   "aria-live": "polite",
-  // Each message by itself, not all of them again with each.
+  // Each sentence by itself, not all of them again with each.
   "aria-atomic": "false",
 };
+
+/** Out of sight, and not out of screen readers', also for pages with styles of their own. */
+const UNSEEN = {
+  position: "absolute",
+  "inline-size": "1px",
+  "block-size": "1px",
+  overflow: "hidden",
+  "clip-path": "inset(50%)",
+};
+
+/** Long enough for the slowest screen reader to take it up. */
+const SAID_FOR_MS = 5000;
 
 /**
  * Puts an empty bar into an element. `onOpen` is called before the list of the rest is shown.
@@ -148,44 +169,162 @@ export function drawPerson(item, name, color, ink, avatar, state, isMe, isEnteri
 }
 
 /**
- * Makes an element a flash area. It must be one before its first message comes, or screen readers don't
- * read that.
+ * Makes an element a flash area. It must be one before its first sentence comes, or screen readers don't
+ * read that. They don't read what is shown either, since it may change: each sentence is said once, in a
+ * line that nobody sees.
  *
  * @param {HTMLElement} area
- * @returns {string[]} the attributes that it hadn't
+ * @param {Messages} messages
+ * @param {(isHeld: boolean) => void} onHold is told when somebody begins to read, and when nobody does
+ * @returns {Teller}
  */
-export function flashArea(area) {
+export function flashArea(area, messages, onHold) {
   const missing = Object.entries(FLASH_AREA).filter(([name]) => !area.hasAttribute(name));
   for (const [name, value] of missing) area.setAttribute(name, value);
-  return missing.map(([name]) => name);
+  const said = element(area, "div", "presence-said");
+  for (const [name, value] of Object.entries(UNSEEN)) said.style.setProperty(name, value);
+
+  /** @type {Map<number, HTMLElement>} */
+  const flashes = new Map();
+  /** What has the pointer over it, and what has the focus. @type {(Element | null)[]} */
+  const read = [null, null];
+  let isHeld = false;
+  const settle = () => {
+    const isRead = read.some((it) => it !== null);
+    if (isRead === isHeld) return;
+    isHeld = isRead;
+    area.toggleAttribute("data-held", isHeld);
+    onHold(isHeld);
+  };
+  const controller = new AbortController();
+  for (const [at, [begin, end]] of [
+    ["pointerover", "pointerout"],
+    ["focusin", "focusout"],
+  ].entries()) {
+    const listen = (
+      /** @type {string} */ type,
+      /** @type {(event: Event) => Element | null} */ find,
+    ) =>
+      area.addEventListener(
+        type,
+        (event) => {
+          read[at] = find(event);
+          settle();
+        },
+        { signal: controller.signal },
+      );
+    listen(begin ?? "", ({ target }) =>
+      target instanceof Element ? target.closest(".presence-flash") : null,
+    );
+    listen(end ?? "", () => null);
+  }
+
+  const remove = (/** @type {HTMLElement} */ flash) => {
+    flash.remove();
+    // What is gone has no end of being read.
+    for (const [at, it] of read.entries()) if (it === flash) read[at] = null;
+  };
+  return {
+    show(id, isJoin, members) {
+      const flash =
+        flashes.get(id) ??
+        element(null, "div", "presence-flash", {
+          "data-kind": kindOf(isJoin),
+          "aria-live": "off",
+          tabindex: "0",
+        });
+      flash.replaceChildren(...sentence(messages, isJoin, members));
+      flash.style.setProperty("--presence-color", members[0]?.color ?? "");
+      if (!flashes.has(id)) area.append(flash);
+      flashes.set(id, flash);
+    },
+    say(isJoin, members) {
+      const line = document.createElement("div");
+      line.textContent = flashText(messages, isJoin, members);
+      // Whole, so that it is read as one.
+      said.append(line);
+      // Who comes along later would take it for news.
+      setTimeout(() => line.remove(), SAID_FOR_MS);
+    },
+    hide(id) {
+      const flash = flashes.get(id);
+      flashes.delete(id);
+      if (flash !== undefined) remove(flash);
+      settle();
+    },
+    end() {
+      controller.abort();
+      for (const flash of flashes.values()) flash.remove();
+      said.remove();
+      for (const name of [...missing.map(([name]) => name), "data-held"])
+        area.removeAttribute(name);
+    },
+  };
 }
 
 /**
- * @param {HTMLElement} area
+ * Says who joins and leaves to a function of the page, which shows it itself.
+ *
  * @param {Messages} messages
- * @param {string} name
- * @param {"joined" | "left"} kind
- * @param {string} color
- * @param {string} ink
+ * @param {(event: import("../index.js").FlashEvent) => void} tell
+ * @returns {Teller}
  */
-export function flash(area, messages, name, kind, color, ink) {
-  const flash = element(null, "div", "presence-flash", { "data-kind": kind });
-  const [before = "", after = ""] = template(messages, kind, 1).split("{names}");
-  flash.append(before);
-  element(flash, "span", "presence-flash-name").textContent = name;
-  flash.append(after);
-  paint(flash, color, ink);
-  // Whole, so that it is read as one.
-  area.append(flash);
-  return flash;
+export function flashListener(messages, tell) {
+  const nothing = () => {};
+  const say = (/** @type {boolean} */ isJoin, /** @type {Member[]} */ members) => {
+    const text = flashText(messages, isJoin, members);
+    tell({ kind: kindOf(isJoin), members: Object.freeze(members), text });
+  };
+  return { show: nothing, say, hide: nothing, end: nothing };
 }
 
 /**
- * @param {HTMLElement} area
- * @param {string[]} attributes what {@link flashArea} has set
+ * @param {boolean} isJoin
+ * @returns {"joined" | "left"} also the entry among the messages
  */
-export function undo(area, attributes) {
-  for (const name of attributes) area.removeAttribute(name);
+function kindOf(isJoin) {
+  return isJoin ? "joined" : "left";
+}
+
+/**
+ * "alice, bob and 3 others joined".
+ *
+ * @param {Messages} messages
+ * @param {boolean} isJoin
+ * @param {Member[]} members
+ * @param {readonly string[]} [names]
+ */
+function flashText(messages, isJoin, members, names = namesOf(messages, members)) {
+  return say(messages, kindOf(isJoin), { n: members.length, names });
+}
+
+/**
+ * The same with each name as an element, since a long one is cut and one from right to left isn't mixed
+ * with the rest.
+ *
+ * @param {Messages} messages
+ * @param {boolean} isJoin
+ * @param {Member[]} members
+ */
+function sentence(messages, isJoin, members) {
+  const [before = "", after = ""] = flashText(messages, isJoin, members, ["\0"]).split("\0");
+  const list = new Intl.ListFormat(messages.language).formatToParts(namesOf(messages, members));
+  const parts = list.map(({ type, value }) => {
+    if (type === "literal") return value;
+    const name = element(null, "span", "presence-flash-name");
+    name.textContent = value;
+    return name;
+  });
+  return [before, ...parts, after];
+}
+
+/**
+ * @param {Messages} messages
+ * @param {Member[]} members
+ */
+function namesOf(messages, members) {
+  const names = members.map(({ name }) => name);
+  return fewNames(messages, names);
 }
 
 /**

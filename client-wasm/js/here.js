@@ -1,12 +1,13 @@
 // @ts-check
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
+import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
-import { elementOf, maxOf, wrong } from "./options.js";
+import { elementOf, flashOptions, maxOf, wrong } from "./options.js";
 
 /**
- * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "leave" | "members" | "open" |
- *   "remove" | "roundTrip" | "state" | "update">} Core the module's functions
+ * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "hold" | "leave" | "members" |
+ *   "open" | "remove" | "roundTrip" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {import("../index.js").Member} Member
  * @typedef {(event: never) => void} Listener
@@ -24,6 +25,7 @@ const EVENTS = {
   location: (member, location, before) => ({ member, location, before }),
   state: (state, reason) => (reason === undefined ? { state } : { state, reason }),
   change: (members) => ({ count: members.length, members }),
+  flash: (flash) => flash,
   error: (error) => error,
 };
 
@@ -90,10 +92,17 @@ export class Here {
   /**
    * @param {string} event
    * @param {Listener} listener
+   * @param {unknown} [options] those of `flash`
    */
-  on(event, listener) {
+  on(event, listener, options) {
     if (!Object.hasOwn(EVENTS, event)) throw wrong("on", `there is no event "${event}"`);
     if (typeof listener !== "function") throw wrong("on", "the listener must be a function");
+    if (event === "flash") {
+      const teller = flashListener(this.messages, (it) =>
+        call(listener, /** @type {never} */ (it)),
+      );
+      return this.#part(this.#flash(teller, flashOptions(options)));
+    }
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
     if (event === "location" && !this.#tellsLocations) {
@@ -124,9 +133,16 @@ export class Here {
     return this.#part(this.#core.bar(this.#id, elementOf(target), maxOf(options), this.messages));
   }
 
-  /** @param {unknown} target */
-  flash(target) {
-    return this.#part(this.#core.flash(this.#id, elementOf(target), this.messages));
+  /**
+   * @param {unknown} target
+   * @param {unknown} [options]
+   */
+  flash(target, options) {
+    const element = elementOf(target);
+    const rules = flashOptions(options);
+    const hold = (/** @type {boolean} */ isHeld) => this.#core.hold(this.#id, part, isHeld);
+    const part = this.#flash(flashArea(element, this.messages, hold), rules);
+    return this.#part(part);
   }
 
   /** @param {unknown} [target] */
@@ -184,6 +200,14 @@ export class Here {
       (cause) => this.#emit("error", [failed("a part of whoshere", cause)]),
     );
     return () => controller.abort();
+  }
+
+  /**
+   * @param {import("./dom.js").Teller} teller
+   * @param {ReturnType<typeof flashOptions>} rules
+   */
+  #flash(teller, { joins, leaves, muteAbove }) {
+    return this.#core.flash(this.#id, /** @type {any} */ (teller), joins, leaves, muteAbove);
   }
 
   /** @param {number} part */

@@ -77,13 +77,11 @@ export function say(messages, entry, values = {}) {
 }
 
 /**
- * An entry's text with its placeholders still in it, for those who put more than text in their place.
- *
  * @param {Messages} messages
  * @param {Exclude<keyof Messages, "language">} entry
  * @param {number} [n]
  */
-export function template({ language, ...messages }, entry, n = 0) {
+function template({ language, ...messages }, entry, n = 0) {
   const message = messages[entry];
   if (typeof message === "string") return message;
   const rule = rules.get(language) ?? new Intl.PluralRules(language);

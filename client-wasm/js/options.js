@@ -69,6 +69,29 @@ export function maxOf(options) {
   return wholeOf("max", max, 1, 1000);
 }
 
+/** What flashes can be told, likewise. */
+export const FLASH_OPTIONS = ["joins", "leaves", "muteAbove"];
+
+/** @param {unknown} options */
+export function flashOptions(options = {}) {
+  const it = knownOnly("flash", options, FLASH_OPTIONS);
+  const { joins = true, leaves = true, muteAbove = 50 } = it;
+  return {
+    joins: booleanOf("joins", joins),
+    leaves: booleanOf("leaves", leaves),
+    muteAbove: wholeOf("muteAbove", muteAbove, 0, 1_000_000),
+  };
+}
+
+/**
+ * @param {string} option
+ * @param {unknown} value
+ */
+function booleanOf(option, value) {
+  if (typeof value === "boolean") return value;
+  throw wrong(option, "must be true or false");
+}
+
 /**
  * @param {string} option
  * @param {unknown} value

@@ -145,6 +145,11 @@ impl Driver {
         }
     }
 
+    /// Sets the timer anew.
+    pub(crate) fn rearm(self: &Rc<Self>) {
+        self.input(|_, _| {});
+    }
+
     /// How the connection is.
     pub(crate) fn state(&self) -> State {
         self.session.borrow().state()
@@ -158,6 +163,11 @@ impl Driver {
     /// Looks at the session.
     pub(crate) fn with_session<T>(&self, look: impl FnOnce(&Session<Meta>) -> T) -> T {
         look(&self.session.borrow())
+    }
+
+    /// The keys; a copy, since what they tell can make the page enter and leave some.
+    fn keys(&self) -> Vec<Rc<OpenKey>> {
+        self.keys.borrow().clone()
     }
 
     fn join_unless_held(&self, session: &mut Session<Meta>, now: Time, key: &OpenKey) {
@@ -292,7 +302,7 @@ impl Driver {
         self.timer.fired();
         self.attend(None);
         let now = clock::now();
-        for key in self.keys.borrow().clone() {
+        for key in self.keys() {
             key.handle_timeout(now);
         }
         self.input(|session, now| session.handle_timeout(now));
@@ -336,13 +346,13 @@ impl Driver {
     fn tell(self: &Rc<Self>, event: &Event<Meta>) {
         match event {
             Event::State(state) => {
-                for key in self.keys.borrow().clone() {
+                for key in self.keys() {
                     key.tell_state(self, *state);
                 }
                 if let State::Stopped(StopReason::Refused(code)) = state {
                     let message = "the relay refuses this page; it will not be asked again";
                     let error = PresenceError::new(code.name(), message);
-                    for key in self.keys.borrow().clone() {
+                    for key in self.keys() {
                         key.fail(&error);
                     }
                 }
@@ -371,7 +381,7 @@ impl Driver {
 
     /// Tells those who listen to errors of a key, or of any.
     fn tell_error(&self, key: Option<&Key>, error: &PresenceError) {
-        for open in self.keys.borrow().clone() {
+        for open in self.keys() {
             if key.is_none_or(|it| *it == open.key) {
                 open.emit("error", &[error]);
             }

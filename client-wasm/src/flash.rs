@@ -1,72 +1,89 @@
-//! The flash area: "bob joined", for four seconds.
+//! What flashes in one place of the page, or is told to one listener.
 
-use crate::look::{hex_color, ink};
 use core::cell::RefCell;
 use js_sys::Array;
-use presence_core::flash::FlashKind;
-use presence_protocol::User;
+use presence_core::flash::{FlashKind, FlashOutput, FlashRules};
+use presence_core::session::Event;
+use presence_core::{Flashes, Time};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use web_sys::HtmlElement;
 
-#[wasm_bindgen(raw_module = "./js/shell.js")]
+#[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_name = flashArea)]
-    fn flash_area(area: &HtmlElement) -> Array;
-    fn flash(
-        area: &HtmlElement,
-        messages: &JsValue,
-        name: &str,
-        kind: &str,
-        color: &str,
-        ink: &str,
-    ) -> HtmlElement;
-    fn undo(area: &HtmlElement, attributes: &Array);
+    /// Who shows and says it: `Teller` in `js/dom.js`.
+    #[derive(Debug)]
+    pub type Teller;
+
+    #[wasm_bindgen(method, structural)]
+    fn show(this: &Teller, id: u32, is_join: bool, members: &Array);
+    #[wasm_bindgen(method, structural)]
+    fn say(this: &Teller, is_join: bool, members: &Array);
+    #[wasm_bindgen(method, structural)]
+    fn hide(this: &Teller, id: u32);
+    #[wasm_bindgen(method, structural)]
+    fn end(this: &Teller);
 }
 
-/// A flash area in the page. What it put there goes with this value.
+/// Flashes, and who tells them. What that put into the page goes with this value.
 #[derive(Debug)]
-pub(crate) struct FlashArea {
-    area: HtmlElement,
-    messages: JsValue,
-    /// The attributes that the page hadn't set itself.
-    attributes: Array,
-    flashes: RefCell<Vec<(u32, HtmlElement)>>,
+pub(crate) struct FlashTeller {
+    teller: Teller,
+    flashes: RefCell<Flashes<JsValue>>,
 }
 
-impl FlashArea {
-    /// Makes an element a flash area.
-    pub(crate) fn new(area: HtmlElement, messages: JsValue) -> Self {
-        Self { attributes: flash_area(&area), area, messages, flashes: RefCell::default() }
+impl FlashTeller {
+    pub(crate) const fn new(teller: Teller, rules: FlashRules) -> Self {
+        Self { teller, flashes: RefCell::new(Flashes::new(rules)) }
     }
 
-    /// Shows a message.
-    pub(crate) fn show(&self, id: u32, kind: FlashKind, user: &User) {
-        let kind = match kind {
-            FlashKind::Joined => "joined",
-            FlashKind::Left => "left",
-        };
-        let color = user.color();
-        let flash =
-            flash(&self.area, &self.messages, user.name(), kind, &hex_color(color), ink(color));
-        self.flashes.borrow_mut().push((id, flash));
+    /// Takes an event of the key; `member` stands for whom it is about.
+    pub(crate) fn observe<M>(
+        &self,
+        now: Time,
+        n_members: usize,
+        event: &Event<M>,
+        member: &JsValue,
+    ) {
+        self.flashes.borrow_mut().observe(now, n_members, event, |_| member.clone());
+        self.draw();
     }
 
-    /// Takes a message away.
-    pub(crate) fn hide(&self, id: u32) {
-        self.flashes.borrow_mut().retain(|(it, flash)| {
-            if *it == id {
-                flash.remove();
+    /// Somebody reads it, or doesn't any more.
+    pub(crate) fn hold(&self, now: Time, is_held: bool) {
+        self.flashes.borrow_mut().hold(now, is_held);
+        self.draw();
+    }
+
+    /// When there is something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.flashes.borrow().poll_timeout()
+    }
+
+    /// Does what has become due.
+    pub(crate) fn handle_timeout(&self, now: Time) {
+        self.flashes.borrow_mut().handle_timeout(now);
+        self.draw();
+    }
+
+    fn draw(&self) {
+        loop {
+            // What is told runs the page's own code, which may come back to here.
+            let output = self.flashes.borrow_mut().poll_output();
+            match output {
+                None => break,
+                Some(FlashOutput::Show { id, kind, who }) => {
+                    self.teller.show(id, kind == FlashKind::Joined, &who.iter().collect());
+                }
+                Some(FlashOutput::Say { kind, who }) => {
+                    self.teller.say(kind == FlashKind::Joined, &who.iter().collect());
+                }
+                Some(FlashOutput::Hide { id }) => self.teller.hide(id),
             }
-            *it != id
-        });
+        }
     }
 }
 
-impl Drop for FlashArea {
+impl Drop for FlashTeller {
     fn drop(&mut self) {
-        for (_, flash) in self.flashes.take() {
-            flash.remove();
-        }
-        undo(&self.area, &self.attributes);
+        self.teller.end();
     }
 }

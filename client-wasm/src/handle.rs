@@ -1,17 +1,17 @@
 //! What one call of `connect` has got: its events, bars and flash areas on a key.
 
 use crate::bar::{Bar, Standing};
+use crate::clock;
 use crate::driver::Driver;
 use crate::error::PresenceError;
-use crate::flash::FlashArea;
+use crate::flash::FlashTeller;
 use crate::members::Entry;
 use crate::meta::Meta;
 use crate::open_key::OpenKey;
 use core::cell::{Cell, RefCell};
 use js_sys::{Array, Function};
-use presence_core::Dedupe;
-use presence_core::flash::FlashOutput;
-use presence_core::session::State;
+use presence_core::session::{Event, State};
+use presence_core::{Dedupe, Time};
 use presence_protocol::Key;
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
@@ -34,11 +34,11 @@ pub(crate) struct Handle {
     parts: RefCell<Vec<(u32, Part)>>,
 }
 
-/// What a handle has put into the page.
+/// What a handle has put into the page, or tells it.
 #[derive(Clone, Debug)]
 enum Part {
     Bar(Rc<Bar>),
-    FlashArea(Rc<FlashArea>),
+    Flashes(Rc<FlashTeller>),
 }
 
 impl Handle {
@@ -113,9 +113,18 @@ impl Handle {
         self.add(Part::Bar(bar))
     }
 
-    /// Makes an element a flash area.
-    pub(crate) fn add_flash_area(&self, target: HtmlElement, messages: JsValue) -> u32 {
-        self.add(Part::FlashArea(Rc::new(FlashArea::new(target, messages))))
+    /// Tells from now on who joins and leaves.
+    pub(crate) fn add_flashes(&self, flashes: FlashTeller) -> u32 {
+        self.add(Part::Flashes(Rc::new(flashes)))
+    }
+
+    /// Somebody reads the flashes of a part, or doesn't any more.
+    pub(crate) fn hold(&self, part: u32, is_held: bool) {
+        let found = self.parts.borrow().iter().find(|(id, _)| *id == part).cloned();
+        if let Some((_, Part::Flashes(flashes))) = found {
+            flashes.hold(clock::now(), is_held);
+            self.driver.rearm();
+        }
     }
 
     /// Takes a part away.
@@ -141,14 +150,22 @@ impl Handle {
         }
     }
 
-    pub(crate) fn draw_flash(&self, output: &FlashOutput) {
-        for part in self.parts() {
-            if let Part::FlashArea(area) = part {
-                match output {
-                    FlashOutput::Show { id, kind, user } => area.show(*id, *kind, user),
-                    FlashOutput::Hide { id } => area.hide(*id),
-                }
-            }
+    /// Takes an event; `member` stands for whom it is about.
+    pub(crate) fn flash(&self, now: Time, n_members: usize, event: &Event<Meta>, member: &JsValue) {
+        for flashes in self.flashes() {
+            flashes.observe(now, n_members, event, member);
+        }
+    }
+
+    /// When a flash has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        self.flashes().iter().filter_map(|it| it.poll_timeout()).min()
+    }
+
+    /// Does what flashes have to do.
+    pub(crate) fn handle_timeout(&self, now: Time) {
+        for flashes in self.flashes() {
+            flashes.handle_timeout(now);
         }
     }
 
@@ -166,6 +183,16 @@ impl Handle {
         let id = next_id();
         self.parts.borrow_mut().push((id, part));
         id
+    }
+
+    fn flashes(&self) -> Vec<Rc<FlashTeller>> {
+        let mut flashes = Vec::new();
+        for part in self.parts() {
+            if let Part::Flashes(it) = part {
+                flashes.push(it);
+            }
+        }
+        flashes
     }
 
     /// A copy, since drawing can make the page add and remove some.

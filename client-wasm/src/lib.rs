@@ -33,12 +33,14 @@ mod wire_tests;
 pub use crate::error::PresenceError;
 
 use crate::driver::{Driver, RelayUrls};
+use crate::flash::{FlashTeller, Teller};
 use crate::handle::Handle;
 use crate::meta::Meta;
 use crate::token::TokenSource;
 use core::time::Duration;
 use js_sys::{Array, Function};
 use presence_core::Dedupe;
+use presence_core::flash::FlashRules;
 use presence_protocol::Key;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::HtmlElement;
@@ -112,10 +114,20 @@ pub fn bar(handle: u32, target: &HtmlElement, max: u32, messages: &JsValue) -> u
     Handle::of(handle).map_or(0, |it| it.add_bar(target, max, messages))
 }
 
-/// Shows in an element who joins and leaves. The number that is returned ends that.
+/// Lets `teller` show and say who joins and who leaves. The number that is returned ends that.
 #[wasm_bindgen]
-pub fn flash(handle: u32, target: HtmlElement, messages: JsValue) -> u32 {
-    Handle::of(handle).map_or(0, |it| it.add_flash_area(target, messages))
+pub fn flash(handle: u32, teller: Teller, joins: bool, leaves: bool, mute_above: u32) -> u32 {
+    let rules = FlashRules { joins, leaves, mute_above: mute_above as usize };
+    let flashes = FlashTeller::new(teller, rules);
+    Handle::of(handle).map_or(0, |it| it.add_flashes(flashes))
+}
+
+/// Keeps what flashes where it is, while somebody reads it.
+#[wasm_bindgen]
+pub fn hold(handle: u32, part: u32, is_held: bool) {
+    if let Some(handle) = Handle::of(handle) {
+        handle.hold(part, is_held);
+    }
 }
 
 /// Takes a bar or a flash area away.

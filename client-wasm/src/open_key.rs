@@ -9,7 +9,7 @@ use crate::members::{Entry, Members};
 use crate::meta::Meta;
 use core::cell::{Cell, Ref, RefCell};
 use presence_core::session::{Event, State};
-use presence_core::{Dedupe, Flashes, Roster, Time};
+use presence_core::{Dedupe, Roster, Time};
 use presence_protocol::Key;
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
@@ -23,7 +23,6 @@ pub(crate) struct OpenKey {
     members: RefCell<Members>,
     /// What the roster's count of changes was when `members` was refreshed; `None` without a roster.
     seen_changes: Cell<Option<u32>>,
-    flashes: RefCell<Flashes>,
     handles: RefCell<Vec<Rc<Handle>>>,
     /// True if the relay has ended it.
     is_refused: Cell<bool>,
@@ -37,7 +36,6 @@ impl OpenKey {
             meta: RefCell::new(meta),
             members: RefCell::default(),
             seen_changes: Cell::new(None),
-            flashes: RefCell::default(),
             handles: RefCell::default(),
             is_refused: Cell::new(false),
         })
@@ -102,21 +100,28 @@ impl OpenKey {
         })
     }
 
-    /// When a flash has to go.
+    /// When a flash has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.flashes.borrow().poll_timeout()
+        self.handles.borrow().iter().filter_map(|it| it.poll_timeout()).min()
     }
 
-    /// Lets flashes go that have been there long enough.
+    /// Does what flashes have to do.
     pub(crate) fn handle_timeout(&self, now: Time) {
-        self.flashes.borrow_mut().handle_timeout(now);
-        self.draw_flashes();
+        for handle in self.handles() {
+            handle.handle_timeout(now);
+        }
     }
 
     /// Takes an event of this key.
     pub(crate) fn tell(&self, driver: &Driver, event: &Event<Meta>) {
-        self.flashes.borrow_mut().observe(clock::now(), event);
-        self.draw_flashes();
+        if let Event::Joined { member, .. } | Event::Left { member, .. } = event {
+            let members = self.members(driver);
+            let (n_members, object) = (members.entries().len(), members.object_of(member));
+            drop(members);
+            for handle in self.handles() {
+                handle.flash(clock::now(), n_members, event, &object);
+            }
+        }
         let object = |it| self.members(driver).object_of(it);
         match event {
             Event::Joined { member, quiet, .. } => {
@@ -177,16 +182,6 @@ impl OpenKey {
         let (entries, standing) = (self.entries(driver), self.standing(driver));
         for handle in self.handles() {
             handle.draw(&entries, standing);
-        }
-    }
-
-    fn draw_flashes(&self) {
-        loop {
-            let output = self.flashes.borrow_mut().poll_output();
-            let Some(output) = output else { break };
-            for handle in self.handles() {
-                handle.draw_flash(&output);
-            }
         }
     }
 

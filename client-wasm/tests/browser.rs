@@ -65,6 +65,15 @@ tests! {
         who_was_here_first_is_not_announced
         an_area_that_is_taken_away_is_as_it_was
         what_the_page_says_of_its_area_stays
+        several_in_one_second_are_one_sentence_on_one_node
+        each_sentence_is_said_once_when_it_is_certain
+        a_flash_stays_while_somebody_points_at_it_or_has_the_focus_in_it
+        a_flash_that_is_withdrawn_under_the_pointer_holds_nothing
+        flashes_can_be_switched_off_by_kind_and_by_number
+        a_page_can_show_flashes_its_own_way
+        a_listener_that_leaves_or_throws_breaks_nothing
+        options_of_flashes_that_are_wrong_are_refused
+        sentences_are_those_of_the_language
     }
     events {
         ready_waits_for_the_first_snapshot
@@ -78,6 +87,7 @@ tests! {
         a_listener_that_is_added_from_within_hears_the_next
         all_hear_an_event_before_anybody_hears_the_next
         a_listener_that_throws_keeps_nobody_from_hearing
+        a_listener_of_any_event_may_leave
         an_error_that_nobody_listens_to_is_a_warning
         without_dedupe_each_tab_is_a_member
         self_is_the_reader

@@ -1,16 +1,16 @@
-//! Which joins and leaves become a message on the page.
+//! Which joins and leaves become a message on the page, and which are said aloud.
 
 use crate::Time;
 use crate::map::Map;
-use crate::roster::MemberId;
+use crate::roster::{Member, MemberId};
 use crate::session::Event;
 use core::time::Duration;
-use presence_protocol::User;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// How long a message is shown. The tutorial's figure.
 pub const SHOWN_FOR: Duration = Duration::from_secs(4);
+/// What happens this soon after the first of its kind goes into the same message.
+pub const MERGE: Duration = Duration::from_secs(1);
 /// Someone who is back this soon has only reloaded the page: it is as if nothing had happened.
 pub const RELOAD: Duration = Duration::from_secs(5);
 /// Most messages at a time; an older one makes room for a newer.
@@ -19,23 +19,41 @@ pub const MOST: usize = 5;
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlashKind {
-    /// Somebody joined.
+    /// They joined.
     Joined,
-    /// Somebody left.
+    /// They left.
     Left,
 }
 
-/// What the shell must do.
+/// What is worth a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlashRules {
+    /// That somebody joins.
+    pub joins: bool,
+    /// That somebody leaves.
+    pub leaves: bool,
+    /// Nothing, while more than these are here.
+    pub mute_above: usize,
+}
+
+/// What the shell must do. `P` is what it knows people by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FlashOutput {
-    /// Show a message.
+pub enum FlashOutput<P> {
+    /// Show a message, or change the one that is shown by that name.
     Show {
         /// Its name from here on.
         id: u32,
         /// What it says.
         kind: FlashKind,
+        /// About whom, in the order in which it happened.
+        who: Vec<P>,
+    },
+    /// Say it to those who don't look: it will not be taken back.
+    Say {
+        /// What.
+        kind: FlashKind,
         /// About whom.
-        user: Arc<User>,
+        who: Vec<P>,
     },
     /// Take a message away.
     Hide {
@@ -44,49 +62,76 @@ pub enum FlashOutput {
     },
 }
 
-/// The messages of one key.
-#[derive(Debug, Default)]
-pub struct Flashes {
+/// The messages of one key in one place of the page.
+///
+/// A message is shown at once, and said when nothing can change it any more: a join after [`MERGE`], a leave
+/// after [`RELOAD`], because only then it is known to be one.
+#[derive(Debug)]
+pub struct Flashes<P> {
+    rules: FlashRules,
     next_id: u32,
-    shown: VecDeque<Shown>,
+    flashes: VecDeque<Flash<P>>,
     /// Who left lately, and when.
     left: Map<MemberId, Time>,
-    outputs: VecDeque<FlashOutput>,
+    held_since: Option<Time>,
+    outputs: VecDeque<FlashOutput<P>>,
 }
 
 #[derive(Debug)]
-struct Shown {
+struct Flash<P> {
     id: u32,
     kind: FlashKind,
-    member: MemberId,
-    until: Time,
+    who: Vec<(MemberId, P)>,
+    shown_at: Time,
+    /// `None` once it is hidden.
+    hide_at: Option<Time>,
+    /// `None` once it is said.
+    say_at: Option<Time>,
 }
 
-impl Flashes {
+impl<P: Clone> Flashes<P> {
     /// No messages.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { next_id: 0, shown: VecDeque::new(), left: Map::new(), outputs: VecDeque::new() }
+    pub const fn new(rules: FlashRules) -> Self {
+        Self {
+            rules,
+            next_id: 0,
+            flashes: VecDeque::new(),
+            left: Map::new(),
+            held_since: None,
+            outputs: VecDeque::new(),
+        }
     }
 
-    /// Takes what the session tells of this key.
-    pub fn observe<M>(&mut self, now: Time, event: &Event<M>) {
+    /// Takes what the session tells of this key, in which so many are now.
+    pub fn observe<M>(
+        &mut self,
+        now: Time,
+        n_members: usize,
+        event: &Event<M>,
+        who: impl FnOnce(&Member<M>) -> P,
+    ) {
         self.handle_timeout(now);
+        let is_muted = n_members > self.rules.mute_above;
         match event {
             Event::Joined { member, quiet, .. } => {
                 let is_reload = self.left.remove(&member.id).is_some();
                 self.withdraw(&member.id, FlashKind::Left);
-                if !is_reload && !quiet {
-                    self.show(now, FlashKind::Joined, &member.id, &member.user);
+                if !(is_reload || *quiet || is_muted) && self.rules.joins {
+                    self.show(now, FlashKind::Joined, &member.id, who(member));
                 }
             }
-            Event::Left { member, quiet: false, .. } => {
-                self.left.insert(member.id.clone(), now);
+            Event::Left { member, quiet, .. } => {
                 self.withdraw(&member.id, FlashKind::Joined);
-                self.show(now, FlashKind::Left, &member.id, &member.user);
+                if *quiet {
+                    return;
+                }
+                self.left.insert(member.id.clone(), now);
+                if !is_muted && self.rules.leaves {
+                    self.show(now, FlashKind::Left, &member.id, who(member));
+                }
             }
-            Event::Left { .. }
-            | Event::State(_)
+            Event::State(_)
             | Event::Ready { .. }
             | Event::Updated { .. }
             | Event::Changed { .. }
@@ -95,51 +140,113 @@ impl Flashes {
         }
     }
 
+    /// While somebody reads a message, none goes.
+    pub fn hold(&mut self, now: Time, is_held: bool) {
+        self.handle_timeout(now);
+        if let Some(since) = self.held_since
+            && !is_held
+        {
+            for it in &mut self.flashes {
+                if let Some(hide_at) = &mut it.hide_at {
+                    *hide_at += now.since(since.max(it.shown_at));
+                }
+            }
+            self.held_since = None;
+        } else if is_held {
+            self.held_since.get_or_insert(now);
+        }
+    }
+
     /// Runs what has become due.
     pub fn handle_timeout(&mut self, now: Time) {
         self.left.retain(|_, at| *at + RELOAD > now);
-        while self.shown.front().is_some_and(|it| it.until <= now) {
-            self.hide_first();
-        }
+        let is_held = self.held_since.is_some();
+        let outputs = &mut self.outputs;
+        self.flashes.retain_mut(|it| {
+            if it.say_at.take_if(|at| *at <= now).is_some() {
+                outputs.push_back(FlashOutput::Say { kind: it.kind, who: it.people() });
+            }
+            if !is_held && it.hide_at.take_if(|at| *at <= now).is_some() {
+                outputs.push_back(FlashOutput::Hide { id: it.id });
+            }
+            it.say_at.is_some() || it.hide_at.is_some()
+        });
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.shown.front().map(|it| it.until)
+        let is_held = self.held_since.is_some();
+        let due =
+            |it: &Flash<P>| it.say_at.into_iter().chain(it.hide_at.filter(|_| !is_held)).min();
+        self.flashes.iter().filter_map(due).min()
     }
 
     /// The next thing to do. Call until `None`.
-    pub fn poll_output(&mut self) -> Option<FlashOutput> {
+    pub fn poll_output(&mut self) -> Option<FlashOutput<P>> {
         self.outputs.pop_front()
     }
 
-    fn show(&mut self, now: Time, kind: FlashKind, member: &MemberId, user: &Arc<User>) {
-        if self.shown.len() >= MOST {
-            self.hide_first();
+    fn show(&mut self, now: Time, kind: FlashKind, member: &MemberId, who: P) {
+        let is_open = |it: &&mut Flash<P>| {
+            it.kind == kind && it.hide_at.is_some() && it.shown_at + MERGE > now
+        };
+        let known = self.flashes.iter_mut().find(is_open);
+        let flash = if let Some(it) = known {
+            it
+        } else {
+            if self.flashes.iter().filter(|it| it.hide_at.is_some()).count() >= MOST {
+                self.hide_first();
+            }
+            let id = self.next_id;
+            self.next_id = id.wrapping_add(1);
+            let say_at = Some(now + MERGE);
+            let hide_at = Some(now + SHOWN_FOR);
+            self.flashes.push_back(Flash { id, kind, who: vec![], shown_at: now, hide_at, say_at });
+            let Some(it) = self.flashes.back_mut() else { return };
+            it
+        };
+        if kind == FlashKind::Left {
+            flash.say_at = Some(now + RELOAD);
         }
-        let id = self.next_id;
-        self.next_id = id.wrapping_add(1);
-        let until = now + SHOWN_FOR;
-        self.shown.push_back(Shown { id, kind, member: member.clone(), until });
-        self.outputs.push_back(FlashOutput::Show { id, kind, user: user.clone() });
+        flash.who.push((member.clone(), who));
+        self.outputs.push_back(flash.show());
     }
 
+    /// Takes somebody out of the messages of a kind.
     fn withdraw(&mut self, member: &MemberId, kind: FlashKind) {
         let outputs = &mut self.outputs;
-        self.shown.retain(|it| {
-            let stays = it.member != *member || it.kind != kind;
-            if !stays {
-                outputs.push_back(FlashOutput::Hide { id: it.id });
+        self.flashes.retain_mut(|it| {
+            let before = it.who.len();
+            if it.kind == kind {
+                it.who.retain(|(id, _)| id != member);
             }
-            stays
+            if it.who.len() < before && it.hide_at.is_some() {
+                outputs.push_back(match it.who.as_slice() {
+                    [] => FlashOutput::Hide { id: it.id },
+                    _ => it.show(),
+                });
+            }
+            !it.who.is_empty()
         });
     }
 
     fn hide_first(&mut self) {
-        if let Some(first) = self.shown.pop_front() {
-            self.outputs.push_back(FlashOutput::Hide { id: first.id });
+        let first = self.flashes.iter_mut().find(|it| it.hide_at.is_some());
+        if let Some(it) = first {
+            it.hide_at = None;
+            self.outputs.push_back(FlashOutput::Hide { id: it.id });
         }
+    }
+}
+
+impl<P: Clone> Flash<P> {
+    fn people(&self) -> Vec<P> {
+        self.who.iter().map(|(_, who)| who.clone()).collect()
+    }
+
+    fn show(&self) -> FlashOutput<P> {
+        FlashOutput::Show { id: self.id, kind: self.kind, who: self.people() }
     }
 }
 

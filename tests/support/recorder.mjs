@@ -4,9 +4,9 @@
 // page would have seen, so that a test can tell afterwards that something did not happen.
 
 /**
- * @typedef {object} Flash
+ * @typedef {object} Flash that one person joined or left, perhaps in one sentence with others
  * @property {string} text
- * @property {string} tags the elements in it
+ * @property {string} tags the elements in it, each once
  * @property {number} shownAt by `Date.now()`, like all times here
  * @property {number} [goneAt]
  *
@@ -28,21 +28,34 @@ export function record() {
   /** @type {Seen} */
   const seen = { flashes: [], dots: [], nBarChanges: 0, violations: [], shows: [] };
   Object.assign(window, { seen });
-  /** @type {Map<Node, Flash>} */
+  /** By name, of each flash in the page. @type {Map<Element, Map<string, Flash>>} */
   const flashes = new Map();
+
+  /** @param {Element} element @param {boolean} isShown @param {number} at */
+  const readFlash = (element, isShown, at) => {
+    const spans = isShown ? [...element.querySelectorAll(".presence-flash-name")] : [];
+    const names = spans.map((it) => it.textContent ?? "");
+    const known = flashes.get(element) ?? new Map();
+    flashes.set(element, known);
+    for (const name of names.filter((it) => !known.has(it))) {
+      const tags = [...new Set([...element.querySelectorAll("*")].map((it) => it.tagName))].join();
+      const kind = element.getAttribute("data-kind");
+      const text = names.length === 1 ? (element.textContent ?? "") : `${name} ${kind}`;
+      const flash = { text, tags, shownAt: at };
+      known.set(name, flash);
+      seen.flashes.push(flash);
+    }
+    for (const [name, flash] of known) {
+      if (names.includes(name)) continue;
+      flash.goneAt = at;
+      known.delete(name);
+    }
+  };
 
   /** @param {Node} node @param {"added" | "removed"} what @param {Element} parent @param {number} at */
   const look = (node, what, parent, at) => {
     if (!(node instanceof Element)) return;
-    if (node.matches(".presence-flash")) {
-      const tags = [...node.querySelectorAll("*")].map((it) => it.tagName).join();
-      const flash = flashes.get(node) ?? { text: node.textContent ?? "", tags, shownAt: at };
-      if (what === "removed") flash.goneAt = at;
-      else {
-        flashes.set(node, flash);
-        seen.flashes.push(flash);
-      }
-    }
+    if (node.matches(".presence-flash")) readFlash(node, what === "added", at);
     const dot = parent.matches(".presence-dots") && node.querySelector(".presence-dot");
     if (dot instanceof HTMLElement) seen.dots.push({ what, name: dot.dataset.name ?? "", at });
   };
@@ -52,6 +65,8 @@ export function record() {
     for (const { target, addedNodes, removedNodes } of changes) {
       if (!(target instanceof Element)) continue;
       if (target.closest(".presence")) seen.nBarChanges += 1;
+      const changed = target.closest(".presence-flash");
+      if (changed?.isConnected) readFlash(changed, true, at);
       for (const node of addedNodes) look(node, "added", target, at);
       for (const node of removedNodes) look(node, "removed", target, at);
     }

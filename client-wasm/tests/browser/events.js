@@ -216,6 +216,22 @@ export async function a_listener_that_throws_keeps_nobody_from_hearing() {
   );
 }
 
+export async function a_listener_of_any_event_may_leave() {
+  for (const [event, happen] of [
+    ["join", (socket) => delta(socket, 1, { joined: [carol()] })],
+    ["change", (socket) => delta(socket, 1, { left: [left(bob())] })],
+    ["state", (socket) => socket.lose()],
+    ["error", (socket) => socket.say({ error: { code: "bad_meta", message: "m", key: KEY } })],
+  ]) {
+    begin();
+    const { here, socket } = await live([alice(), bob()]);
+    here.on(event, () => here.leave());
+    happen(socket);
+    await settled();
+    equal([event, here.state], [event, "stopped"]);
+  }
+}
+
 export async function an_error_that_nobody_listens_to_is_a_warning() {
   begin();
   const { here, socket } = await live();

@@ -2,6 +2,7 @@ import {
   alice,
   begin,
   bob,
+  carol,
   clock,
   delta,
   equal,
@@ -10,9 +11,27 @@ import {
   ok,
   place,
   presence,
+  refused,
+  reported,
 } from "./world.js";
 
-const texts = () => [...document.querySelectorAll(".presence-flash")].map((it) => it.textContent);
+const flashes = () => [...document.querySelectorAll(".presence-flash")];
+const texts = () => flashes().map((it) => it.textContent);
+
+/** What a screen reader would read of a live region since the last call. */
+function hearing(area) {
+  const heard = [];
+  new MutationObserver((records) => {
+    for (const { target, addedNodes } of records) {
+      const element = target instanceof Element ? target : target.parentElement;
+      const isLive = (it) => it?.closest("[aria-live]") === area;
+      if (!isLive(element)) continue;
+      const added = [...addedNodes].filter((it) => !(it instanceof Element) || isLive(it));
+      heard.push(...added.map((it) => it.textContent));
+    }
+  }).observe(area, { subtree: true, childList: true, characterData: true });
+  return () => heard.splice(0);
+}
 
 export async function the_area_is_a_polite_live_region_from_the_start() {
   begin();
@@ -23,7 +42,7 @@ export async function the_area_is_a_polite_live_region_from_the_start() {
   equal(area.getAttribute("role"), "status");
   equal(area.getAttribute("aria-live"), "polite");
   equal(area.getAttribute("aria-atomic"), "false");
-  equal(area.childNodes.length, 0);
+  equal(area.textContent, "");
 }
 
 export async function joined_and_left_are_shown_for_four_seconds() {
@@ -33,7 +52,7 @@ export async function joined_and_left_are_shown_for_four_seconds() {
   here.flash("#place");
   delta(socket, 1, { joined: [bob({ color: "#123456" })] });
   equal(texts(), ["bob joined"]);
-  const flash = document.querySelector(".presence-flash");
+  const [flash] = flashes();
   equal(flash.dataset.kind, "joined");
   equal(flash.style.getPropertyValue("--presence-color"), "#123456");
   await clock.pass(2000);
@@ -48,7 +67,7 @@ export async function joined_and_left_are_shown_for_four_seconds() {
   equal(texts(), []);
   delta(socket, 3, { left: [left(bob(), "timeout")] });
   equal(texts(), ["bob left"]);
-  equal(document.querySelector(".presence-flash").dataset.kind, "left");
+  equal(flashes()[0].dataset.kind, "left");
 }
 
 export async function a_reload_withdraws_its_left() {
@@ -99,4 +118,191 @@ export async function what_the_page_says_of_its_area_stays() {
   equal(area.getAttribute("role"), "log");
   remove();
   equal(area.getAttribute("role"), "log");
+}
+
+export async function several_in_one_second_are_one_sentence_on_one_node() {
+  begin();
+  place();
+  const { here, socket } = await live();
+  here.flash("#place");
+  delta(socket, 1, { joined: [bob()] });
+  const [flash] = flashes();
+  await clock.pass(500);
+  delta(socket, 2, { joined: [carol()] });
+  equal(texts(), ["bob and carol joined"]);
+  delta(socket, 3, { joined: [presence("<b>", 0xe1)] });
+  equal(texts(), ["bob, carol and <b> joined"]);
+  delta(socket, 4, { joined: [presence("erin", 0xe2), presence("frank", 0xe3)] });
+  equal(texts(), ["bob, carol and 3 others joined"]);
+  ok(flashes()[0] === flash, "the same node");
+  delta(socket, 5, { left: [left(carol())] });
+  equal(texts(), ["bob, <b> and 2 others joined", "carol left"]);
+  equal(document.querySelectorAll("b").length, 0);
+}
+
+export async function each_sentence_is_said_once_when_it_is_certain() {
+  begin();
+  const area = place();
+  const { here, socket } = await live();
+  here.flash(area);
+  const heard = hearing(area);
+  delta(socket, 1, { joined: [bob()] });
+  await clock.pass(999);
+  delta(socket, 2, { joined: [carol()] });
+  equal(heard(), []);
+  await clock.pass(1);
+  equal(heard(), ["bob and carol joined"]);
+  delta(socket, 3, { left: [left(bob()), left(carol())] });
+  await clock.pass(4_999);
+  equal(heard(), []);
+  delta(socket, 4, { joined: [carol()] });
+  await clock.pass(1);
+  equal(heard(), ["bob left"]);
+  await clock.pass(10_000);
+  equal([heard(), area.textContent], [[], ""], "and nothing is left of it");
+}
+
+export async function a_flash_stays_while_somebody_points_at_it_or_has_the_focus_in_it() {
+  begin();
+  const area = place();
+  const { here, socket } = await live();
+  here.flash(area);
+  delta(socket, 1, { joined: [bob()] });
+  const [flash] = flashes();
+  await clock.pass(3_000);
+  const tell = (type) =>
+    flash.firstElementChild.dispatchEvent(new PointerEvent(type, { bubbles: true }));
+  tell("pointerover");
+  ok(area.hasAttribute("data-held"));
+  flash.focus();
+  await clock.pass(60_000);
+  tell("pointerout");
+  ok(area.hasAttribute("data-held"), "the focus is still there");
+  await clock.pass(60_000);
+  equal(texts(), ["bob joined"]);
+  flash.blur();
+  ok(!area.hasAttribute("data-held"));
+  await clock.pass(999);
+  equal(texts(), ["bob joined"]);
+  await clock.pass(1);
+  equal(texts(), []);
+}
+
+export async function a_flash_that_is_withdrawn_under_the_pointer_holds_nothing() {
+  begin();
+  const area = place();
+  const { here, socket } = await live();
+  here.flash(area);
+  delta(socket, 1, { joined: [bob()] });
+  flashes()[0].dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+  delta(socket, 2, { left: [left(bob())] });
+  ok(!area.hasAttribute("data-held"));
+  await clock.pass(4_000);
+  equal(texts(), []);
+}
+
+export async function flashes_can_be_switched_off_by_kind_and_by_number() {
+  begin();
+  for (const id of ["joins", "leaves", "few"]) place(id);
+  const { here, socket } = await live();
+  here.flash("#joins", { leaves: false });
+  here.flash("#leaves", { joins: false });
+  here.flash("#few", { muteAbove: 2 });
+  const shown = () =>
+    ["joins", "leaves", "few"].map(
+      (id) => document.querySelector(`#${id} .presence-flash`)?.textContent ?? "",
+    );
+  delta(socket, 1, { joined: [bob()] });
+  equal(shown(), ["bob joined", "", "bob joined"]);
+  delta(socket, 2, { joined: [carol()] });
+  equal(shown(), ["bob and carol joined", "", "bob joined"]);
+  await clock.pass(6_000);
+  delta(socket, 3, { left: [left(carol())] });
+  equal(shown(), ["", "carol left", "carol left"]);
+}
+
+export async function a_page_can_show_flashes_its_own_way() {
+  begin();
+  const { here, socket } = await live();
+  const heard = [];
+  const stop = here.on("flash", (it) => heard.push(it));
+  const few = [];
+  here.on("flash", ({ text }) => few.push(text), { joins: false });
+  delta(socket, 1, { joined: [bob(), carol()] });
+  await clock.pass(999);
+  equal(heard, []);
+  await clock.pass(1);
+  equal(heard.length, 1);
+  equal([heard[0].kind, heard[0].text], ["joined", "bob and carol joined"]);
+  ok(heard[0].members[0] === here.members[1] && Object.isFrozen(heard[0].members));
+  delta(socket, 2, { left: [left(bob()), left(carol())] });
+  await clock.pass(4_000);
+  delta(socket, 3, { joined: [carol()] });
+  await clock.pass(1_000);
+  equal([heard[1].kind, heard[1].text], ["left", "bob left"]);
+  equal(
+    heard[1].members.map(({ name }) => name),
+    ["bob"],
+  );
+  stop();
+  delta(socket, 4, { left: [left(carol())] });
+  await clock.pass(5_000);
+  equal([heard.length, few], [2, ["bob left", "carol left"]]);
+}
+
+export async function a_listener_that_leaves_or_throws_breaks_nothing() {
+  begin();
+  const { here, socket } = await live();
+  here.flash(place());
+  here.on("flash", () => {
+    here.leave();
+    throw new Error("mine");
+  });
+  delta(socket, 1, { joined: [bob()] });
+  await clock.pass(1_000);
+  equal([here.state, texts().length], ["stopped", 0]);
+  equal(reported.map(String), ["Error: mine"]);
+  here.flash("#place");
+  equal(document.querySelector("#place").outerHTML, '<div id="place"></div>');
+}
+
+export async function options_of_flashes_that_are_wrong_are_refused() {
+  begin();
+  const area = place();
+  const { here } = await live();
+  const wrong = [
+    [null, "flash"],
+    [{ joined: true }, "joined"],
+    [{ joins: 1 }, "joins"],
+    [{ leaves: "no" }, "leaves"],
+    [{ muteAbove: -1 }, "muteAbove"],
+    [{ muteAbove: 1.5 }, "muteAbove"],
+    [{ muteAbove: "5" }, "muteAbove"],
+  ];
+  for (const [options, name] of wrong) {
+    refused("bad_options", name, () => here.flash(area, options));
+    refused("bad_options", name, () => here.on("flash", () => {}, options));
+  }
+  equal(area.attributes.length, 1, "nothing is left of it");
+  here.flash(area, { muteAbove: 0, joins: undefined });
+}
+
+export async function sentences_are_those_of_the_language() {
+  begin();
+  for (const [language, joined, two] of [
+    ["de", "bob, carol und 2 weitere Personen sind jetzt hier", "bob und carol sind gegangen"],
+    ["ja", "bob、carol、ほか2人が参加しました", "bob、carolが退出しました"],
+    ["ar", "انضم bob وcarol وشخصان آخران", "غادر bob وcarol"],
+  ]) {
+    const { default: messages } = await import(`../../locales/${language}.js`);
+    const area = place(language);
+    const { here, socket } = await live([alice()], { messages });
+    here.flash(area);
+    const others = [presence("erin", 0xe2), presence("frank", 0xe3)];
+    delta(socket, 1, { joined: [bob(), carol(), ...others] });
+    equal(area.textContent, joined);
+    delta(socket, 2, { left: [left(bob()), left(carol())] });
+    equal(area.lastElementChild.textContent, two);
+    here.leave();
+  }
 }

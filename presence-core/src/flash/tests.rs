@@ -1,49 +1,92 @@
 //! Claims about flashes, in virtual time.
 
 use super::*;
-use crate::Member;
-use presence_protocol::{Color, Key, LeaveReason, PresenceState, UserId};
+use presence_protocol::{Color, Key, LeaveReason, PresenceState, User, UserId};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[test]
-fn a_join_and_a_leave_flash_and_fade_after_four_seconds() {
-    let mut flashes = Flashes::new();
+fn a_join_flashes_at_once_is_said_after_a_second_and_fades_after_four() {
+    let mut flashes = flashes();
     assert_eq!(observe(&mut flashes, 0, &joined("bob")), ["0: bob joined"]);
-    assert_eq!(flashes.poll_timeout(), Some(at(4_000)));
-    assert_eq!(timeout(&mut flashes, 3_999), NOTHING);
-    assert_eq!(timeout(&mut flashes, 4_000), ["hide 0"]);
-    assert_eq!(observe(&mut flashes, 9_000, &left("bob")), ["1: bob left"]);
-    assert_eq!(timeout(&mut flashes, 13_000), ["hide 1"]);
+    assert_eq!(run(&mut flashes, 999), NOTHING);
+    assert_eq!(run(&mut flashes, 1_000), ["say bob joined"]);
+    assert_eq!(run(&mut flashes, 3_999), NOTHING);
+    assert_eq!(run(&mut flashes, 4_000), ["hide 0"]);
     assert_eq!(flashes.poll_timeout(), None);
 }
 
 #[test]
-fn a_reload_withdraws_left_and_makes_no_joined() {
-    let mut flashes = Flashes::new();
+fn a_leave_flashes_at_once_and_is_said_when_it_is_known_to_be_one() {
+    let mut flashes = flashes();
+    assert_eq!(observe(&mut flashes, 0, &left("bob")), ["0: bob left"]);
+    assert_eq!(run(&mut flashes, 4_000), ["hide 0"]);
+    assert_eq!(run(&mut flashes, 4_999), NOTHING);
+    assert_eq!(run(&mut flashes, 5_000), ["say bob left"]);
+    assert_eq!(flashes.poll_timeout(), None);
+}
+
+#[test]
+fn several_in_one_second_are_one_message_that_goes_when_its_first_would() {
+    let mut flashes = flashes();
+    assert_eq!(observe(&mut flashes, 0, &joined("alice")), ["0: alice joined"]);
+    assert_eq!(observe(&mut flashes, 400, &joined("bob")), ["0: alice, bob joined"]);
+    assert_eq!(observe(&mut flashes, 999, &joined("carol")), ["0: alice, bob, carol joined"]);
+    let said_first = ["say alice, bob, carol joined", "1: dave joined"];
+    assert_eq!(observe(&mut flashes, 1_000, &joined("dave")), said_first);
+    assert_eq!(run(&mut flashes, 4_000), ["say dave joined", "hide 0"]);
+    assert_eq!(run(&mut flashes, 5_000), ["hide 1"]);
+}
+
+#[test]
+fn joins_and_leaves_are_messages_of_their_own() {
+    let mut flashes = flashes();
+    assert_eq!(observe(&mut flashes, 0, &joined("alice")), ["0: alice joined"]);
+    assert_eq!(observe(&mut flashes, 100, &left("bob")), ["1: bob left"]);
+    assert_eq!(observe(&mut flashes, 200, &joined("carol")), ["0: alice, carol joined"]);
+    assert_eq!(observe(&mut flashes, 300, &left("dave")), ["1: bob, dave left"]);
+    assert_eq!(run(&mut flashes, 5_299), ["say alice, carol joined", "hide 0", "hide 1"]);
+    assert_eq!(run(&mut flashes, 5_300), ["say bob, dave left"]);
+}
+
+#[test]
+fn a_reload_withdraws_left_and_makes_no_joined_and_nothing_is_said() {
+    let mut flashes = flashes();
     observe(&mut flashes, 0, &left("bob"));
     assert_eq!(observe(&mut flashes, 700, &joined("bob")), ["hide 0"]);
     assert_eq!(flashes.poll_timeout(), None);
 }
 
 #[test]
+fn a_reload_takes_its_name_out_of_the_message() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &left("alice"));
+    observe(&mut flashes, 100, &left("bob"));
+    assert_eq!(observe(&mut flashes, 2_000, &joined("alice")), ["0: bob left"]);
+    assert_eq!(run(&mut flashes, 9_000), ["hide 0", "say bob left"]);
+}
+
+#[test]
 fn back_within_five_seconds_is_a_reload_also_after_left_has_faded() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     observe(&mut flashes, 0, &left("bob"));
-    assert_eq!(timeout(&mut flashes, 4_000), ["hide 0"]);
+    assert_eq!(run(&mut flashes, 4_000), ["hide 0"]);
     assert_eq!(observe(&mut flashes, 4_999, &joined("bob")), NOTHING);
+    assert_eq!(flashes.poll_timeout(), None);
 }
 
 #[test]
 fn back_after_five_seconds_is_a_join() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     observe(&mut flashes, 0, &left("bob"));
-    assert_eq!(observe(&mut flashes, 5_000, &joined("bob")), ["hide 0", "1: bob joined"]);
+    let outputs = observe(&mut flashes, 5_000, &joined("bob"));
+    assert_eq!(outputs, ["say bob left", "hide 0", "1: bob joined"]);
 }
 
 #[test]
 fn a_reload_is_forgiven_once() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     observe(&mut flashes, 0, &left("bob"));
     observe(&mut flashes, 100, &joined("bob"));
     assert_eq!(observe(&mut flashes, 200, &left("bob")), ["1: bob left"]);
@@ -52,39 +95,90 @@ fn a_reload_is_forgiven_once() {
 
 #[test]
 fn leaving_takes_back_a_joined_that_is_still_shown() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     observe(&mut flashes, 0, &joined("bob"));
     assert_eq!(observe(&mut flashes, 100, &left("bob")), ["hide 0", "1: bob left"]);
+    assert_eq!(run(&mut flashes, 9_000), ["hide 1", "say bob left"]);
 }
 
 #[test]
 fn somebody_elses_leave_is_not_withdrawn() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     observe(&mut flashes, 0, &left("alice"));
     assert_eq!(observe(&mut flashes, 100, &joined("bob")), ["1: bob joined"]);
 }
 
 #[test]
 fn quiet_differences_make_no_flash_but_withdraw_what_is_wrong() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     assert_eq!(observe(&mut flashes, 0, &quiet(joined("bob"))), NOTHING);
     assert_eq!(observe(&mut flashes, 0, &quiet(left("bob"))), NOTHING);
     observe(&mut flashes, 0, &left("carol"));
     assert_eq!(observe(&mut flashes, 0, &quiet(joined("carol"))), ["hide 0"]);
+    observe(&mut flashes, 0, &joined("dave"));
+    assert_eq!(observe(&mut flashes, 0, &quiet(left("dave"))), ["hide 1"]);
+}
+
+#[test]
+fn each_kind_can_be_switched_off() {
+    let mut flashes = Flashes::new(FlashRules { joins: false, ..ALL });
+    assert_eq!(observe(&mut flashes, 0, &joined("bob")), NOTHING);
+    assert_eq!(observe(&mut flashes, 0, &left("bob")), ["0: bob left"]);
+    assert_eq!(observe(&mut flashes, 100, &joined("bob")), ["hide 0"], "a reload");
+
+    let mut flashes = Flashes::new(FlashRules { leaves: false, ..ALL });
+    assert_eq!(observe(&mut flashes, 0, &joined("bob")), ["0: bob joined"]);
+    assert_eq!(observe(&mut flashes, 0, &left("bob")), ["hide 0"]);
+    assert_eq!(observe(&mut flashes, 100, &joined("bob")), NOTHING, "a reload");
+    assert_eq!(observe(&mut flashes, 9_000, &joined("carol")), ["1: carol joined"]);
+}
+
+#[test]
+fn nothing_flashes_while_more_than_so_many_are_here() {
+    let mut flashes = Flashes::new(FlashRules { mute_above: 3, ..ALL });
+    let mut observe = |now, n_members, event: Event<()>| {
+        flashes.observe(at(now), n_members, &event, |it| it.user.name().to_owned());
+        outputs(&mut flashes)
+    };
+    assert_eq!(observe(0, 3, joined("bob")), ["0: bob joined"]);
+    assert_eq!(observe(100, 4, joined("carol")), NOTHING);
+    assert_eq!(observe(200, 4, left("bob")), ["hide 0"], "but what is wrong goes");
+    assert_eq!(observe(300, 3, left("carol")), ["1: carol left"]);
+    assert_eq!(observe(400, 3, joined("bob")), NOTHING, "a reload");
+}
+
+#[test]
+fn nothing_goes_while_somebody_reads_and_each_has_its_time_after_that() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &joined("bob"));
+    flashes.hold(at(3_000), true);
+    assert_eq!(run(&mut flashes, 60_000), ["say bob joined"]);
+    assert_eq!(observe(&mut flashes, 60_000, &joined("carol")), ["1: carol joined"]);
+    flashes.hold(at(61_000), true);
+    flashes.hold(at(62_000), false);
+    assert_eq!(run(&mut flashes, 62_999), ["say carol joined"]);
+    assert_eq!(run(&mut flashes, 63_000), ["hide 0"], "a second was left to it");
+    assert_eq!(run(&mut flashes, 65_999), NOTHING);
+    assert_eq!(run(&mut flashes, 66_000), ["hide 1"], "four seconds were left to it");
+    flashes.hold(at(70_000), false);
+    assert_eq!(run(&mut flashes, 99_000), NOTHING);
 }
 
 #[test]
 fn at_most_five_are_shown_and_the_oldest_makes_room() {
-    let mut flashes = Flashes::new();
-    for (id, name) in ["a", "b", "c", "d", "e"].iter().enumerate() {
-        assert_eq!(observe(&mut flashes, 0, &joined(name)), [format!("{id}: {name} joined")]);
+    let mut flashes = flashes();
+    flashes.hold(at(0), true);
+    for (id, name) in (0..5).zip(["a", "b", "c", "d", "e"]) {
+        let shown = observe(&mut flashes, id * 1_000, &joined(name));
+        assert_eq!(shown.last(), Some(&format!("{id}: {name} joined")));
     }
-    assert_eq!(observe(&mut flashes, 0, &joined("f")), ["hide 0", "5: f joined"]);
+    let outputs = observe(&mut flashes, 5_000, &joined("f"));
+    assert_eq!(outputs, ["say e joined", "hide 0", "5: f joined"]);
 }
 
 #[test]
 fn other_events_make_none() {
-    let mut flashes = Flashes::new();
+    let mut flashes = flashes();
     let (key, before) = (key(), member("bob"));
     let updated = Event::Updated { key: key.clone(), before, member: member("bob") };
     for event in [updated, Event::Changed { key: key.clone() }, Event::Ready { key }] {
@@ -96,75 +190,125 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_flash_is_shown_once_and_hidden_once_within_four_seconds(
-        steps in proptest::collection::vec((0..2_500_u64, 0..4_usize, any::<bool>(), any::<bool>()), 1..60),
+    fn every_flash_is_shown_for_four_seconds_at_most_and_nobody_is_said_to_be_what_they_are_not(
+        steps in proptest::collection::vec(
+            (0..2_500_u64, 0..4_usize, any::<bool>(), any::<bool>(), 0..10_u32),
+            1..60,
+        ),
     ) {
-        let mut flashes = Flashes::new();
+        let mut flashes = flashes();
+        let mut reader = Reader::default();
         let mut now = 0;
-        let mut shown = BTreeMap::new();
-        let mut last = None;
-        for (pause, who, is_join, is_quiet) in steps {
+        for (pause, who, is_join, is_quiet, held) in steps {
             let until = now + pause;
             while let Some(due) = flashes.poll_timeout().filter(|it| *it <= at(until)) {
                 flashes.handle_timeout(due);
-                follow(&mut flashes, due, &mut shown, &mut last)?;
+                reader.follow(&mut flashes, due)?;
                 prop_assert!(flashes.poll_timeout().is_none_or(|it| it > due));
             }
             now = until;
+            match held {
+                0 => reader.hold(&mut flashes, at(now), true),
+                1..4 => reader.hold(&mut flashes, at(now), false),
+                _ => {}
+            }
             let name = ["a", "b", "c", "d"][who];
             let event = if is_join { joined(name) } else { left(name) };
-            flashes.observe(at(now), &if is_quiet { quiet(event) } else { event });
-            follow(&mut flashes, at(now), &mut shown, &mut last)?;
+            reader.here.insert(name.to_owned(), is_join);
+            observe_silently(&mut flashes, now, &if is_quiet { quiet(event) } else { event });
+            reader.follow(&mut flashes, at(now))?;
         }
+        reader.hold(&mut flashes, at(now), false);
         while let Some(due) = flashes.poll_timeout() {
             flashes.handle_timeout(due);
-            follow(&mut flashes, due, &mut shown, &mut last)?;
+            reader.follow(&mut flashes, due)?;
         }
-        prop_assert!(shown.is_empty());
+        prop_assert!(reader.shown.is_empty());
+    }
+}
+
+/// Does what the shell would do, and checks it.
+#[derive(Default)]
+struct Reader {
+    /// When each has to be gone.
+    shown: BTreeMap<u32, Time>,
+    last: Option<u32>,
+    held_since: Option<Time>,
+    /// Who is.
+    here: BTreeMap<String, bool>,
+}
+
+impl Reader {
+    fn hold(&mut self, flashes: &mut Flashes<String>, now: Time, is_held: bool) {
+        flashes.hold(now, is_held);
+        match (self.held_since, is_held) {
+            (None, true) => self.held_since = Some(now),
+            (Some(since), false) => {
+                for until in self.shown.values_mut() {
+                    *until += now.since(since.max(*until - SHOWN_FOR));
+                }
+                self.held_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, flashes: &mut Flashes<String>, now: Time) -> Result<(), TestCaseError> {
+        while let Some(output) = flashes.poll_output() {
+            match output {
+                FlashOutput::Show { id, kind, who } => {
+                    prop_assert!(self.agrees(kind, &who));
+                    if !self.shown.contains_key(&id) {
+                        prop_assert!(self.last.replace(id).is_none_or(|it| it < id));
+                        self.shown.insert(id, now + SHOWN_FOR);
+                    }
+                    prop_assert!(self.shown.len() <= MOST);
+                }
+                FlashOutput::Say { kind, who } => prop_assert!(self.agrees(kind, &who)),
+                FlashOutput::Hide { id } => prop_assert!(self.shown.remove(&id).is_some()),
+            }
+        }
+        if self.held_since.is_none() {
+            prop_assert!(self.shown.values().all(|it| now < *it));
+        }
+        Ok(())
+    }
+
+    fn agrees(&self, kind: FlashKind, who: &[String]) -> bool {
+        let are_here = kind == FlashKind::Joined;
+        !who.is_empty() && who.iter().all(|it| self.here.get(it) == Some(&are_here))
     }
 }
 
 const NOTHING: [&str; 0] = [];
+const ALL: FlashRules = FlashRules { joins: true, leaves: true, mute_above: usize::MAX };
 
-/// Does what the shell would do, and checks it.
-fn follow(
-    flashes: &mut Flashes,
-    now: Time,
-    shown: &mut BTreeMap<u32, Time>,
-    last: &mut Option<u32>,
-) -> Result<(), TestCaseError> {
-    while let Some(output) = flashes.poll_output() {
-        match output {
-            FlashOutput::Show { id, .. } => {
-                prop_assert!(last.replace(id).is_none_or(|it| it < id));
-                shown.insert(id, now);
-                prop_assert!(shown.len() <= MOST);
-            }
-            FlashOutput::Hide { id } => prop_assert!(shown.remove(&id).is_some()),
-        }
+fn flashes() -> Flashes<String> {
+    Flashes::new(ALL)
+}
+
+fn observe(flashes: &mut Flashes<String>, now: u64, event: &Event<()>) -> Vec<String> {
+    observe_silently(flashes, now, event);
+    outputs(flashes)
+}
+
+fn observe_silently(flashes: &mut Flashes<String>, now: u64, event: &Event<()>) {
+    flashes.observe(at(now), 2, event, |it| it.user.name().to_owned());
+}
+
+/// Lets time pass as a timer would.
+fn run(flashes: &mut Flashes<String>, until: u64) -> Vec<String> {
+    while let Some(due) = flashes.poll_timeout().filter(|it| *it <= at(until)) {
+        flashes.handle_timeout(due);
     }
-    prop_assert!(shown.values().all(|it| now < *it + SHOWN_FOR));
-    Ok(())
-}
-
-fn observe(flashes: &mut Flashes, now: u64, event: &Event<()>) -> Vec<String> {
-    flashes.observe(at(now), event);
     outputs(flashes)
 }
 
-fn timeout(flashes: &mut Flashes, now: u64) -> Vec<String> {
-    flashes.handle_timeout(at(now));
-    outputs(flashes)
-}
-
-fn outputs(flashes: &mut Flashes) -> Vec<String> {
+fn outputs(flashes: &mut Flashes<String>) -> Vec<String> {
+    let verb = |kind| if kind == FlashKind::Joined { "joined" } else { "left" };
     let text = |it| match it {
-        FlashOutput::Show { id, kind: FlashKind::Joined, user } => {
-            format!("{id}: {} joined", user.name())
-        }
-        FlashOutput::Show { id, kind: FlashKind::Left, user } => {
-            format!("{id}: {} left", user.name())
-        }
+        FlashOutput::Show { id, kind, who } => format!("{id}: {} {}", who.join(", "), verb(kind)),
+        FlashOutput::Say { kind, who } => format!("say {} {}", who.join(", "), verb(kind)),
         FlashOutput::Hide { id } => format!("hide {id}"),
     };
     core::iter::from_fn(|| flashes.poll_output()).map(text).collect()

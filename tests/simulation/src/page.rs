@@ -1,6 +1,6 @@
 //! A page in a browser: its session, its flashes, and what its person does with the tab.
 
-use presence_core::flash::{FlashKind, FlashOutput};
+use presence_core::flash::{FlashKind, FlashOutput, FlashRules};
 use presence_core::session::Event;
 use presence_core::{Dedupe, Flashes, MemberId, Session, Time};
 use presence_protocol::{Key, LeaveReason, Meta};
@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A page that was away for longer may be given its roster in silence: the grace, less the time in which
 /// a loss is noticed.
 const SILENT: u64 = 20_000;
+
+/// Everything flashes, however many are here.
+const ALL: FlashRules = FlashRules { joins: true, leaves: true, mute_above: usize::MAX };
 
 /// What becomes of a tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub struct Page {
     /// The rules.
     pub session: Session<Meta>,
     /// The messages.
-    pub flashes: Flashes,
+    pub flashes: Flashes<String>,
     /// What became of the tab.
     pub tab: Tab,
     /// Until when its machine has no network.
@@ -109,7 +112,9 @@ pub struct Page {
     /// How often it asked for a snapshot.
     pub resyncs: u32,
     /// The messages on its screen.
-    pub shown: BTreeMap<u32, (FlashKind, String)>,
+    pub shown: BTreeMap<u32, (FlashKind, Vec<String>)>,
+    /// What was said aloud.
+    pub said: Vec<(FlashKind, Vec<String>)>,
 }
 
 impl Page {
@@ -120,7 +125,7 @@ impl Page {
             user: user.to_owned(),
             key,
             session: Session::new(seed),
-            flashes: Flashes::new(),
+            flashes: Flashes::new(ALL),
             tab: Tab::Shown,
             offline_until: 0,
             tokenless_until: 0,
@@ -147,6 +152,7 @@ impl Page {
             believed: BTreeMap::new(),
             resyncs: 0,
             shown: BTreeMap::new(),
+            said: Vec::new(),
         }
     }
 
@@ -196,7 +202,8 @@ impl Page {
     /// What was wrong with it.
     pub fn tell(&mut self, now: u64, event: &Event<Meta>) -> Result<(), String> {
         let at = self.now(now);
-        self.flashes.observe(at, event);
+        let n_members = self.session.roster(&self.key).map_or(0, |it| it.members().len());
+        self.flashes.observe(at, n_members, event, |it| it.user.name().to_owned());
         let (member, news, quiet) = match event {
             Event::Joined { member, quiet, .. } => (member, News::Joined, *quiet),
             Event::Left { member, reason, quiet, .. } => (member, News::Left(*reason), *quiet),
@@ -226,19 +233,29 @@ impl Page {
         Ok(())
     }
 
-    /// Shows and hides messages.
+    /// Shows, says and hides messages.
     ///
     /// # Errors
     ///
-    /// If a message is about the page's own person.
+    /// If one is about the page's own person, or tells of a leave that was a reload.
     pub fn flash(&mut self) -> Result<(), String> {
         while let Some(output) = self.flashes.poll_output() {
             match output {
-                FlashOutput::Show { kind, user, .. } if user.name() == self.user => {
+                FlashOutput::Show { kind, who, .. } | FlashOutput::Say { kind, who }
+                    if who.contains(&self.user) =>
+                {
                     return Err(format!("{} flashed its own {kind:?}", self.user));
                 }
-                FlashOutput::Show { id, kind, user } => {
-                    self.shown.insert(id, (kind, user.name().to_owned()));
+                FlashOutput::Show { id, kind, who } => {
+                    self.shown.insert(id, (kind, who));
+                }
+                FlashOutput::Say { kind, who } => {
+                    if kind == FlashKind::Left
+                        && let Some(name) = who.iter().find(|it| self.has_reloaded(it))
+                    {
+                        return Err(format!("{name} has reloaded and was said to have left"));
+                    }
+                    self.said.push((kind, who));
                 }
                 FlashOutput::Hide { id } => {
                     self.shown.remove(&id);
@@ -246,6 +263,15 @@ impl Page {
             }
         }
         Ok(())
+    }
+
+    /// True if they came back within five seconds of their last leave.
+    fn has_reloaded(&self, name: &str) -> bool {
+        let of_them = |it: &&Told| it.member.to_string() == name;
+        let mut told = self.told.iter().filter(of_them).rev().skip_while(|it| it.news.is_join());
+        let Some(left) = told.next() else { return false };
+        let is_return = |it: &Told| it.news.is_join() && it.at > left.at && it.at < left.at + 5_000;
+        self.told.iter().filter(of_them).any(is_return)
     }
 }
 

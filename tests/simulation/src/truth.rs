@@ -109,7 +109,7 @@ pub fn check(world: &mut World) {
                 ));
             }
         }
-        if let Some(own) = viewer.shown.values().find(|it| it.1 == viewer.user) {
+        if let Some(own) = viewer.shown.values().find(|it| it.1.contains(&viewer.user)) {
             faults.push(format!("page {index}: flashes its own {:?}", own.0));
         }
     }

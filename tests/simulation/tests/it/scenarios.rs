@@ -267,6 +267,31 @@ fn a_reload_withdraws_its_flash_and_causes_no_other() {
     world.run_for(1_000);
 
     assert!(world.pages[alice].shown.is_empty(), "{:?}", world.pages[alice].shown);
+    world.run_for(10_000);
+    assert_eq!(said(&world, alice), NOTHING);
+}
+
+#[test]
+fn those_who_come_and_go_within_a_second_are_one_sentence_each_way() {
+    let mut world = quiet_world();
+    let alice = world.open("alice", KEY);
+    world.run_for(2_000);
+    let tabs = ["bob", "carol", "dave"].map(|user| {
+        world.run_for(200);
+        world.open(user, KEY)
+    });
+    world.run_for(300);
+    assert_eq!(world.pages[alice].shown.len(), 1, "{:?}", world.pages[alice].shown);
+    world.run_for(5_000);
+    for tab in tabs {
+        world.run_for(200);
+        world.close(tab);
+    }
+    world.run_for(10_000);
+
+    assert_eq!(said(&world, alice), ["bob, carol, dave Joined", "bob, carol, dave Left"]);
+    assert!(world.pages[alice].shown.is_empty());
+    all_well(&world);
 }
 
 #[test]
@@ -346,6 +371,11 @@ fn quiet_world() -> World {
     let mut world = World::new(1);
     world.latency = 20;
     world
+}
+
+fn said(world: &World, page: usize) -> Vec<String> {
+    let text = |(kind, who): &(_, Vec<String>)| format!("{} {kind:?}", who.join(", "));
+    world.pages[page].said.iter().map(text).collect()
 }
 
 /// What a page was told, in words.
