@@ -9,7 +9,7 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  *
  * Attributes, each of which may change at any time:
  *
- * - `url`, `dedupe`, `max`: like the options of `connect` and `bar`
+ * - `url`, `dedupe`, `max`, `look`, `self`: like the options of `connect` and `bar`
  * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
  * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
  * - `locale`: `en`, `ar`, `de` or `ja`

@@ -4,7 +4,7 @@
 // what goes wrong is an event, and a warning in the console.
 import { connect, PresenceError } from "./index.js";
 import { bindHelpers, release } from "./js/helpers.js";
-import { wrong } from "./js/options.js";
+import { BAR_OPTIONS, wrong } from "./js/options.js";
 import css from "./js/styles.js";
 
 /** @typedef {import("./index.js").Here} Here */
@@ -182,14 +182,18 @@ export class WhosHereElement extends Base {
    * @param {Here} here
    */
   #show(here) {
-    const [max, flash] = [this.getAttribute("max"), this.getAttribute("flash")];
-    const made = JSON.stringify([max, flash]);
+    const flash = this.getAttribute("flash");
+    const bar = BAR_OPTIONS.flatMap((name) => {
+      const value = this.getAttribute(name);
+      return value === null ? [] : [[name, name === "max" ? Number(value) : value]];
+    });
+    const made = JSON.stringify([bar, flash]);
     if (this.#parts.made === made) return;
     this.#parts.end();
     const ends = [() => {}];
     this.#parts = { made, end: () => ends.forEach((end) => void end()) };
     const root = this.#shadow();
-    this.#try(() => ends.push(here.bar(root, max === null ? {} : { max: Number(max) })));
+    this.#try(() => ends.push(here.bar(root, Object.fromEntries(bar))));
     this.#try(() => {
       const options = optionsOf(flash);
       ends.push(here.on("flash", (event) => this.#tell("flash", event), options));

@@ -272,6 +272,22 @@ export interface BarOptions {
    * @defaultValue 5
    */
   max?: number;
+
+  /**
+   * What is in a dot. `avatars`: the person's picture, and the initial of those who have none. `initials`:
+   * no pictures. `dots`: nothing but the color, and the initial where the reader's system takes colors away.
+   *
+   * @defaultValue "avatars"
+   */
+  look?: "avatars" | "initials" | "dots";
+
+  /**
+   * Where the reader's own dot is. `age`: among the others, who are there from the oldest on. `first`, or
+   * `last` of all dots: never behind the "+N" button. `hidden`: nowhere, but counted.
+   *
+   * @defaultValue "age"
+   */
+  self?: "age" | "first" | "last" | "hidden";
 }
 
 /** Passed to {@link Here.flash}, and to {@link Here.on} for `flash`. */

@@ -51,14 +51,15 @@ const SAID_FOR_MS = 5000;
  * Puts an empty bar into an element. `onOpen` is called before the list of the rest is shown.
  *
  * @param {HTMLElement} target
- * @param {Messages} messages
+ * @param {{ messages: Messages, look: string }} settings
  * @param {() => void} onOpen
  * @returns {[root: HTMLElement, dots: HTMLElement, rest: HTMLElement]}
  */
-export function bar(target, messages, onOpen) {
+export function bar(target, { messages, look }, onOpen) {
   const root = element(target, "div", "presence", {
     role: "group",
     "aria-label": say(messages, "bar"),
+    "data-look": look,
   });
   // Safari doesn't take a list without bullets for a list.
   const dots = element(root, "ul", "presence-dots", { role: "list" });

@@ -3,7 +3,7 @@
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
-import { elementOf, flashOptions, maxOf, wrong } from "./options.js";
+import { barOptionsOf, elementOf, flashOptions, wrong } from "./options.js";
 
 /**
  * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "hold" | "leave" | "members" |
@@ -130,7 +130,9 @@ export class Here {
    * @param {unknown} [options]
    */
   bar(target, options) {
-    return this.#part(this.#core.bar(this.#id, elementOf(target), maxOf(options), this.messages));
+    const { max, place, look } = barOptionsOf(options);
+    const settings = { messages: this.messages, look };
+    return this.#part(this.#core.bar(this.#id, elementOf(target), max, place, settings));
   }
 
   /**

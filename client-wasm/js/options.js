@@ -36,8 +36,7 @@ export function connectOptions(value) {
   if (!(typeof token === "function" || (typeof token === "string" && token !== ""))) {
     throw wrong("token", "must be a string or a function");
   }
-  if (dedupe !== "user" && dedupe !== "none") throw wrong("dedupe", 'must be "user" or "none"');
-  const isDeduped = dedupe === "user";
+  const isDeduped = oneOf("dedupe", dedupe, ["user", "none"]) === "user";
   return {
     ...relayUrls(url),
     key: filledIn(key, params),
@@ -50,7 +49,10 @@ export function connectOptions(value) {
 }
 
 /** What `bar` can be told; the bindings take the same as properties. */
-export const BAR_OPTIONS = ["max"];
+export const BAR_OPTIONS = ["max", "look", "self"];
+
+/** Where oneself stands, by the numbers of bar.rs. */
+const PLACES = ["age", "first", "last", "hidden"];
 
 /** @param {unknown} away */
 function idleMsOf(away) {
@@ -59,14 +61,14 @@ function idleMsOf(away) {
   return wholeOf("idle", idle, 1000, 86_400_000);
 }
 
-/**
- * Most dots of a bar.
- *
- * @param {unknown} options
- */
-export function maxOf(options) {
-  const { max = 5 } = options === undefined ? {} : knownOnly("bar", options, BAR_OPTIONS);
-  return wholeOf("max", max, 1, 1000);
+/** @param {unknown} [options] */
+export function barOptionsOf(options = {}) {
+  const { max = 5, look = "avatars", self = "age" } = knownOnly("bar", options, BAR_OPTIONS);
+  return {
+    max: wholeOf("max", max, 1, 1000),
+    look: oneOf("look", look, ["avatars", "initials", "dots"]),
+    place: PLACES.indexOf(oneOf("self", self, PLACES)),
+  };
 }
 
 /** What flashes can be told, likewise. */
@@ -102,6 +104,17 @@ function wholeOf(option, value, least, most) {
   const isWhole = typeof value === "number" && Number.isInteger(value);
   if (isWhole && value >= least && value <= most) return value;
   throw wrong(option, `must be ${least} to ${most}`);
+}
+
+/**
+ * @param {string} option
+ * @param {unknown} value
+ * @param {string[]} known
+ */
+function oneOf(option, value, known) {
+  const found = known.find((it) => it === value);
+  if (found !== undefined) return found;
+  throw wrong(option, `must be one of ${known.join(", ")}`);
 }
 
 /**

@@ -1,6 +1,6 @@
 //! What one call of `connect` has got: its events, bars and flash areas on a key.
 
-use crate::bar::{Bar, Standing};
+use crate::bar::{Bar, Place, Standing};
 use crate::clock;
 use crate::driver::Driver;
 use crate::error::PresenceError;
@@ -107,8 +107,14 @@ impl Handle {
     }
 
     /// Puts a bar into an element.
-    pub(crate) fn add_bar(&self, target: &HtmlElement, max: u32, messages: &JsValue) -> u32 {
-        let bar = Bar::new(target, max as usize, messages);
+    pub(crate) fn add_bar(
+        &self,
+        target: &HtmlElement,
+        max: u32,
+        place: Place,
+        settings: &JsValue,
+    ) -> u32 {
+        let bar = Bar::new(target, max as usize, place, settings);
         bar.draw(&self.key.entries(&self.driver), self.key.standing(&self.driver));
         self.add(Part::Bar(bar))
     }

@@ -32,6 +32,7 @@ mod wire_tests;
 
 pub use crate::error::PresenceError;
 
+use crate::bar::Place;
 use crate::driver::{Driver, RelayUrls};
 use crate::flash::{FlashTeller, Teller};
 use crate::handle::Handle;
@@ -107,11 +108,11 @@ pub fn update(handle: u32, patch: &JsValue) -> Result<(), PresenceError> {
     Handle::of(handle).map_or(Ok(()), |it| it.update(patch))
 }
 
-/// Puts a bar with at most `max` dots into an element; its texts come from `messages`. The number that
-/// is returned takes it away.
+/// Puts a bar with at most `max` dots into an element. `place` is where oneself stands, `settings` are for
+/// `js/dom.js`. The number that is returned takes it away.
 #[wasm_bindgen]
-pub fn bar(handle: u32, target: &HtmlElement, max: u32, messages: &JsValue) -> u32 {
-    Handle::of(handle).map_or(0, |it| it.add_bar(target, max, messages))
+pub fn bar(handle: u32, target: &HtmlElement, max: u32, place: u32, settings: &JsValue) -> u32 {
+    Handle::of(handle).map_or(0, |it| it.add_bar(target, max, Place::from_number(place), settings))
 }
 
 /// Lets `teller` show and say who joins and who leaves. The number that is returned ends that.

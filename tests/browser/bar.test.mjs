@@ -1,0 +1,161 @@
+// @ts-check
+//
+// What a page can say of its bar: how its dots look, and where one's own is.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Stage, until } from "../support/browser.mjs";
+import { Peer } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
+
+/** @typedef {import("../support/browser.mjs").Viewer} Viewer */
+
+const stage = new Stage();
+
+test("a dot shows the picture, the initial or nothing, and what isn't shown isn't fetched", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice");
+  let nFetched = 0;
+  await alice.page.route("**/bob.svg", (route) => {
+    nFetched += 1;
+    return route.fulfill({
+      contentType: "image/svg+xml",
+      body: '<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>',
+    });
+  });
+  await alice.enter({ key, token: mintToken("alice") });
+  const bob = await Peer.open(stage.relay);
+  await bob.hello(mintToken({ sub: "bob", avatar: "/bob.svg" }));
+  await alice.page.evaluate("document.querySelector('#bar .presence').remove()");
+  /** @param {string} options */
+  const looks = (options) =>
+    alice.page.evaluate(`
+      window.stop?.();
+      window.stop = here.bar("#bar", ${options});
+      [".presence-avatar", ".presence-initial"].map((it) =>
+        document.querySelector(\`#bar [data-name=bob] \${it}\`).checkVisibility())`);
+
+  await alice.page.evaluate("window.stop = here.bar('#bar', { look: 'dots' })");
+  await bob.join(key);
+  await alice.sees(["alice", "bob"]);
+  assert.deepEqual(await looks("{ look: 'dots' }"), [false, false]);
+  assert.deepEqual(await looks("{ look: 'initials' }"), [false, true]);
+  await alice.page.waitForTimeout(300);
+  assert.equal(nFetched, 0);
+  assert.deepEqual(await looks("{}"), [true, true]);
+  await until("the picture is fetched", () => nFetched === 1);
+
+  await looks("{ look: 'dots' }");
+  await alice.page.emulateMedia({ forcedColors: "active" });
+  const initial = alice.page.locator("[data-name=bob] .presence-initial");
+  assert.ok(await initial.isVisible(), "without colors there is the initial");
+  await bob.close(1001);
+});
+
+test("oneself is first, last, where one's age is, or nowhere, and always counted", async (t) => {
+  const key = stage.key(t);
+  await Peer.join(stage.relay, "bob", key);
+  const alice = await stage.blank(t, "alice");
+  await alice.enter({ key, token: mintToken("alice") });
+  for (const name of ["carol", "dave"]) await Peer.join(stage.relay, name, key);
+  await alice.sees(["alice", "bob", "carol", "dave"]);
+  const wanted = {
+    age: ["bob", "alice", "carol", "+1", "dave"],
+    first: ["alice", "bob", "carol", "+1", "dave"],
+    last: ["bob", "carol", "alice", "+1", "dave"],
+    hidden: ["bob", "carol", "dave"],
+  };
+  for (const [self, names] of Object.entries(wanted)) {
+    await alice.page.evaluate((self) => {
+      const { here } = /** @type {any} */ (window);
+      document.querySelector("#bar")?.replaceChildren();
+      here.bar("#bar", { max: 3, self });
+      /** @type {HTMLElement | null} */ (document.querySelector(".presence-more-button"))?.click();
+    }, self);
+    assert.deepEqual(await shown(alice), [...names, "4 here"], self);
+  }
+});
+
+test("whoever comes and goes, nobody else's dot is moved or made anew, oneself last", async (t) => {
+  const key = stage.key(t);
+  const bob = await Peer.join(stage.relay, "bob", key);
+  const alice = await stage.blank(t, "alice");
+  await alice.enter({ key, token: mintToken("alice") });
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    document.querySelector("#bar")?.replaceChildren();
+    here.bar("#bar", { max: 3, self: "last" });
+    /** @type {(string | undefined)[]} */
+    const touched = [];
+    const nameOf = (/** @type {any} */ node) => node.querySelector?.("[data-name]")?.dataset.name;
+    new MutationObserver((changes) => {
+      for (const { addedNodes, removedNodes } of changes) {
+        touched.push(...[...addedNodes, ...removedNodes].map(nameOf));
+      }
+    }).observe(/** @type {Element} */ (document.querySelector(".presence-dots")), {
+      childList: true,
+    });
+    Object.assign(window, { touched });
+  });
+  await Peer.join(stage.relay, "carol", key);
+  await Peer.join(stage.relay, "dave", key);
+  await until("dave is counted", async () => (await shown(alice)).at(-1) === "4 here");
+  assert.deepEqual((await shown(alice)).slice(0, 3), ["bob", "carol", "alice"]);
+  await bob.close(1001);
+  await until("bob is gone", async () => (await shown(alice)).at(-1) === "3 here");
+  assert.deepEqual((await shown(alice)).slice(0, 3), ["carol", "dave", "alice"]);
+  const touched = /** @type {string[]} */ (await alice.page.evaluate("touched"));
+  assert.ok(touched.includes("bob") && touched.includes("dave"), String(touched));
+  assert.ok(!touched.includes("alice"), String(touched));
+  assert.equal(touched.filter((it) => it === "carol").length, 1, "carol came, and stayed");
+});
+
+test("an option that makes no sense is an error that names it, of the function and of the tag", async (t) => {
+  const alice = await stage.blank(t, "alice");
+  await alice.enter({ key: stage.key(t), token: mintToken("alice") });
+  /** @param {string} options */
+  const refusal = (options) =>
+    alice.page.evaluate(
+      `(() => { try { here.bar("#bar", ${options}); } catch (it) { return [it.code, it.message]; } })()`,
+    );
+  for (const option of ["look", "self"]) {
+    for (const value of ["'nose'", "null", "3"]) {
+      const [code, message] = /** @type {any} */ (await refusal(`{ ${option}: ${value} }`));
+      assert.equal(code, "bad_options");
+      assert.match(message, new RegExp(`^${option}: must be one of `));
+    }
+  }
+
+  await alice.page.evaluate(
+    async (all) => {
+      const tag = document.createElement("whos-here");
+      for (const [name, value] of Object.entries(all)) tag.setAttribute(name, String(value));
+      document.body.append(tag);
+      await import("/sdk/element.js");
+    },
+    { url: "/v1/presence", "token-url": "/dev/token?user=zoe", key: stage.key(t), self: "nose" },
+  );
+  await until("the tag warns", () => alice.problems.join().includes("self: must be one of"));
+  alice.problems.splice(0);
+  /** @param {Record<string, string>} attributes */
+  const tag = (attributes) =>
+    alice.page.evaluate((attributes) => {
+      const element = document.querySelector("whos-here");
+      for (const [name, value] of Object.entries(attributes)) element?.setAttribute(name, value);
+    }, attributes);
+  await tag({ self: "first", look: "initials", max: "2" });
+  const dots = alice.page.locator("whos-here .presence-dot");
+  await until("the tag shows zoe first", async () => (await dots.count()) === 2);
+  assert.equal(await dots.first().getAttribute("data-name"), "zoe");
+  const look = alice.page.locator("whos-here [data-look=initials]");
+  await look.waitFor();
+});
+
+/** The names on the dots and behind the button, whose text is among them, and what is said beside. @param {Viewer} viewer */
+function shown({ page }) {
+  return page.evaluate(() => {
+    const parts = "[data-name], .presence-more-button, .presence-count";
+    return [...document.querySelectorAll(`#bar :is(${parts})`)].map(
+      (it) => /** @type {HTMLElement} */ (it).dataset.name ?? it.textContent,
+    );
+  });
+}
