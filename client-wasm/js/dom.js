@@ -75,12 +75,15 @@ export function bar(target, { messages, look }, onOpen) {
   const rest = element(more, "ul", "presence-list", label);
   disclose(more, button, rest, onOpen);
 
-  root.addEventListener("pointerover", showName);
-  root.addEventListener("focusin", showName);
-  // Who has faded in won't do so again, not even if the page hides and shows the bar.
-  root.addEventListener("animationend", ({ target }) => {
-    if (target instanceof Element) target.classList.remove("presence-entering");
-  });
+  showNames(root);
+  const onEnd = (/** @type {Event} */ { target }) => {
+    if (!(target instanceof Element)) return;
+    // Who has faded in won't do so again, not even if the page hides and shows the bar.
+    target.classList.remove("presence-entering");
+    if (target.classList.contains("presence-leaving")) target.remove();
+  };
+  root.addEventListener("animationend", onEnd);
+  root.addEventListener("animationcancel", onEnd);
   return [root, dots, rest];
 }
 
@@ -136,8 +139,8 @@ export function person(list, isDot) {
   const label = element(isDot ? dot : item, "span", "presence-label");
   element(label, "span", "presence-name");
   element(label, "span", "presence-note");
-  // So that the name can be read with the keyboard, too.
-  if (isDot) dot.tabIndex = 0;
+  // So that the name can be read with the keyboard, too; within the list, by its arrow keys.
+  (isDot ? dot : item).tabIndex = isDot ? 0 : -1;
   TEXTS.set(item, textsOf(/** @type {Element} */ (list.closest(".presence"))));
   return item;
 }
@@ -167,6 +170,50 @@ export function drawPerson(item, name, color, ink, avatar, state, isMe, isEnteri
   setText(/** @type {HTMLElement} */ (label.firstElementChild), name);
   setText(/** @type {HTMLElement} */ (label.lastElementChild), note);
   if (isEntering) dot.classList.add("presence-entering");
+}
+
+/**
+ * Takes a person's item out, at once. What fades where a dot was is there for the eye alone.
+ *
+ * @param {HTMLElement} item
+ */
+export function leave(item) {
+  const dot = /** @type {HTMLElement} */ (item.firstElementChild);
+  const list = /** @type {HTMLElement} */ (item.parentElement);
+  if (/** @type {Document} */ (item.getRootNode()).activeElement === item) {
+    // Or it would be lost.
+    const next = item.nextElementSibling ?? item.previousElementSibling ?? list;
+    /** @type {HTMLElement} */ (next).focus();
+  }
+  const isSeen = dot.className.startsWith("presence-dot") && !isHidden();
+  const from = isSeen && item.getBoundingClientRect();
+  item.remove();
+  if (from) fade(list, /** @type {HTMLElement} */ (dot.cloneNode(true)), from);
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {HTMLElement} dot
+ * @param {DOMRect} from where it was
+ */
+function fade(list, dot, { left, top }) {
+  dot.lastElementChild?.remove();
+  for (const name of ["tabindex", "data-name", "data-named"]) dot.removeAttribute(name);
+  dot.className = "presence-mark presence-leaving";
+  dot.setAttribute("part", "mark leaving");
+  dot.setAttribute("aria-hidden", "true");
+  list.after(dot);
+  // A bar at the right edge has become narrower by the dot.
+  const bar = /** @type {HTMLElement} */ (list.parentElement).getBoundingClientRect();
+  dot.style.setProperty("left", `${left - bar.left}px`);
+  dot.style.setProperty("top", `${top - bar.top}px`);
+  // Nothing would end what doesn't begin.
+  if (dot.getAnimations().length === 0) dot.remove();
+}
+
+/** True while the tab is behind others, or its window is. */
+export function isHidden() {
+  return document.visibilityState === "hidden";
 }
 
 /**
@@ -388,11 +435,23 @@ function disclose(around, button, list, onOpen) {
     document.addEventListener("pointerdown", onPress);
   });
   around.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || list.hidden) return;
-    // It was meant for this list, not for a dialog around it.
-    event.stopPropagation();
-    close(button, list);
-    button.focus();
+    const { key, target } = event;
+    if (key === "Escape" && !list.hidden) {
+      // It was meant for this list, not for a dialog around it.
+      event.stopPropagation();
+      close(button, list);
+      return button.focus();
+    }
+    const moves = ["ArrowDown", "ArrowUp", "Home", "End"];
+    if (!moves.includes(key) || (list.hidden && key !== "ArrowDown")) return;
+    // Nor does the page scroll.
+    event.preventDefault();
+    if (list.hidden) button.click();
+    const items = /** @type {HTMLElement[]} */ ([...list.children]);
+    const at = items.findIndex((it) => it === target);
+    const last = items.length - 1;
+    const [down, up] = [Math.min(at + 1, last), Math.max(at - 1, 0)];
+    items[[down, up, 0, last][moves.indexOf(key)] ?? 0]?.focus();
   });
   around.addEventListener("focusout", ({ relatedTarget }) => {
     // Focus that goes nowhere is a press on something that can't be focused.
@@ -410,13 +469,53 @@ function close(button, list) {
 }
 
 /**
- * Brings the name that pointer or focus has brought up into the window.
+ * Shows the name of the one whom pointer, finger or focus is on, until they go elsewhere or Escape is
+ * pressed.
  *
- * @param {Event} event
+ * @param {HTMLElement} root
  */
-function showName({ target }) {
-  const dot = target instanceof Element ? target.closest(".presence-dot") : null;
-  if (dot !== null) keepInView(/** @type {HTMLElement} */ (dot.lastElementChild));
+function showNames(root) {
+  /** The dot that they are on. @type {HTMLElement | null} */
+  let current = null;
+  const hide = () => current?.removeAttribute("data-named");
+  const go = (/** @type {HTMLElement | null} */ dot) => {
+    if (dot === current) return;
+    hide();
+    current = dot;
+    const [toggle, doc] = /** @type {const} */ ([
+      `${dot ? "add" : "remove"}EventListener`,
+      document,
+    ]);
+    doc[toggle]("pointerdown", onPress);
+    doc[toggle]("keydown", onKey);
+    dot?.setAttribute("data-named", "");
+    if (dot) keepInView(/** @type {HTMLElement} */ (dot.lastElementChild));
+  };
+  const onPress = (/** @type {Event} */ event) => {
+    if (!event.composedPath().includes(root)) go(null);
+  };
+  const onKey = (/** @type {Event} */ event) => {
+    if (/** @type {KeyboardEvent} */ (event).key === "Escape") hide();
+    if (!current?.isConnected) go(null);
+  };
+  /** @param {Event} event */
+  const dotOf = (event) => {
+    // Not by `closest`: a page's own picture is in another tree than the dot that it is shown in.
+    const path = /** @type {HTMLElement[]} */ (event.composedPath());
+    return path.find((it) => it.classList?.contains("presence-dot")) ?? null;
+  };
+  /** @param {string} how @returns {HTMLElement | null} */
+  const first = (how) => root.querySelector(`.presence-dot:${how}`);
+
+  root.addEventListener("pointerover", (event) => go(dotOf(event) ?? first("focus-visible")));
+  root.addEventListener("pointerleave", ({ pointerType }) => {
+    // A finger that is lifted leaves nothing.
+    if (pointerType !== "touch") go(first("focus-visible"));
+  });
+  root.addEventListener("focusin", (event) => go(dotOf(event)));
+  root.addEventListener("focusout", (event) => {
+    if (dotOf(event) === current) go(first("hover"));
+  });
 }
 
 /**

@@ -7,6 +7,8 @@
 // server of wasm-bindgen's test runner gets stuck when it is asked for more than three at a time.
 //
 // Metas come out of `JSON.parse`: all of their fields are own ones, `__proto__` too.
+import { isHidden } from "./dom.js";
+
 export * from "./dom.js";
 export { PresenceError } from "./error.js";
 
@@ -71,11 +73,6 @@ function watchInputs(onInput, signal) {
   for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "scroll"]) {
     window.addEventListener(type, listener, { signal, passive: true, capture: true });
   }
-}
-
-/** True while the tab is behind others, or its window is. */
-export function isHidden() {
-  return document.visibilityState === "hidden";
 }
 
 /** True while the page is loaded ahead of time, for a reader who may never come. */

@@ -12,6 +12,7 @@ use web_sys::HtmlElement;
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
     fn person(list: &HtmlElement, is_dot: bool) -> HtmlElement;
+    fn leave(item: &HtmlElement);
     #[wasm_bindgen(js_name = drawPerson)]
     fn draw_person(
         item: &HtmlElement,
@@ -70,7 +71,7 @@ impl People {
         }
         // Those who are gone go first, so that nobody who stays has to move out of their way.
         for person in former.into_iter().flatten() {
-            person.item.remove();
+            leave(&person.item);
         }
         let mut next = self.list.first_child();
         for person in &self.people {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { Stage } from "../support/browser.mjs";
+import { Stage, until } from "../support/browser.mjs";
 import { Peer } from "../support/peer.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -100,6 +100,95 @@ test("the keyboard reaches every dot and the button, opens the list, and closes 
   await press("Tab");
   await press("Tab");
   assert.equal(await button.getAttribute("aria-expanded"), "false", "leaving the list closes it");
+});
+
+test("the arrow keys walk through the list, and Escape goes back to the button", async (t) => {
+  const alice = await stage.visit(t, "alice");
+  await alice.sees(["alice"]);
+  const peers = await fill(t);
+  await alice.page.getByText("12 here", { exact: true }).waitFor();
+  await alice.page.getByRole("button", { name: "+7 more" }).focus();
+  const focused = () =>
+    alice.page.evaluate(() => document.activeElement?.querySelector(".presence-name")?.textContent);
+  /** @param {Record<string, string | undefined>} steps where each key leads to */
+  const walk = async (steps) => {
+    for (const [keys, name] of Object.entries(steps)) {
+      for (const key of keys.split(" ")) await alice.page.keyboard.press(key);
+      assert.equal(await focused(), name, keys);
+    }
+  };
+  await walk({ ArrowUp: undefined, ArrowDown: "frank" });
+  assert.ok(await alice.page.locator(".presence-list").isVisible(), "ArrowDown opens it");
+  await walk({ "ArrowDown ArrowDown": "heidi", ArrowUp: "grace", Home: "frank" });
+  await walk({ "ArrowUp ArrowUp": "frank", End: "mia", "ArrowDown ArrowDown": "mia" });
+  const isInView = await alice.page.evaluate(() => {
+    const list = document.querySelector(".presence-list")?.getBoundingClientRect();
+    const person = document.activeElement?.getBoundingClientRect();
+    return Boolean(list && person && person.bottom <= list.bottom);
+  });
+  assert.ok(isInView, "the list scrolls along");
+  assert.equal(await alice.page.evaluate("scrollY"), 0, "the page doesn't");
+
+  await peers.at(-1)?.close(1001);
+  await alice.page.getByRole("button", { name: "+6 more" }).waitFor();
+  assert.equal(await focused(), "ken", "who leaves takes the focus to nobody but the next one");
+  await alice.page.keyboard.press("Escape");
+  const back = await alice.page.evaluate("document.activeElement.className");
+  assert.equal(back, "presence-more-button");
+  assert.equal(await alice.page.locator(".presence-list").isVisible(), false);
+});
+
+test("a name comes up for pointer and keyboard, stays for who goes on it, and Escape takes it away", async (t) => {
+  const alice = await stage.visit(t, "alice");
+  await stage.visit(t, "bob");
+  await alice.sees(["alice", "bob"]);
+  const { keyboard, mouse } = alice.page;
+  const isNamed = async (/** @type {string} */ name) => {
+    const box = await alice.dot(name).locator(".presence-label").boundingBox();
+    return (box?.width ?? 0) > 10;
+  };
+  await alice.dot("bob").hover();
+  assert.ok(await isNamed("bob"));
+  const box = await alice.dot("bob").locator(".presence-label").boundingBox();
+  assert.ok(box);
+  await mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 20 });
+  assert.ok(await isNamed("bob"), "the pointer may go on it");
+  await keyboard.press("Escape");
+  assert.equal(await isNamed("bob"), false, "Escape takes it away");
+  await alice.dot("alice").hover();
+  await alice.dot("bob").hover();
+  assert.ok(await isNamed("bob"), "it comes up again");
+  assert.equal(await isNamed("alice"), false, "one at a time");
+  await mouse.move(5, 400);
+  assert.equal(await isNamed("bob"), false);
+
+  await alice.page.locator(".brand").focus();
+  await keyboard.press("Tab");
+  await keyboard.press("Tab");
+  assert.ok(await isNamed("bob"), "the keyboard brings it up");
+  await alice.dot("alice").hover();
+  await mouse.move(5, 400);
+  assert.ok(await isNamed("bob"), "it stays as long as the focus does");
+  await keyboard.press("Escape");
+  assert.equal(await isNamed("bob"), false);
+  assert.equal(await alice.dot("bob").evaluate((it) => it === document.activeElement), true);
+});
+
+test("a finger brings a name up, and takes it away by a tap elsewhere", async (t) => {
+  const look = { hasTouch: true, viewport: { width: 320, height: 568 } };
+  const alice = await stage.visit(t, "alice", { look });
+  await stage.visit(t, "bob");
+  await alice.sees(["alice", "bob"]);
+  const isNamed = async () => {
+    const box = await alice.dot("bob").locator(".presence-label").boundingBox();
+    return (box?.width ?? 0) > 10;
+  };
+  assert.equal(await isNamed(), false);
+  await alice.dot("bob").tap();
+  await alice.page.waitForTimeout(100);
+  assert.ok(await isNamed(), "it stays when the finger is lifted");
+  await alice.page.touchscreen.tap(160, 400);
+  await until("it is gone", async () => !(await isNamed()));
 });
 
 test("an open list follows those who come and go, and keeps its place", async (t) => {

@@ -150,6 +150,74 @@ test("an option that makes no sense is an error that names it, of the function a
   await look.waitFor();
 });
 
+test("who leaves fades out beside the list, which is shorter at once, and nobody else moves", async (t) => {
+  const alice = await stage.visit(t, "alice");
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  await Peer.join(stage.relay, "carol", stage.key(t));
+  await alice.sees(["alice", "bob", "carol"]);
+  await alice.page.waitForFunction(() => document.getAnimations().length === 0);
+  await alice.page.evaluate(() => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(":root { --presence-fade: 2s }");
+    document.adoptedStyleSheets = [sheet];
+  });
+  const before = await alice.dot("bob").boundingBox();
+  await alice.dot("bob").focus();
+  await bob.close(1001);
+  await alice.sees(["alice", "carol"]);
+  const ghost = alice.page.locator(".presence > .presence-leaving");
+  const seen = await ghost.evaluate((it) => ({
+    text: it.textContent,
+    hidden: it.ariaHidden,
+    focusable: it.hasAttribute("tabindex"),
+  }));
+  assert.deepEqual(seen, { text: "b", hidden: "true", focusable: false });
+  const [moving, left] = await ghost.evaluate((it) => {
+    const all = [...document.querySelectorAll(".presence *")];
+    const moving = all.filter((it) => it.getAnimations().length > 0);
+    const { left } = getComputedStyle(it);
+    const { left: bar = 0 } = it.parentElement?.getBoundingClientRect() ?? {};
+    return [moving.length, bar + Number.parseFloat(left)];
+  });
+  assert.equal(moving, 1, "nobody else moves");
+  assert.ok(Math.abs(left - (before?.x ?? 0)) < 1, `it fades at ${left}, and was at ${before?.x}`);
+  assert.equal(
+    await alice.page.locator(".presence").ariaSnapshot(),
+    `- group "Who is here":
+  - list:
+    - listitem: alice (you)
+    - listitem: carol
+  - text: 2 here`,
+  );
+  await ghost.waitFor({ state: "detached" });
+});
+
+test("who wants less motion sees nobody fade out, nor does a tab that is behind others keep any", async (t) => {
+  const alice = await stage.visit(t, "alice", { look: { reducedMotion: "reduce" } });
+  await alice.page.evaluate(() => {
+    /** @type {Node[]} */
+    const left = [];
+    const observer = new MutationObserver(() => {
+      left.push(...document.querySelectorAll(".presence-leaving"));
+    });
+    observer.observe(document.body, { subtree: true, childList: true });
+    Object.assign(window, { left });
+  });
+  for (const name of ["bob", "carol"]) {
+    const peer = await Peer.join(stage.relay, name, stage.key(t));
+    await alice.sees(["alice", name]);
+    if (name === "carol") {
+      await alice.page.emulateMedia({ reducedMotion: "no-preference" });
+      await alice.page.evaluate(() => {
+        Object.defineProperty(document, "visibilityState", { get: () => "hidden" });
+      });
+    }
+    await peer.close(1001);
+    await alice.sees(["alice"]);
+  }
+  assert.equal(await alice.page.evaluate("left.length"), 0);
+});
+
 /** The names on the dots and behind the button, whose text is among them, and what is said beside. @param {Viewer} viewer */
 function shown({ page }) {
   return page.evaluate(() => {

@@ -410,6 +410,8 @@ export class Viewer {
    *   so many times, and nothing has flashed
    */
   async hold() {
+    // What fades out means nothing, but it is a node.
+    await this.page.locator(".presence-leaving").first().waitFor({ state: "detached" });
     const held = await this.page.evaluate(() => {
       const nodes = [...document.querySelectorAll(".presence, .presence *")];
       const { seen } = /** @type {any} */ (window);
