@@ -158,20 +158,28 @@ impl Handle {
 
     /// Takes an event; `member` stands for whom it is about.
     pub(crate) fn flash(&self, now: Time, n_members: usize, event: &Event<Meta>, member: &JsValue) {
-        for flashes in self.flashes() {
-            flashes.observe(now, n_members, event, member);
+        for part in self.parts() {
+            if let Part::Flashes(it) = part {
+                it.observe(now, n_members, event, member);
+            }
         }
     }
 
     /// When a flash has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.flashes().iter().filter_map(|it| it.poll_timeout()).min()
+        let due = |(_, part): &(u32, Part)| match part {
+            Part::Flashes(it) => it.poll_timeout(),
+            Part::Bar(_) => None,
+        };
+        self.parts.borrow().iter().filter_map(due).min()
     }
 
     /// Does what flashes have to do.
     pub(crate) fn handle_timeout(&self, now: Time) {
-        for flashes in self.flashes() {
-            flashes.handle_timeout(now);
+        for part in self.parts() {
+            if let Part::Flashes(it) = part {
+                it.handle_timeout(now);
+            }
         }
     }
 
@@ -189,16 +197,6 @@ impl Handle {
         let id = next_id();
         self.parts.borrow_mut().push((id, part));
         id
-    }
-
-    fn flashes(&self) -> Vec<Rc<FlashTeller>> {
-        let mut flashes = Vec::new();
-        for part in self.parts() {
-            if let Part::Flashes(it) = part {
-                flashes.push(it);
-            }
-        }
-        flashes
     }
 
     /// A copy, since drawing can make the page add and remove some.

@@ -70,7 +70,7 @@ pub enum FlashOutput<P> {
 pub struct Flashes<P> {
     rules: FlashRules,
     next_id: u32,
-    flashes: VecDeque<Flash<P>>,
+    flashes: Vec<Flash<P>>,
     /// Who left lately, and when.
     left: Map<MemberId, Time>,
     held_since: Option<Time>,
@@ -96,7 +96,7 @@ impl<P: Clone> Flashes<P> {
         Self {
             rules,
             next_id: 0,
-            flashes: VecDeque::new(),
+            flashes: Vec::new(),
             left: Map::new(),
             held_since: None,
             outputs: VecDeque::new(),
@@ -202,8 +202,8 @@ impl<P: Clone> Flashes<P> {
             self.next_id = id.wrapping_add(1);
             let say_at = Some(now + MERGE);
             let hide_at = Some(now + SHOWN_FOR);
-            self.flashes.push_back(Flash { id, kind, who: vec![], shown_at: now, hide_at, say_at });
-            let Some(it) = self.flashes.back_mut() else { return };
+            self.flashes.push(Flash { id, kind, who: vec![], shown_at: now, hide_at, say_at });
+            let Some(it) = self.flashes.last_mut() else { return };
             it
         };
         if kind == FlashKind::Left {
