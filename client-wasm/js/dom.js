@@ -358,7 +358,8 @@ function sentence(messages, isJoin, members) {
   const [before = "", after = ""] = flashText(messages, isJoin, members, ["\0"]).split("\0");
   const list = new Intl.ListFormat(messages.language).formatToParts(namesOf(messages, members));
   const parts = list.map(({ type, value }) => {
-    if (type === "literal") return value;
+    // "3 others" is none.
+    if (type === "literal" || !members.some(({ name }) => name === value)) return value;
     const name = element(null, "span", "presence-flash-name");
     name.textContent = value;
     return name;

@@ -75,6 +75,7 @@ for (const name of NAMES) {
     await shows(page, "bob,alice,carol");
     await carol.close(1001);
     await shows(page, "bob,alice");
+    assert.equal(await page.locator(".flashes .presence-flash").count(), 0, "leaves: false");
 
     await bob.heartbeat();
     const deltas = bob.received.filter((it) => it === "delta").length;

@@ -18,7 +18,7 @@ test("several who come or go in one second are one sentence, which is read out o
     ["bob", "carol", "dave", "erin"].map((name) => Peer.join(stage.relay, name, stage.key(t))),
   );
   const joined = alice.page.locator(".presence-flash[data-kind=joined]");
-  await joined.getByText("2 others").waitFor();
+  await joined.filter({ hasText: "2 others" }).waitFor();
   assert.match((await joined.textContent()) ?? "", /^\w+, \w+ and 2 others joined$/);
   assert.equal(await joined.count(), 1);
   await until("it is read out", async () => (await heard(alice)).length === 1);
@@ -40,6 +40,23 @@ test("what is read out is out of sight, and takes no room", async (t) => {
   const box = await alice.page.locator(".presence-said").boundingBox();
   assert.deepEqual([box?.width, box?.height], [1, 1]);
   await alice.assertClean();
+});
+
+test("in a narrow window only a long name is cut", async (t) => {
+  const alice = await entered(t, {}, { viewport: { width: 320, height: 640 } });
+  for (const name of ["n".repeat(250), "bob", "carol", "dave"]) {
+    const peer = await Peer.open(stage.relay);
+    await peer.hello(mintToken({ sub: name.slice(0, 9), name }));
+    await peer.join(stage.key(t));
+  }
+  const flash = alice.page.locator(".presence-flash", { hasText: "bob and 2 others joined" });
+  await flash.waitFor();
+  const isCut = await flash
+    .locator(".presence-flash-name")
+    .evaluateAll((names) => names.map((it) => it.scrollWidth > it.clientWidth));
+  assert.deepEqual(isCut, [true, false]);
+  const box = await flash.boundingBox();
+  assert.ok(box !== null && box.x >= 0 && box.x + box.width <= 320, JSON.stringify(box));
 });
 
 test("a reload is heard and seen by nobody", async (t) => {
@@ -157,9 +174,10 @@ test("the tag takes the same options, refuses wrong ones, and tells the page wha
  *
  * @param {import("node:test").TestContext} t
  * @param {object} [options] those of the flashes
+ * @param {import("playwright-core").BrowserContextOptions} [look]
  */
-async function entered(t, options) {
-  const alice = await stage.blank(t, "alice");
+async function entered(t, options, look = {}) {
+  const alice = await stage.blank(t, "alice", { look });
   await alice.page.evaluate(
     async ([key, token, options]) => {
       const { connect } = await import("/sdk/index.js");

@@ -43,15 +43,23 @@ for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
   await shoot(`twelve-${colorScheme}`, { look, names: NAMES });
   await shoot(`twelve-list-${colorScheme}`, { look, names: NAMES, act: openList });
   await shoot(`flash-${colorScheme}`, { look, names: NAMES.slice(0, 2), areNews: true });
+  await shoot(`flash-many-${colorScheme}`, { look, names: NAMES, areNews: true, act: focusFlash });
   await shoot(`name-${colorScheme}`, { look, names: NAMES.slice(0, 4), act: pointAt });
 }
 for (const [width, viewport] of Object.entries(PHONES)) {
   const look = { viewport, deviceScaleFactor: 2, hasTouch: true };
   await shoot(`phone-${width}`, { look, names: NAMES });
   await shoot(`phone-${width}-list`, { look, names: NAMES, act: openList });
-  await shoot(`phone-${width}-flash`, { look, names: ["x".repeat(120), "bob"], areNews: true });
+  const long = ["x".repeat(120), "bob", "Carol", "dave", "Erin"];
+  await shoot(`phone-${width}-flash`, { look, names: long, areNews: true });
   await shoot(`phone-${width}-name`, { look, names: ["x".repeat(120), "bob"], act: pointAt });
 }
+await shoot("flash-forced-colors", {
+  look: { viewport: DESKTOP, forcedColors: "active" },
+  names: NAMES,
+  areNews: true,
+});
+await shoot("flash-rtl", { look: { viewport: DESKTOP }, names: NAMES, areNews: true, act: turn });
 await shoot("reconnecting", { look: { viewport: DESKTOP }, names: NAMES.slice(0, 4), act: cut });
 await shoot("others-reconnecting", {
   look: { viewport: DESKTOP },
@@ -125,6 +133,12 @@ async function openList(page) {
 /** @param {import("playwright-core").Page} page */
 async function pointAt(page) {
   await page.locator(".presence-dot").nth(0).hover();
+}
+
+/** @param {import("playwright-core").Page} page */
+async function focusFlash(page) {
+  await page.keyboard.press("Shift");
+  await page.locator(".presence-flash").first().focus();
 }
 
 /**

@@ -29,7 +29,7 @@ function App({ options, max }) {
   return (
     <PresenceProvider options={options}>
       <AvatarBar max={max} className="bar" />
-      <FlashArea className="flashes" />
+      <FlashArea leaves={false} className="flashes" />
       <People />
     </PresenceProvider>
   );

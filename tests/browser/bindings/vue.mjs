@@ -23,7 +23,7 @@ const App = (props) =>
     usePresence(() => props.value.options);
     return () => [
       h(AvatarBar, { max: props.value.max, class: "bar" }),
-      h(FlashArea, { class: "flashes" }),
+      h(FlashArea, { leaves: false, class: "flashes" }),
       h(People),
     ];
   });
