@@ -12,7 +12,7 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  * - `url`, `dedupe`, `max`, `look`, `self`: like the options of `connect` and `bar`
  * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
  * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
- * - `locale`: `en`, `ar`, `de` or `ja`
+ * - `locale`: `en`, `ar`, `de` or `ja`; changing it only changes the texts
  * - `flash`: shows who joins and leaves; may hold options as JSON, which are those of `whoshere-flash`, too:
  *   `flash='{"muteAbove": 20}'`
  *
@@ -26,6 +26,9 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  * `initial`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
  * `flash`, `flash-name` and `said`.
  *
+ * An element within the tag that has `slot="self"` is shown in its reader's dot, instead of picture and
+ * initial; images fill the dot.
+ *
  * Any element of the page with `data-presence-flash` (`-cursors`, `-typing`) is given to `here.flash`
  * (`cursors`, `typing`) of the nearest `<whos-here>`, or of the one whose id is the attribute's value.
  */
@@ -36,7 +39,7 @@ export class WhosHereElement extends HTMLElement {
   token: string | (() => string | Promise<string>) | undefined;
   /** What the others see of this page. Setting it removes the fields that are not in it any more. */
   meta: Meta;
-  /** The texts that readers see, like the option of `connect`. */
+  /** The texts that readers see, like the option of `connect`. Changing them changes nothing else. */
   messages: Partial<Messages> | undefined;
 }
 

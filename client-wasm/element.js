@@ -8,7 +8,7 @@ import { BAR_OPTIONS, wrong } from "./js/options.js";
 import css from "./js/styles.js";
 
 /** @typedef {import("./index.js").Here} Here */
-/** @typedef {{ url: string, key: string, dedupe: string, locale: string, token: unknown }} Wish */
+/** @typedef {{ url: string, key: string, dedupe: string, token: unknown }} Wish */
 
 const EVENTS = /** @type {const} */ (["join", "leave", "update", "state", "change"]);
 
@@ -40,6 +40,8 @@ export class WhosHereElement extends Base {
   #token;
   /** @type {object | undefined} */
   #messages;
+  /** The language and the property that the texts in use come from. @type {unknown[]} */
+  #spoken = [];
   /** @type {Record<string, unknown>} */
   #meta = {};
   /** Ends the bar and the flashes, and what they were made of. */
@@ -80,7 +82,8 @@ export class WhosHereElement extends Base {
 
   set messages(messages) {
     this.#messages = messages;
-    this.#end();
+    // What was wrong about them may be right now.
+    if (this.#here === null) this.#end();
     this.#updateSoon();
   }
 
@@ -119,8 +122,10 @@ export class WhosHereElement extends Base {
       // Also when the new key makes no sense.
       if (!isSame(wish, this.#wish)) this.#end();
     }
-    if (this.#here !== null) this.#show(this.#here);
-    else if (wish !== undefined && this.#wish === undefined) {
+    if (this.#here !== null) {
+      this.#show(this.#here);
+      this.#speak(this.#here);
+    } else if (wish !== undefined && this.#wish === undefined) {
       this.#wish = wish;
       this.#enter(wish);
     }
@@ -132,8 +137,7 @@ export class WhosHereElement extends Base {
     const token = this.#token ?? (tokenUrl ? tokenSource(tokenUrl) : undefined);
     if (url && key && token) {
       const dedupe = this.getAttribute("dedupe") ?? "user";
-      const locale = this.getAttribute("locale") ?? "en";
-      return { url, key: this.#filledIn(key), dedupe, locale, token };
+      return { url, key: this.#filledIn(key), dedupe, token };
     }
     const missing = url ? (key ? "token-url" : "key") : "url";
     // The page's script may be about to set it.
@@ -158,15 +162,15 @@ export class WhosHereElement extends Base {
   /** @param {Wish} wish */
   async #enter(wish) {
     try {
-      const { locale, ...options } = wish;
-      const messages = { ...(await messagesOf(locale)), ...this.#messages };
-      const all = /** @type {any} */ ({ ...options, meta: this.#meta, messages });
+      const messages = await this.#texts();
+      const all = /** @type {any} */ ({ ...wish, meta: this.#meta, messages });
       const here = await connect(all);
       if (this.#wish !== wish) return here.leave();
       this.#here = here;
       for (const name of EVENTS) here.on(name, (event) => this.#tell(name, event));
       here.on("error", (error) => this.#fail(error));
       this.#show(here);
+      this.#speak(here);
       bindHelpers();
       await here.ready;
       if (this.#here === here) this.#tell("ready", { members: here.members });
@@ -174,6 +178,36 @@ export class WhosHereElement extends Base {
       // What stops it while it enters, `error` has told.
       if (this.#wish === wish && this.#here === null) this.#fail(error);
     }
+  }
+
+  /**
+   * Changes the texts, if others are asked for by now.
+   *
+   * @param {Here} here
+   */
+  async #speak(here) {
+    const [locale, messages] = this.#spoken;
+    if (locale === this.getAttribute("locale") && messages === this.#messages) return;
+    const loading = this.#texts();
+    const asked = this.#spoken;
+    const texts = await loading;
+    this.#try(() => {
+      if (this.#here === here && this.#spoken === asked) here.messages = texts;
+    });
+  }
+
+  /** The texts that attribute and property ask for. A language that there isn't is an error, and English. */
+  async #texts() {
+    const locale = this.getAttribute("locale");
+    const messages = this.#messages;
+    this.#spoken = [locale, messages];
+    let texts = {};
+    try {
+      texts = await messagesOf(locale ?? "en");
+    } catch (error) {
+      this.#fail(error);
+    }
+    return { ...texts, ...messages };
   }
 
   /**
@@ -261,7 +295,7 @@ export class WhosHereElement extends Base {
  * @param {Wish | undefined} other
  */
 function isSame(one, other) {
-  const names = /** @type {const} */ (["url", "key", "dedupe", "locale", "token"]);
+  const names = /** @type {const} */ (["url", "key", "dedupe", "token"]);
   return names.every((name) => one?.[name] === other?.[name]);
 }
 

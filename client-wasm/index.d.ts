@@ -176,8 +176,14 @@ export interface Here {
   /** How the connection is. */
   readonly state: State;
 
-  /** The texts in use, all of them. */
-  readonly messages: Messages;
+  /**
+   * The texts in use, all of them. Setting it changes them at once, in bars and flashes that are there, too;
+   * entries that are missing are English ones.
+   *
+   * @throws {PresenceError} `bad_options` if there is no such entry, or it is none.
+   */
+  get messages(): Messages;
+  set messages(messages: Partial<Messages>);
 
   /**
    * Calls a function at each event from now on. What it throws is reported like any uncaught error and

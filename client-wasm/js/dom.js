@@ -51,16 +51,21 @@ const SAID_FOR_MS = 5000;
  * Puts an empty bar into an element. `onOpen` is called before the list of the rest is shown.
  *
  * @param {HTMLElement} target
- * @param {{ messages: Messages, look: string }} settings
+ * @param {{ messages: Messages, look: string, root?: HTMLElement }} settings `root` is the bar that was made of
+ *   them before, whose place this one takes
  * @param {() => void} onOpen
  * @returns {[root: HTMLElement, dots: HTMLElement, rest: HTMLElement]}
  */
-export function bar(target, { messages, look }, onOpen) {
-  const root = element(target, "div", "presence", {
+export function bar(target, settings, onOpen) {
+  const { messages, look } = settings;
+  const root = element(null, "div", "presence", {
     role: "group",
     "aria-label": say(messages, "bar"),
     "data-look": look,
   });
+  if (settings.root === undefined) target.append(root);
+  else settings.root.replaceWith(root);
+  settings.root = root;
   // Safari doesn't take a list without bullets for a list.
   const dots = element(root, "ul", "presence-dots", { role: "list" });
   TEXTS.set(root, messages);
@@ -131,17 +136,22 @@ export function drawBar(dots, rest, standing, nMembers, nMore) {
  *
  * @param {HTMLElement} list
  * @param {boolean} isDot
+ * @param {boolean} isMe
  */
-export function person(list, isDot) {
+export function person(list, isDot, isMe) {
   const item = element(null, "li", isDot ? "presence-item" : "presence-person");
   const dot = element(item, "span", isDot ? "presence-dot" : "presence-mark");
-  element(dot, "span", "presence-initial", { "aria-hidden": "true" });
+  const root = /** @type {Element} */ (list.closest(".presence"));
+  // There the page can put something of its own in.
+  const isSlot = isDot && isMe && root.getRootNode() instanceof ShadowRoot;
+  const inside = isSlot ? element(dot, "slot", "", { name: "self" }) : dot;
+  element(inside, "span", "presence-initial", { "aria-hidden": "true" });
   const label = element(isDot ? dot : item, "span", "presence-label");
   element(label, "span", "presence-name");
   element(label, "span", "presence-note");
   // So that the name can be read with the keyboard, too; within the list, by its arrow keys.
   (isDot ? dot : item).tabIndex = isDot ? 0 : -1;
-  TEXTS.set(item, textsOf(/** @type {Element} */ (list.closest(".presence"))));
+  TEXTS.set(item, textsOf(root));
   return item;
 }
 
@@ -161,8 +171,9 @@ export function drawPerson(item, name, color, ink, avatar, state, isMe, isEnteri
   paint(dot, color, ink);
   if (dot.dataset.name !== name) dot.dataset.name = name;
   if (dot.dataset.state !== state) dot.dataset.state = state;
-  setText(/** @type {HTMLElement} */ (dot.firstElementChild), initial(name));
-  drawAvatar(dot, avatar);
+  const letter = /** @type {HTMLElement} */ (dot.querySelector(".presence-initial"));
+  setText(letter, initial(name));
+  drawAvatar(dot, letter, avatar);
   const messages = textsOf(item);
   const states = /** @type {const} */ (["away", "reconnecting"]);
   const noted = states.find((it) => it === state);
@@ -536,9 +547,10 @@ function keepInView(element) {
  * Puts a picture over the initial, which is seen until that is there, and stays if it never is.
  *
  * @param {HTMLElement} dot
+ * @param {HTMLElement} letter
  * @param {string | undefined} avatar
  */
-function drawAvatar(dot, avatar = "") {
+function drawAvatar(dot, letter, avatar = "") {
   if ((dot.dataset.avatar ?? "") === avatar) return;
   dot.dataset.avatar = avatar;
   dot.querySelector("img")?.remove();
@@ -556,7 +568,7 @@ function drawAvatar(dot, avatar = "") {
   image.addEventListener("error", () => image.remove(), { once: true });
   // Last: it is fetched by the rules that are set by then.
   image.src = avatar;
-  dot.firstElementChild?.after(image);
+  letter.after(image);
 }
 
 /** @param {Element} of a bar, or a person's item */

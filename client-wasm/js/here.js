@@ -3,6 +3,7 @@
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
+import { messagesOf } from "./messages.js";
 import { barOptionsOf, elementOf, flashOptions, wrong } from "./options.js";
 
 /**
@@ -36,6 +37,9 @@ export class Here {
   #listeners = new Map();
   /** What was loaded for this page and has not been ended. @type {Set<AbortController>} */
   #helpers = new Set();
+  /** Makes bars and flash areas anew. @type {Set<() => void>} */
+  #parts = new Set();
+  #messages;
   #tellsLocations = false;
   /** @type {string | null} */
   #place = null;
@@ -55,7 +59,7 @@ export class Here {
     // Who doesn't wait for it doesn't want to hear of its rejection either.
     this.ready.catch(() => {});
     this.key = key;
-    this.messages = messages;
+    this.#messages = messages;
     this.#core = core;
     this.#id = core.open(
       socketUrl,
@@ -71,6 +75,15 @@ export class Here {
         else this.#emit(name, parts);
       },
     );
+  }
+
+  get messages() {
+    return this.#messages;
+  }
+
+  set messages(messages) {
+    this.#messages = messagesOf(messages);
+    for (const again of this.#parts) again();
   }
 
   get members() {
@@ -98,10 +111,14 @@ export class Here {
     if (!Object.hasOwn(EVENTS, event)) throw wrong("on", `there is no event "${event}"`);
     if (typeof listener !== "function") throw wrong("on", "the listener must be a function");
     if (event === "flash") {
-      const teller = flashListener(this.messages, (it) =>
-        call(listener, /** @type {never} */ (it)),
-      );
-      return this.#part(this.#flash(teller, flashOptions(options)));
+      const rules = flashOptions(options);
+      return this.#part((former) => {
+        this.#remove(former);
+        const teller = flashListener(this.messages, (it) =>
+          call(listener, /** @type {never} */ (it)),
+        );
+        return this.#flash(teller, rules);
+      });
     }
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
@@ -131,8 +148,15 @@ export class Here {
    */
   bar(target, options) {
     const { max, place, look } = barOptionsOf(options);
+    const element = elementOf(target);
     const settings = { messages: this.messages, look };
-    return this.#part(this.#core.bar(this.#id, elementOf(target), max, place, settings));
+    return this.#part((former) => {
+      settings.messages = this.messages;
+      const part = this.#core.bar(this.#id, element, max, place, settings);
+      // Now that the other has its place.
+      this.#remove(former);
+      return part;
+    });
   }
 
   /**
@@ -142,9 +166,12 @@ export class Here {
   flash(target, options) {
     const element = elementOf(target);
     const rules = flashOptions(options);
-    const hold = (/** @type {boolean} */ isHeld) => this.#core.hold(this.#id, part, isHeld);
-    const part = this.#flash(flashArea(element, this.messages, hold), rules);
-    return this.#part(part);
+    return this.#part((former) => {
+      this.#remove(former);
+      const hold = (/** @type {boolean} */ isHeld) => this.#core.hold(this.#id, part, isHeld);
+      const part = this.#flash(flashArea(element, this.messages, hold), rules);
+      return part;
+    });
   }
 
   /** @param {unknown} [target] */
@@ -181,6 +208,7 @@ export class Here {
   leave() {
     for (const helper of this.#helpers) helper.abort();
     this.#listeners.clear();
+    this.#parts.clear();
     this.#core.leave(this.#id);
   }
 
@@ -212,9 +240,25 @@ export class Here {
     return this.#core.flash(this.#id, /** @type {any} */ (teller), joins, leaves, muteAbove);
   }
 
+  /**
+   * @param {(former: number) => number} make takes away what it has made before
+   * @returns {() => void} takes it away
+   */
+  #part(make) {
+    let part = make(0);
+    const again = () => {
+      part = make(part);
+    };
+    this.#parts.add(again);
+    return () => {
+      this.#parts.delete(again);
+      this.#remove(part);
+    };
+  }
+
   /** @param {number} part */
-  #part(part) {
-    return () => this.#core.remove(this.#id, part);
+  #remove(part) {
+    this.#core.remove(this.#id, part);
   }
 
   /**

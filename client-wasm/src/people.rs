@@ -11,7 +11,7 @@ use web_sys::HtmlElement;
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
-    fn person(list: &HtmlElement, is_dot: bool) -> HtmlElement;
+    fn person(list: &HtmlElement, is_dot: bool, is_me: bool) -> HtmlElement;
     fn leave(item: &HtmlElement);
     #[wasm_bindgen(js_name = drawPerson)]
     fn draw_person(
@@ -66,7 +66,10 @@ impl People {
             self.people.push(match known {
                 Some(person) if Rc::ptr_eq(&person.drawn, entry) => person,
                 Some(person) => Person::draw(person.item, entry, false),
-                None => Person::draw(person(&self.list, self.are_dots), entry, is_entering(id)),
+                None => {
+                    let item = person(&self.list, self.are_dots, entry.member.is_me);
+                    Person::draw(item, entry, is_entering(id))
+                }
             });
         }
         // Those who are gone go first, so that nobody who stays has to move out of their way.

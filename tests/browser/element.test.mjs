@@ -87,15 +87,87 @@ test("max and flash may change while it is here, and a page may set its meta", a
   await erin.close(1001);
 });
 
-test("it speaks another language as soon as its locale says so", async (t) => {
-  const alice = await tagged(t, "alice", { key: stage.key(t), locale: "de-AT" });
-  const speaks = () =>
-    alice.page.evaluate("document.querySelector('whos-here').here?.messages.here");
-  await until("it speaks German", async () => (await speaks()) === "{n} hier");
-  await until("alice is ready", async () => (await told(alice)).includes("ready"));
+test("it speaks another language as soon as it is told to, and nobody sees it leave", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t), locale: "de-AT", flash: "" });
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  const says = async () => (await shown(alice))[0];
+  await until("it speaks German", async () => (await says()) === "2 hier");
+  await alice.page.evaluate(() => {
+    const element = /** @type {any} */ (document.querySelector("whos-here"));
+    const own = document.createElement("div");
+    element.after(own);
+    element.here.bar(own);
+    own.append("behind");
+    Object.assign(window, { here: element.here, own });
+  });
+  const sessions = () => [...(bob.rosters.get(stage.key(t))?.presences.keys() ?? [])].join();
+  const before = sessions();
+
   await set(alice, "locale", "en");
-  await until("it speaks English", async () => (await speaks()) === "{n} here");
-  await until("the bar is there", async () => (await shown(alice)).join() === "1 here,alice");
+  await until("it speaks English", async () => (await says()) === "2 here");
+  const own = await alice.page.evaluate("own.textContent");
+  assert.match(String(own), /2 here.*behind$/, "so does the page's own bar, in its place");
+  await alice.page.evaluate(
+    "document.querySelector('whos-here').messages = { here: '{n} reading' }",
+  );
+  await until("it says its own words", async () => (await says()) === "2 reading");
+  const carol = await Peer.join(stage.relay, "carol", stage.key(t));
+  await alice.page.locator("whos-here .presence-flash", { hasText: "carol joined" }).waitFor();
+  await set(alice, "locale", "ja");
+  await set(alice, "locale", "de");
+  await alice.page.evaluate("document.querySelector('whos-here').messages = undefined");
+  await until("it speaks German again", async () => (await says()) === "3 hier");
+  const group = alice.page.locator("whos-here").getByRole("group", { name: "Wer hier ist" });
+  assert.equal(await group.count(), 1);
+  await carol.close(1001);
+  await alice.page
+    .locator("whos-here .presence-flash", { hasText: "carol ist gegangen" })
+    .waitFor();
+
+  await set(alice, "locale", "tlh");
+  await until("that isn't spoken", () => alice.problems.join().includes('no texts in "tlh"'));
+  alice.problems.splice(0);
+  await until("it is English instead", async () => (await says()) === "2 here");
+  await alice.page.evaluate("document.querySelector('whos-here').messages = { hear: '' }");
+  await until("the error is told", () => alice.problems.join().includes("messages.hear"));
+  alice.problems.splice(0);
+  assert.equal(await says(), "2 here");
+
+  assert.equal(
+    await alice.page.evaluate("document.querySelector('whos-here').here === here"),
+    true,
+  );
+  assert.equal(sessions(), before, "it is the same session all the time");
+});
+
+test("its reader may have a picture of the page's own", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t) });
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  const dot = alice.page.locator("whos-here .presence-dot[data-name=alice]");
+  const initial = dot.locator(".presence-initial");
+  assert.ok(await initial.isVisible());
+  await alice.page.evaluate(() => {
+    const image = document.createElement("img");
+    Object.assign(image, { src: "/icon.svg", alt: "", slot: "self" });
+    document.querySelector("whos-here")?.append(image);
+  });
+  await until("the initial is gone", async () => !(await initial.isVisible()));
+  const [inside, box] = [
+    await alice.page.locator("whos-here > img").boundingBox(),
+    await dot.boundingBox(),
+  ];
+  assert.ok(inside && box && inside.width > 20);
+  assert.ok(Math.abs(inside.x - box.x) <= 2 && Math.abs(inside.width - box.width) <= 4);
+  await alice.page.locator("whos-here > img").hover();
+  const name = await dot.locator(".presence-label").boundingBox();
+  assert.ok((name?.width ?? 0) > 10, "the pointer on it brings the name up");
+  await Peer.join(stage.relay, "bob", stage.key(t));
+  await until("bob is here", async () => (await shown(alice))[0] === "2 here");
+  const slots = await alice.page.locator("whos-here").evaluate((it) => {
+    const slots = it.shadowRoot?.querySelectorAll("slot") ?? [];
+    return [...slots].map((slot) => slot.closest("[data-name]")?.getAttribute("data-name"));
+  });
+  assert.deepEqual(slots, ["alice"], "nobody else's");
 });
 
 test("what happens is told in events that leave the shadow tree and bubble", async (t) => {
