@@ -34,13 +34,20 @@ export function record() {
   /** @param {Element} element @param {boolean} isShown @param {number} at */
   const readFlash = (element, isShown, at) => {
     const spans = isShown ? [...element.querySelectorAll(".presence-flash-name")] : [];
-    const names = spans.map((it) => it.textContent ?? "");
+    // Several may have the same name.
+    /** @type {string[]} */
+    const names = [];
+    for (const { textContent } of spans) {
+      const nSame = names.filter((it) => it.split("\0")[0] === textContent).length;
+      names.push(`${textContent}\0${nSame}`);
+    }
     const known = flashes.get(element) ?? new Map();
     flashes.set(element, known);
     for (const name of names.filter((it) => !known.has(it))) {
       const tags = [...new Set([...element.querySelectorAll("*")].map((it) => it.tagName))].join();
       const kind = element.getAttribute("data-kind");
-      const text = names.length === 1 ? (element.textContent ?? "") : `${name} ${kind}`;
+      const one = `${name.split("\0")[0]} ${kind}`;
+      const text = names.length === 1 ? (element.textContent ?? "") : one;
       const flash = { text, tags, shownAt: at };
       known.set(name, flash);
       seen.flashes.push(flash);
