@@ -70,7 +70,8 @@ function watchInputs(onInput, signal) {
     last = now;
     onInput();
   };
-  for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "scroll"]) {
+  // Not `scroll`: a page that follows the end of its log scrolls without anybody there.
+  for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "touchmove"]) {
     window.addEventListener(type, listener, { signal, passive: true, capture: true });
   }
 }

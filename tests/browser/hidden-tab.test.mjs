@@ -78,6 +78,11 @@ describe("hidden tabs", { concurrency: true }, () => {
     const alice = await stage.visit(t, "alice");
     const bob = await stage.blank(t, "bob");
     await bob.enter({ key: stage.key(t), token: mintToken("bob"), away: { idle: 1500 } });
+    // A page that scrolls by itself is nobody's input.
+    await bob.page.evaluate(() => {
+      document.body.style.height = "10000px";
+      setInterval(() => window.scrollBy(0, 1), 200);
+    });
     await alice.seesAs("bob", "active");
     await alice.seesAs("bob", "away");
     await bob.page.mouse.move(50, 60);
