@@ -177,8 +177,8 @@ export interface Here {
   readonly state: State;
 
   /**
-   * The texts in use, all of them. Setting it changes them at once, in bars and flashes that are there, too;
-   * entries that are missing are English ones.
+   * The texts in use, all of them. Setting it changes bars that are there at once, and flashes from the
+   * next one on; entries that are missing are English ones.
    *
    * @throws {PresenceError} `bad_options` if there is no such entry, or it is none.
    */

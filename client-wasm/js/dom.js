@@ -233,11 +233,11 @@ export function isHidden() {
  * line that nobody sees.
  *
  * @param {HTMLElement} area
- * @param {Messages} messages
+ * @param {{ readonly messages: Messages }} here may speak another language at each sentence
  * @param {(isHeld: boolean) => void} onHold is told when somebody begins to read, and when nobody does
  * @returns {Teller}
  */
-export function flashArea(area, messages, onHold) {
+export function flashArea(area, here, onHold) {
   const missing = Object.entries(FLASH_AREA).filter(([name]) => !area.hasAttribute(name));
   for (const [name, value] of missing) area.setAttribute(name, value);
   const said = element(area, "div", "presence-said");
@@ -292,14 +292,14 @@ export function flashArea(area, messages, onHold) {
           "aria-live": "off",
           tabindex: "0",
         });
-      flash.replaceChildren(...sentence(messages, isJoin, members));
+      flash.replaceChildren(...sentence(here.messages, isJoin, members));
       flash.style.setProperty("--presence-color", members[0]?.color ?? "");
       if (!flashes.has(id)) area.append(flash);
       flashes.set(id, flash);
     },
     say(isJoin, members) {
       const line = document.createElement("div");
-      line.textContent = flashText(messages, isJoin, members);
+      line.textContent = flashText(here.messages, isJoin, members);
       // Whole, so that it is read as one.
       said.append(line);
       // Who comes along later would take it for news.
@@ -324,14 +324,14 @@ export function flashArea(area, messages, onHold) {
 /**
  * Says who joins and leaves to a function of the page, which shows it itself.
  *
- * @param {Messages} messages
+ * @param {{ readonly messages: Messages }} here
  * @param {(event: import("../index.js").FlashEvent) => void} tell
  * @returns {Teller}
  */
-export function flashListener(messages, tell) {
+export function flashListener(here, tell) {
   const nothing = () => {};
   const say = (/** @type {boolean} */ isJoin, /** @type {Member[]} */ members) => {
-    const text = flashText(messages, isJoin, members);
+    const text = flashText(here.messages, isJoin, members);
     tell({ kind: kindOf(isJoin), members: Object.freeze(members), text });
   };
   return { show: nothing, say, hide: nothing, end: nothing };

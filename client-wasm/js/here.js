@@ -37,7 +37,7 @@ export class Here {
   #listeners = new Map();
   /** What was loaded for this page and has not been ended. @type {Set<AbortController>} */
   #helpers = new Set();
-  /** Makes bars and flash areas anew. @type {Set<() => void>} */
+  /** Makes bars anew. @type {Set<() => void>} */
   #parts = new Set();
   #messages;
   #tellsLocations = false;
@@ -112,13 +112,9 @@ export class Here {
     if (typeof listener !== "function") throw wrong("on", "the listener must be a function");
     if (event === "flash") {
       const rules = flashOptions(options);
-      return this.#part((former) => {
-        this.#remove(former);
-        const teller = flashListener(this.messages, (it) =>
-          call(listener, /** @type {never} */ (it)),
-        );
-        return this.#flash(teller, rules);
-      });
+      const tell = (/** @type {any} */ it) => call(listener, /** @type {never} */ (it));
+      const part = this.#flash(flashListener(this, tell), rules);
+      return () => this.#remove(part);
     }
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
@@ -166,12 +162,9 @@ export class Here {
   flash(target, options) {
     const element = elementOf(target);
     const rules = flashOptions(options);
-    return this.#part((former) => {
-      this.#remove(former);
-      const hold = (/** @type {boolean} */ isHeld) => this.#core.hold(this.#id, part, isHeld);
-      const part = this.#flash(flashArea(element, this.messages, hold), rules);
-      return part;
-    });
+    const hold = (/** @type {boolean} */ isHeld) => this.#core.hold(this.#id, part, isHeld);
+    const part = this.#flash(flashArea(element, this, hold), rules);
+    return () => this.#remove(part);
   }
 
   /** @param {unknown} [target] */

@@ -74,6 +74,7 @@ tests! {
         a_listener_that_leaves_or_throws_breaks_nothing
         options_of_flashes_that_are_wrong_are_refused
         sentences_are_those_of_the_language
+        another_language_begins_with_the_next_sentence_and_forgets_nothing
     }
     events {
         ready_waits_for_the_first_snapshot

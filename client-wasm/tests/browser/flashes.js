@@ -306,3 +306,21 @@ export async function sentences_are_those_of_the_language() {
     here.leave();
   }
 }
+
+export async function another_language_begins_with_the_next_sentence_and_forgets_nothing() {
+  begin();
+  place();
+  const { here, socket } = await live([alice(), bob()]);
+  here.flash("#place");
+  const heard = [];
+  here.on("flash", ({ text }) => heard.push(text));
+  delta(socket, 1, { joined: [carol()], left: [left(bob())] });
+  const { default: messages } = await import("../../locales/de.js");
+  here.messages = messages;
+  equal(texts(), ["bob left", "carol joined"]);
+  await clock.pass(1_000);
+  delta(socket, 2, { joined: [bob()] });
+  equal([texts(), heard], [["carol joined"], ["carol ist jetzt hier"]]);
+  delta(socket, 3, { left: [left(carol())] });
+  equal(texts(), ["carol ist gegangen"]);
+}
