@@ -7,6 +7,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Stage, until } from "../support/browser.mjs";
 import { Peer } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** Eleven others, of whom five have a dot beside one's own. */
@@ -26,10 +27,21 @@ const NAMES = [
 
 const stage = new Stage();
 
-for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
-  test(`axe finds nothing wrong with the ${colorScheme} page, of one viewer or of twelve`, async (t) => {
-    const alice = await stage.visit(t, "alice", { look: { colorScheme } });
+/** @type {Record<string, import("playwright-core").BrowserContextOptions>} */
+const LOOKS = {
+  light: { colorScheme: "light" },
+  dark: { colorScheme: "dark" },
+  "forced colors": { colorScheme: "dark", forcedColors: "active" },
+  "right-to-left": { viewport: { width: 320, height: 568 } },
+};
+
+for (const [name, look] of Object.entries(LOOKS)) {
+  const isTurned = name === "right-to-left";
+
+  test(`axe finds nothing wrong with the page, of one viewer or of twelve: ${name}`, async (t) => {
+    const alice = await stage.visit(t, "alice", { look });
     await alice.sees(["alice"]);
+    if (isTurned) await turn(alice);
     assert.deepEqual(await violations(alice), []);
 
     await fill(t);
@@ -44,8 +56,50 @@ for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
     await alice.page.keyboard.press("Escape");
     await alice.dot("bob").hover();
     assert.deepEqual(await violations(alice), []);
+    assert.deepEqual(await sticksOut(alice), []);
+  });
+
+  test(`axe finds nothing wrong with the page that has only the tag: ${name}`, async (t) => {
+    const guest = await stage.visit(t, "guest", { path: "/element.html", look });
+    await guest.page.locator("whos-here [data-state=live]").waitFor();
+    const bob = await Peer.join(stage.relay, "bob", "page:element");
+    t.after(() => bob.destroy());
+    await guest.page.locator("whos-here .presence-flash").waitFor();
+    if (isTurned) await turn(guest);
+    await guest.page.locator("whos-here [data-name=bob]").hover();
+    assert.deepEqual(await violations(guest), []);
+    await bob.close(1001);
+    await guest.page.locator("whos-here [data-name=bob]").waitFor({ state: "detached" });
   });
 }
+
+test("every dot can be told from what is around it and from what is in it, on both themes", async (t) => {
+  const key = stage.key(t);
+  const colors = ["#ffffff", "#000000", "#fbfaf8", "#16171a", "#767676", "#ffee00", "#0000ff"];
+  for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+    const alice = await stage.blank(t, "alice", { look: { colorScheme } });
+    await alice.enter({ key, token: mintToken("alice") });
+    for (const color of colors) {
+      const peer = await Peer.open(stage.relay);
+      await peer.hello(mintToken({ sub: color, name: `x ${color}`, color }));
+      await peer.join(key);
+      if (colorScheme === "light") continue;
+      peer.send({ attention: { away: true } });
+    }
+    await alice.page.evaluate(() => {
+      const { here } = /** @type {any} */ (window);
+      document.querySelector("#bar")?.replaceChildren();
+      here.bar("#bar", { max: 20 });
+    });
+    await until("all are here", async () => (await alice.bar()).length === colors.length + 2);
+    const found = await alice.page.evaluate(contrasts);
+    assert.equal(found.length, colors.length + 1);
+    for (const { name, edge, letter } of found) {
+      assert.ok(edge >= 3, `${colorScheme}: the edge of ${name} has ${edge} : 1`);
+      assert.ok(letter >= 4.5, `${colorScheme}: what is in ${name} has ${letter} : 1`);
+    }
+  }
+});
 
 test("axe finds nothing wrong with the page that asks who one is, and with the home page", async (t) => {
   const stranger = await stage.visit(t, "stranger", { path: "/docs/1" });
@@ -227,6 +281,66 @@ test("who wants less motion gets none, and nothing flickers with high contrast",
   const border = await alice.dot("bob").evaluate((it) => getComputedStyle(it).borderTopWidth);
   assert.notEqual(border, "0px", "a dot has an outline, since its color may be taken away");
 });
+
+/** Runs in the page: how far the edge of each dot is from what is behind it, and its letter from the dot. */
+function contrasts() {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  if (canvas === null) throw new Error("there is no canvas");
+  const luminance = (/** @type {string[]} */ ...colors) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const color of colors) {
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    const [r = 0, g = 0, b = 0] = [...canvas.getImageData(0, 0, 1, 1).data].map((it) => {
+      const channel = it / 255;
+      return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (/** @type {number} */ one, /** @type {number} */ other) =>
+    (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+  const ground = getComputedStyle(document.body).backgroundColor;
+  return [...document.querySelectorAll(".presence-dot")].map((dot) => {
+    const { borderTopColor, backgroundColor, color } = getComputedStyle(dot);
+    const inside = luminance(ground, backgroundColor);
+    const around = luminance(ground);
+    return {
+      name: dot.getAttribute("data-name"),
+      // What is inside shows as well as its edge does.
+      edge: Math.max(contrast(luminance(ground, borderTopColor), around), contrast(inside, around)),
+      letter: contrast(luminance(ground, backgroundColor, color), inside),
+    };
+  });
+}
+
+/**
+ * Has the page written from right to left.
+ *
+ * @param {import("../support/browser.mjs").Viewer} viewer
+ */
+async function turn({ page }) {
+  await page.evaluate(() => document.documentElement.setAttribute("dir", "rtl"));
+}
+
+/**
+ * What of the bar can't be seen because the window ends.
+ *
+ * @param {import("../support/browser.mjs").Viewer} viewer
+ */
+async function sticksOut({ page }) {
+  return page.evaluate(() => {
+    const parts = document.querySelectorAll(
+      ".presence-dots > li, .presence-count, .presence-dot[data-named] > .presence-label, .presence-list",
+    );
+    const { clientWidth, scrollWidth } = document.documentElement;
+    const out = [...parts].filter((it) => {
+      const { left, right } = it.getBoundingClientRect();
+      return left < 0 || right > clientWidth;
+    });
+    return [...out.map((it) => it.className), ...(scrollWidth > clientWidth ? ["the page"] : [])];
+  });
+}
 
 /**
  * Fills the test's document with eleven others.
