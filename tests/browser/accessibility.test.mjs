@@ -79,12 +79,12 @@ test("every dot can be told from what is around it and from what is in it, on bo
   for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
     const alice = await stage.blank(t, "alice", { look: { colorScheme } });
     await alice.enter({ key, token: mintToken("alice") });
+    const peers = [];
     for (const color of colors) {
       const peer = await Peer.open(stage.relay);
       await peer.hello(mintToken({ sub: color, name: `x ${color}`, color }));
       await peer.join(key);
-      if (colorScheme === "light") continue;
-      peer.send({ attention: { away: true } });
+      peers.push(peer);
     }
     await alice.page.evaluate(() => {
       const { here } = /** @type {any} */ (window);
@@ -92,12 +92,17 @@ test("every dot can be told from what is around it and from what is in it, on bo
       here.bar("#bar", { max: 20 });
     });
     await until("all are here", async () => (await alice.bar()).length === colors.length + 2);
-    const found = await alice.page.evaluate(contrasts);
-    assert.equal(found.length, colors.length + 1);
-    for (const { name, edge, letter } of found) {
-      assert.ok(edge >= 3, `${colorScheme}: the edge of ${name} has ${edge} : 1`);
-      assert.ok(letter >= 4.5, `${colorScheme}: what is in ${name} has ${letter} : 1`);
+    for (const state of ["active", "away"]) {
+      if (state === "away") for (const peer of peers) peer.send({ attention: { away: true } });
+      const dots = alice.page.locator(`.presence-dot[data-name^=x][data-state=${state}]`);
+      await until(`all are ${state}`, async () => (await dots.count()) === colors.length);
+      for (const { name, edge, letter } of await alice.page.evaluate(contrasts)) {
+        const where = `${colorScheme}, ${state}, ${name}`;
+        assert.ok(edge >= 3, `${where}: its edge has ${edge} : 1`);
+        assert.ok(letter >= 4.5, `${where}: what is in it has ${letter} : 1`);
+      }
     }
+    for (const peer of peers) await peer.close(1001);
   }
 });
 

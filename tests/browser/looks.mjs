@@ -1,0 +1,72 @@
+// @ts-check
+//
+// Takes the pictures of docs/looks.md: the demo in each look, with people who are away, who are being waited
+// for, and who come. The relay and the SDK must have been built, as `npm test -- browser` does.
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { runMain, say } from "../../scripts/setup/log.mjs";
+import { repoRoot } from "../../scripts/setup/versions.mjs";
+import { launchBrowser, startDemo } from "../support/browser.mjs";
+import { Peer } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
+
+const FOLDER = join(repoRoot, "docs/looks");
+const NAMES = ["bob", "Carol", "dave", "Erin", "Frank", "grace", "Heidi"];
+const KEY = "document:1";
+const WIDE = { width: 560, height: 360 };
+
+/** @type {Record<string, import("playwright-core").BrowserContextOptions>} */
+const LOOKS = {
+  light: { viewport: WIDE, colorScheme: "light" },
+  dark: { viewport: WIDE, colorScheme: "dark" },
+  "forced-colors": { viewport: WIDE, colorScheme: "dark", forcedColors: "active" },
+  "right-to-left": { viewport: WIDE },
+  narrow: { viewport: { width: 320, height: 460 }, hasTouch: true },
+};
+
+await runMain(async () => {
+  mkdirSync(FOLDER, { recursive: true });
+  const relay = await startDemo();
+  const browser = await launchBrowser();
+  /** @param {string} name */
+  const enter = async (name) => {
+    const peer = await Peer.open(relay);
+    await peer.hello(mintToken({ sub: name, name }));
+    await peer.join(KEY, { section: "goals" });
+    return peer;
+  };
+  const open = async ([name, look] = ["", {}]) => {
+    const page = await (await browser.newContext(look)).newPage();
+    await page.goto(`${relay.http}/docs/1?user=alice`);
+    if (name === "right-to-left") {
+      await page.evaluate(() => document.documentElement.setAttribute("dir", "rtl"));
+    }
+    return { name, page };
+  };
+  const [bob, carol] = [await enter("bob"), await enter("Carol")];
+  const pages = await Promise.all(Object.entries(LOOKS).map((it) => open(it)));
+  for (const name of NAMES.slice(2)) await enter(name);
+  bob.send({ attention: { away: true } });
+  carol.reset();
+  for (const { page } of pages) {
+    await page.locator(".presence-dot[data-state=reconnecting]").waitFor();
+  }
+  // Those who came have flashed by now; this one is to be seen.
+  await enter("Judy");
+  for (const { name, page } of pages) {
+    // Both in one picture would hide each other.
+    const first = page.locator(".presence-dot").first();
+    if (name === "narrow") await first.tap();
+    else if (name === "dark") await first.hover();
+    else await page.locator(".presence-more-button").click();
+    await page.locator(".presence-flash", { hasText: "Judy" }).waitFor();
+  }
+  // Who comes in has faded in.
+  await pages[0]?.page.waitForTimeout(600);
+  for (const { name, page } of pages) {
+    await page.screenshot({ path: join(FOLDER, `${name}.png`) });
+    say(`docs/looks/${name}.png`);
+  }
+  await browser.close();
+  await relay.stop();
+});
