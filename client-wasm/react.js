@@ -12,7 +12,7 @@ import {
   useSyncExternalStore,
 } from "react";
 import { BAR_OPTIONS, FLASH_OPTIONS } from "./js/options.js";
-import { NOTHING, PresenceStore } from "./js/store.js";
+import { NOTHING, PresenceStore, textOf } from "./js/store.js";
 
 /** @typedef {import("./react.js").Presence} Presence */
 
@@ -66,7 +66,7 @@ function usePart(props, names, start) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: another object each time, with the same in it
   useEffect(() => {
     if (here !== null && ref.current !== null) return start(here, ref.current, options);
-  }, [here, JSON.stringify(options)]);
+  }, [here, textOf(options)]);
   return createElement("div", { ...others, ref });
 }
 

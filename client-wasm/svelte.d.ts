@@ -11,7 +11,7 @@ import type {
 
 /**
  * Is in a key as long as a component subscribes to one of its stores or uses one of its actions. Nothing
- * has to be ended. Those whose first `token` is the very same function share one connection.
+ * has to be ended. Those that begin with the very same `token` function share one connection.
  *
  * On a server nobody is here, and nothing is done.
  *
@@ -55,8 +55,9 @@ export interface PresenceStores {
   /** Makes an element the place where "bob joined" and "bob left" are shown. */
   readonly flash: Action<FlashOptions | undefined>;
   /**
-   * Takes over other options. Those that say another relay, key or person leave the one and enter the
-   * other; another `meta` is told to the others.
+   * Takes over other options. Those that say another relay, key or token string leave the one and enter the
+   * other; another `meta` is told to the others. Another token function is used from the next token on, so it
+   * has to speak for the same person: for somebody else, call {@link presence} again with another function.
    */
   set(options: ConnectOptions): void;
 }

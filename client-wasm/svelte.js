@@ -2,7 +2,7 @@
 //
 // `whoshere/svelte`: a presence as stores and actions. Both are plain contracts, so nothing of Svelte is
 // needed here.
-import { PresenceStore } from "./js/store.js";
+import { PresenceStore, textOf } from "./js/store.js";
 
 /** @typedef {import("./index.js").Here} Here */
 /** @typedef {import("./react.js").Presence} Presence */
@@ -65,6 +65,7 @@ function action(store, start) {
     /** @type {Here | null} */
     let shownOf = null;
     let end = () => {};
+    let text = textOf(options);
     const show = () => {
       const { here } = store.snapshot;
       if (here === shownOf) return;
@@ -72,11 +73,15 @@ function action(store, start) {
       shownOf = here;
       end = here === null ? () => {} : start(here, element, options);
     };
+    // First, since nothing would ever be let go if this throws.
+    show();
     const unsubscribe = store.subscribe(show);
     const release = store.hold();
-    show();
     return {
       update(/** @type {Options} */ it) {
+        const before = text;
+        text = textOf(it);
+        if (text === before) return;
         options = it;
         shownOf = null;
         show();

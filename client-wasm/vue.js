@@ -6,6 +6,8 @@ import {
   defineComponent,
   h,
   inject,
+  onActivated,
+  onDeactivated,
   onMounted,
   onUnmounted,
   provide,
@@ -14,7 +16,7 @@ import {
   watch,
 } from "vue";
 import { BAR_OPTIONS, FLASH_OPTIONS } from "./js/options.js";
-import { NOTHING, PresenceStore } from "./js/store.js";
+import { NOTHING, PresenceStore, textOf } from "./js/store.js";
 
 /** @typedef {import("./vue.js").PresenceRefs} PresenceRefs */
 
@@ -32,20 +34,29 @@ export function usePresence(options, onError) {
     throw new Error("whoshere: no component around this one has called usePresence(options)");
   }
   const snapshot = shallowRef(NOTHING);
+  /** @type {PresenceStore | undefined} */
+  let store;
   let release = () => {};
+  const hold = () => {
+    release();
+    if (store !== undefined) release = store.hold();
+  };
   // Never called on a server.
   onMounted(() => {
-    const store = new PresenceStore(toValue(options), onError);
+    store = new PresenceStore(toValue(options), onError);
     store.subscribe(() => {
       snapshot.value = store.snapshot;
     });
-    release = store.hold();
+    hold();
     watch(
       () => toValue(options),
       (it) => store.set(it, onError),
       { deep: true },
     );
   });
+  // Inside of <KeepAlive> a page that isn't shown stays mounted.
+  onActivated(hold);
+  onDeactivated(() => release());
   onUnmounted(() => release());
   const presence = {
     here: computed(() => snapshot.value.here),
@@ -66,37 +77,40 @@ export function useSelf() {
   return usePresence().self;
 }
 
-export const AvatarBar = defineComponent({
-  name: "AvatarBar",
-  props: BAR_OPTIONS,
-  setup(props) {
-    const { here } = usePresence();
-    const element = shallowRef(/** @type {HTMLElement | null} */ (null));
-    watch(
-      // Before Vue 3.4 a shallow ref as it is would make this run at each change of anything.
-      [here, () => element.value, () => JSON.stringify(props)],
-      ([here, element], _, onCleanup) => {
-        if (here !== null && element !== null) onCleanup(here.bar(element, { ...props }));
-      },
-      { flush: "post" },
-    );
-    return () => h("div", { ref: element });
-  },
-});
+export const AvatarBar = part("AvatarBar", BAR_OPTIONS, {}, (here, element, options) =>
+  here.bar(element, options),
+);
 
-export const FlashArea = defineComponent({
-  name: "FlashArea",
-  props: FLASH_OPTIONS,
-  setup(props) {
-    const { here } = usePresence();
-    const element = shallowRef(/** @type {HTMLElement | null} */ (null));
-    watch(
-      [here, () => element.value, () => JSON.stringify(props)],
-      ([here, element], _, onCleanup) => {
-        if (here !== null && element !== null) onCleanup(here.flash(element, { ...props }));
-      },
-      { flush: "post" },
-    );
-    return () => h("div", { ref: element, "data-presence-flash": "" });
-  },
-});
+const FLASHES = { "data-presence-flash": "" };
+
+export const FlashArea = part("FlashArea", FLASH_OPTIONS, FLASHES, (here, element, options) =>
+  here.flash(element, options),
+);
+
+/**
+ * A `<div>` with something of the SDK in it.
+ *
+ * @param {string} name
+ * @param {string[]} props the options
+ * @param {object} attributes
+ * @param {(here: import("./index.js").Here, element: HTMLElement, options: object) => () => void} start
+ */
+function part(name, props, attributes, start) {
+  return defineComponent({
+    name,
+    props,
+    setup(props) {
+      const { here } = usePresence();
+      const element = shallowRef(/** @type {HTMLElement | null} */ (null));
+      watch(
+        // Before Vue 3.4 a shallow ref as it is would make this run at each change of anything.
+        [here, () => element.value, () => textOf(props)],
+        ([here, element], _, onCleanup) => {
+          if (here !== null && element !== null) onCleanup(start(here, element, { ...props }));
+        },
+        { flush: "post" },
+      );
+      return () => h("div", { ref: element, ...attributes });
+    },
+  });
+}

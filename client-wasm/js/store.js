@@ -32,7 +32,21 @@ const sources = new WeakMap();
  * @param {ConnectOptions} options
  */
 function identityOf({ url, token, meta: _, ...rest }) {
-  return JSON.stringify([String(url), typeof token === "string" ? token : "", rest]);
+  return textOf([String(url), typeof token === "string" ? token : "", rest]);
+}
+
+/**
+ * A value as text, to see whether it is another one. What can't be written is as good as why not: that it
+ * makes no sense is said where it is used.
+ *
+ * @param {unknown} value
+ */
+export function textOf(value) {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    return String(cause);
+  }
 }
 
 /** A presence that is entered while somebody holds it. */
@@ -48,8 +62,10 @@ export class PresenceStore {
   #listeners = new Set();
   /** Tells one entering from the next. @type {object | undefined} */
   #entering;
-  /** The meta that `here` has, as text: pages change it in place. */
-  #meta = "{}";
+  /** The meta that was told last, as text: pages change it in place. */
+  #meta = "";
+  /** What is in the one that `here` has. @type {string[]} */
+  #metaNames = [];
   /** What is known now: the same object until something changes. */
   snapshot = NOTHING;
 
@@ -118,32 +134,41 @@ export class PresenceStore {
     const entering = {};
     this.#entering = entering;
     const isCurrent = () => this.#entering === entering;
+    const { meta = {} } = this.#options;
+    const text = textOf(meta);
+    /** @type {Here} */
+    let here;
     try {
-      const meta = JSON.stringify(this.#options.meta ?? {});
-      const here = await connect({ ...this.#options, token: this.#token() });
-      if (!isCurrent()) return here.leave();
-      this.#meta = meta;
-      let error = /** @type {PresenceError | null} */ (null);
-      const tell = () => {
-        if (here.state === "live") error = null;
-        const { members, self, state } = here;
-        this.#tell({ here, members, self, state, error });
-      };
-      here.on("change", tell);
-      here.on("state", tell);
-      here.on("error", (it) => {
-        error = it;
-        tell();
-        this.#fail(it);
-      });
-      tell();
-      this.#tellMeta(here);
+      here = await connect({ ...this.#options, token: this.#token() });
     } catch (cause) {
       if (!isCurrent()) return;
       const error = /** @type {PresenceError} */ (cause);
       this.#tell({ ...NOTHING, state: "stopped", error });
-      this.#fail(error);
+      return this.#fail(error);
     }
+    if (!isCurrent()) return here.leave();
+    this.#meta = text;
+    this.#metaNames = Object.keys(JSON.parse(text));
+    let error = /** @type {PresenceError | null} */ (null);
+    const tell = () => {
+      // The one before is left a little later.
+      if (!isCurrent()) return;
+      const { members, self, state } = here;
+      this.#tell({ here, members, self, state, error });
+    };
+    here.on("change", tell);
+    here.on("state", ({ state }) => {
+      if (state === "live") error = null;
+      tell();
+    });
+    here.on("error", (it) => {
+      if (!isCurrent()) return;
+      error = it;
+      tell();
+      this.#fail(it);
+    });
+    tell();
+    this.#tellMeta(here);
   }
 
   #leave() {
@@ -157,19 +182,21 @@ export class PresenceStore {
   #token() {
     const { token } = this.#options;
     if (typeof token !== "function") return token;
-    this.#source ??= sourceOf(token);
+    // Who shared it may have got another function since.
+    if (this.#source?.latest !== token) this.#source = sourceOf(token);
     return this.#source.call;
   }
 
   /** @param {Here} here */
   #tellMeta(here) {
     const { meta = {} } = this.#options;
-    const text = JSON.stringify(meta);
+    const text = textOf(meta);
     if (text === this.#meta) return;
-    const gone = Object.keys(JSON.parse(this.#meta)).map((name) => [name, null]);
+    const gone = this.#metaNames.map((name) => [name, null]);
     this.#meta = text;
     try {
       here.update({ ...Object.fromEntries(gone), ...meta });
+      this.#metaNames = Object.keys({ ...meta });
     } catch (error) {
       this.#fail(/** @type {PresenceError} */ (error));
     }
@@ -187,19 +214,27 @@ export class PresenceStore {
     const names = /** @type {(keyof Presence)[]} */ (Object.keys(NOTHING));
     if (names.every((name) => snapshot[name] === this.snapshot[name])) return;
     this.snapshot = Object.freeze(snapshot);
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener();
+      } catch (error) {
+        // The page's own affair, and none of the other listeners'.
+        reportError(error);
+      }
+    }
   }
 }
 
 /**
- * The same for those who begin with the same function, so that they share one connection.
+ * The same for those who begin with the same function, so that they share one connection, until one of
+ * them has got another function: that may be another person's.
  *
  * @param {Function} token
  * @returns {Source}
  */
 function sourceOf(token) {
   const known = sources.get(token);
-  if (known !== undefined) return known;
+  if (known?.latest === token) return known;
   /** @type {Source} */
   const source = { latest: token, call: () => source.latest() };
   sources.set(token, source);

@@ -13,7 +13,7 @@ import { Peer } from "../support/peer.mjs";
 
 /**
  * @typedef {import("../support/browser.mjs").Viewer} Viewer
- * @typedef {{ key: string, meta?: Record<string, unknown>, max?: number }} Wish
+ * @typedef {{ key: string, params?: Record<string, unknown>, meta?: Record<string, unknown>, max?: number }} Wish
  */
 
 const FOLDER = fileURLToPath(new URL("bindings", import.meta.url));
@@ -59,6 +59,7 @@ before(async () => {
     const contents = `export { mount } from "${FILES[kindOf(name)]}";`;
     modules[name] = await bundle(contents, FOLDER, { alias: aliases[name] });
   }
+  modules["vue kept"] = await bundle('export { mount } from "./vue-kept.mjs";', FOLDER);
 });
 
 for (const name of NAMES) {
@@ -132,11 +133,24 @@ for (const name of NAMES) {
   });
 
   test(`${name}: options that make no sense are told, and break nothing`, async (t) => {
-    const { viewer, page, set } = await mounted(t, name, { key: "document:{id}" });
+    const wish = { key: "document:{id}", params: { id: 42n } };
+    const { viewer, page, set } = await mounted(t, name, wish);
     await page.locator("#people[data-state=stopped]").waitFor({ state: "attached" });
     assert.match(viewer.problems.splice(0).join(), /"id" is missing or empty/);
-    await set({ key: stage.key(t) });
+    const key = stage.key(t);
+    await set({ key, meta: { a: 1 } });
     await shows(page, "alice");
+    /** @type {Record<string, unknown>} */
+    const circular = { b: 2 };
+    circular.it = circular;
+    await set({ key, meta: circular });
+    await until("it is told", async () => viewer.problems.length > 0);
+    assert.match(viewer.problems.splice(0).join(), /meta must be plain JSON/);
+    await set({ key, meta: { c: 3 } });
+    const bob = await Peer.join(stage.relay, "bob", key);
+    await shows(page, "alice,bob");
+    const metas = () => [...(bob.rosters.get(key)?.presences.values() ?? [])].map((it) => it.meta);
+    await bob.until("the meta is the last one", () => JSON.stringify(metas()).includes('{"c":3}'));
   });
 
   if (name !== kindOf(name)) continue;
@@ -154,23 +168,171 @@ for (const name of NAMES) {
   });
 }
 
+test("vue: a page that <KeepAlive> puts aside leaves, and enters again with it", async (t) => {
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  const { page } = await mounted(t, "vue kept", { key: stage.key(t) });
+  await bob.sees(["alice", "bob"], stage.key(t));
+  await page.evaluate("app.show(false)");
+  await bob.sees(["bob"], stage.key(t), 3000);
+  await page.evaluate("app.show(true)");
+  await bob.sees(["alice", "bob"], stage.key(t));
+  await page.locator(".presence-dot").nth(1).waitFor();
+  await page.evaluate("app.unmount()");
+  await bob.sees(["bob"], stage.key(t), 3000);
+});
+
+test("svelte: an action that is told nonsense breaks nothing else, and everybody leaves", async (t) => {
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  const { viewer, page } = await stores(t);
+  await page.evaluate(() => {
+    const { presence, options, token } = /** @type {any} */ (window);
+    const { flash, members, state } = presence({ ...options, token });
+    const [area, shown] = [document.createElement("div"), document.createElement("p")];
+    document.body.append(shown);
+    shown.id = "people";
+    const ends = [
+      flash(area, { joins: "yes" }).destroy,
+      members.subscribe((/** @type {any[]} */ it) => {
+        shown.textContent = it.map(({ name }) => name).join();
+      }),
+      state.subscribe((/** @type {string} */ it) => {
+        shown.dataset.state = it;
+      }),
+    ];
+    Object.assign(window, { end: () => ends.forEach((it) => void it()) });
+  });
+  await shows(page, "bob,alice");
+  assert.equal(await page.locator("#people").getAttribute("data-state"), "live");
+  assert.match(viewer.problems.splice(0).join(), /^uncaught: .*joins: must be true or false/);
+  await bob.sees(["alice", "bob"], stage.key(t));
+  await page.evaluate("end()");
+  await bob.sees(["bob"], stage.key(t), 3000);
+});
+
+test("svelte: equal options leave a part as it is, others make it anew", async (t) => {
+  const { page } = await stores(t);
+  const isSame = await page.evaluate(async () => {
+    const { presence, options, token } = /** @type {any} */ (window);
+    const element = document.createElement("div");
+    const wish = { max: 3 };
+    const { update } = presence({ ...options, token }).bar(element, wish);
+    const dot = () => element.querySelector(".presence");
+    while (dot() === null) await new Promise((it) => setTimeout(it, 10));
+    const after = (/** @type {object} */ it) => {
+      const before = dot();
+      update(it);
+      return dot() === before;
+    };
+    const equal = after({ max: 3 });
+    // As pages do it, too.
+    wish.max = 2;
+    return [equal, after(wish), after({ max: 1 })];
+  });
+  assert.deepEqual(isSame, [true, false, false]);
+});
+
+test("who begins with a function gets that one's tokens, also when others have moved on", async (t) => {
+  const { page } = await stores(t);
+  const names = await page.evaluate(async () => {
+    const { PresenceStore, options, entered } = /** @type {any} */ (window);
+    const tokenOf = (/** @type {string} */ user) => async () =>
+      (await fetch(`/dev/token?user=${user}`)).text();
+    const [guest, user] = [tokenOf("guest"), tokenOf("alice")];
+    const first = new PresenceStore({ ...options, token: guest });
+    const release = first.hold();
+    const names = [await entered(first)];
+    first.set({ ...options, token: user });
+    release();
+    await new Promise((it) => setTimeout(it, 100));
+    const second = new PresenceStore({ ...options, token: guest });
+    second.hold();
+    names.push(await entered(second));
+    first.hold();
+    names.push(await entered(first));
+    return names;
+  });
+  assert.deepEqual(names, ["guest", "guest", "alice"]);
+});
+
+test("what the presence before still tells doesn't stand in for the next one", async (t) => {
+  const { page } = await stores(t);
+  const seen = await page.evaluate(async () => {
+    const { PresenceStore, options, token, entered } = /** @type {any} */ (window);
+    const store = new PresenceStore({ ...options, token });
+    store.hold();
+    await entered(store);
+    const { here } = store.snapshot;
+    store.set({ ...options, token, key: `${options.key}-next` });
+    // No task comes in between, and so the one before has not been left yet.
+    while (store.snapshot.here === null) await null;
+    const next = store.snapshot.here;
+    /** @type {boolean[]} */
+    const areNext = [];
+    store.subscribe(() => areNext.push(store.snapshot.here === next));
+    // Both are told of that.
+    window.dispatchEvent(new PageTransitionEvent("pagehide"));
+    window.dispatchEvent(new PageTransitionEvent("pageshow"));
+    await entered(store);
+    return [here !== next, here.state, areNext.length > 1, areNext.every(Boolean)];
+  });
+  assert.deepEqual(seen, [true, "stopped", true, true]);
+});
+
+test("what goes wrong while it is live is known, too", async (t) => {
+  const { viewer, page } = await stores(t);
+  await page.route("**/js/inspect.js", (route) => route.abort());
+  const codes = await page.evaluate(async () => {
+    const { PresenceStore, options, token, entered } = /** @type {any} */ (window);
+    const store = new PresenceStore({ ...options, token }, () => {});
+    store.hold();
+    await entered(store);
+    const { here, error: before } = store.snapshot;
+    here.inspect();
+    await new Promise((it) => here.on("error", it));
+    const { error, state } = store.snapshot;
+    return [before, error?.code, state];
+  });
+  assert.deepEqual(codes, [null, "load_failed", "live"]);
+  assert.match(viewer.problems.splice(0).join(), /^Failed to load resource/);
+});
+
 test("let go and held again in one task, it is the same presence", async (t) => {
-  const { page } = await stage.blank(t, "alice");
-  const isSame = await page.evaluate(async (key) => {
-    const { PresenceStore } = await import(/** @type {any} */ ("/sdk/js/store.js"));
-    const token = async () => (await fetch("/dev/token?user=alice")).text();
-    const store = new PresenceStore({ url: "/v1/presence", key, token });
+  const { page } = await stores(t);
+  const isSame = await page.evaluate(async () => {
+    const { PresenceStore, options, token, entered } = /** @type {any} */ (window);
+    const store = new PresenceStore({ ...options, token });
     const release = store.hold();
-    while (store.snapshot.members.length === 0) await new Promise((it) => setTimeout(it, 10));
+    await entered(store);
     const { here, members } = store.snapshot;
     release();
     release();
     store.hold();
     await new Promise((it) => setTimeout(it, 100));
     return store.snapshot.here === here && here.members === members && here.state === "live";
-  }, stage.key(t));
+  });
   assert.ok(isSame);
 });
+
+/**
+ * A page of alice with what the bindings are made of as its globals.
+ *
+ * @param {import("node:test").TestContext} t
+ */
+async function stores(t) {
+  const viewer = await stage.blank(t, "alice");
+  await viewer.page.evaluate(async (key) => {
+    const { PresenceStore } = await import(/** @type {any} */ ("/sdk/js/store.js"));
+    const { presence } = await import(/** @type {any} */ ("/sdk/svelte.js"));
+    const token = async () => (await fetch("/dev/token?user=alice")).text();
+    const entered = async (/** @type {any} */ store) => {
+      while (store.snapshot.self === null) await new Promise((it) => setTimeout(it, 10));
+      return store.snapshot.self.name;
+    };
+    const options = { url: "/v1/presence", key };
+    Object.assign(window, { PresenceStore, presence, options, token, entered });
+  }, stage.key(t));
+  return { viewer, page: viewer.page };
+}
 
 /**
  * A page of alice with the binding in it.
