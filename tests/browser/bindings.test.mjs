@@ -199,12 +199,15 @@ test("svelte: an action that is told nonsense breaks nothing else, and everybody
         shown.dataset.state = it;
       }),
     ];
-    Object.assign(window, { end: () => ends.forEach((it) => void it()) });
+    const again = () => flash(area, { joins: "yes" });
+    Object.assign(window, { again, end: () => ends.forEach((it) => void it()) });
   });
   await shows(page, "bob,alice");
   assert.equal(await page.locator("#people").getAttribute("data-state"), "live");
   assert.match(viewer.problems.splice(0).join(), /^uncaught: .*joins: must be true or false/);
   await bob.sees(["alice", "bob"], stage.key(t));
+  // There is something to show it in by now, and so it throws at once.
+  await assert.rejects(page.evaluate("again()"), /joins: must be true or false/);
   await page.evaluate("end()");
   await bob.sees(["bob"], stage.key(t), 3000);
 });
