@@ -213,6 +213,28 @@ export interface Here {
   update(patch: Meta): void;
 
   /**
+   * Tells the others something that is true for a moment only, and changes often: where the pointer is, that
+   * somebody is typing. It isn't part of the meta, and what is lost on the way isn't sent again: the latest
+   * value wins.
+   *
+   * Sent at most 20 times a second, and more rarely in a crowd. As long as it holds it is sent again every
+   * 3 seconds, so that those who come get it. Nothing is sent while nobody else is here. A tab that is hidden
+   * ends its pulses; what it says meanwhile is ignored.
+   *
+   * @example
+   * here.pulse("progress", { page: 7 });
+   *
+   * @param name 1 to 16 lower-case letters, at most 4 names at a time. `typing`, `cursor` and `scroll` are
+   *   what this package says itself.
+   * @param value plain JSON, at most 512 bytes; null ends it
+   * @throws {PresenceError} `bad_pulse` if it isn't such a name or such a value, or there are too many.
+   */
+  pulse(name: string, value: Json): void;
+
+  /** What the others say by that name right now. */
+  pulses(name: string): readonly Pulse[];
+
+  /**
    * Puts an avatar bar into an element: a dot for each person, and "N here".
    *
    * The styles are in `whoshere.css`.
@@ -351,6 +373,21 @@ export interface Member {
   readonly meta: Meta;
 }
 
+/** What somebody else says for the moment: see {@link Here.pulse}. */
+export interface Pulse {
+  /**
+   * Who says it. Other tabs of the reader's own are told, too, and are `self`.
+   */
+  readonly member: Member;
+  /** In which of their tabs: 16 hexadecimal digits. */
+  readonly session: string;
+  readonly name: string;
+  /**
+   * Null if it has ended: they ended it, have left, or weren't heard of for 5 seconds.
+   */
+  readonly value: Json;
+}
+
 /** Plain JSON. */
 export type Json =
   | null
@@ -377,6 +414,8 @@ export interface PresenceEvents {
   leave: LeaveEvent;
   /** Somebody's meta, state or number of tabs changed. */
   update: UpdateEvent;
+  /** Somebody says something else for the moment, or no longer: see {@link Here.pulse}. */
+  pulse: Pulse;
   /** Somebody is elsewhere in the page: see {@link Here.at}. */
   location: LocationEvent;
   /**
@@ -459,6 +498,8 @@ export type OptionErrorCode =
   | "missing_param"
   /** The meta is not a JSON object, too large or too deep. */
   | "bad_meta"
+  /** The pulse's name or value isn't one, or there are too many. */
+  | "bad_pulse"
   /** There is no such element. */
   | "bad_target";
 

@@ -11,6 +11,7 @@ import load, {
   leave,
   members,
   open,
+  pulse,
   remove,
   roundTrip,
   state,
@@ -19,7 +20,7 @@ import load, {
 
 export { PresenceError };
 
-const core = { bar, flash, hold, leave, members, open, remove, roundTrip, state, update };
+const core = { bar, flash, hold, leave, members, open, pulse, remove, roundTrip, state, update };
 
 /** @type {Promise<unknown> | undefined} */
 let loading;

@@ -8,9 +8,10 @@ import { barOptionsOf, elementOf, flashOptions, wrong } from "./options.js";
 
 /**
  * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "hold" | "leave" | "members" |
- *   "open" | "remove" | "roundTrip" | "state" | "update">} Core the module's functions
+ *   "open" | "pulse" | "remove" | "roundTrip" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {import("../index.js").Member} Member
+ * @typedef {import("../index.js").Pulse} Pulse
  * @typedef {(event: never) => void} Listener
  */
 
@@ -23,6 +24,7 @@ const EVENTS = {
   join: (member, quiet) => ({ member, quiet }),
   leave: (member, quiet, reason) => ({ member, reason, quiet }),
   update: (member, before) => ({ member, before }),
+  pulse: (pulse) => pulse,
   location: (member, location, before) => ({ member, location, before }),
   state: (state, reason) => (reason === undefined ? { state } : { state, reason }),
   change: (members) => ({ count: members.length, members }),
@@ -41,6 +43,8 @@ export class Here {
   #parts = new Set();
   #messages;
   #tellsLocations = false;
+  /** What others say for the moment, by session and name. @type {Map<string, { text: string, pulse: Pulse }>} */
+  #pulses = new Map();
   /** @type {string | null} */
   #place = null;
 
@@ -72,6 +76,7 @@ export class Here {
       (/** @type {string} */ name, /** @type {unknown[]} */ ...parts) => {
         if (name === "ready") resolve(undefined);
         else if (name === "failed") reject(/** @type {Error} */ (parts[0]));
+        else if (name === "pulse") this.#pulsed(.../** @type {[any, any, any, any]} */ (parts));
         else this.#emit(name, parts);
       },
     );
@@ -139,6 +144,29 @@ export class Here {
   }
 
   /**
+   * @param {unknown} name
+   * @param {unknown} value
+   */
+  pulse(name, value) {
+    const text = value === null ? undefined : textOf(value);
+    const fits = typeof name === "string" && text !== null;
+    if (fits && this.#core.pulse(this.#id, name, text)) return;
+    const rule = "takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 4 at a time";
+    throw new PresenceError("bad_pulse", `pulse: ${rule}`);
+  }
+
+  /** @param {string} name */
+  pulses(name) {
+    const { members } = this;
+    return [...this.#pulses.values()]
+      .filter(({ pulse }) => pulse.name === name)
+      .map(({ pulse }) => {
+        const member = members.find(({ id }) => id === pulse.member.id) ?? pulse.member;
+        return { ...pulse, member };
+      });
+  }
+
+  /**
    * @param {unknown} target
    * @param {unknown} [options]
    */
@@ -202,6 +230,7 @@ export class Here {
     for (const helper of this.#helpers) helper.abort();
     this.#listeners.clear();
     this.#parts.clear();
+    this.#pulses.clear();
     this.#core.leave(this.#id);
   }
 
@@ -255,10 +284,46 @@ export class Here {
   }
 
   /**
+   * Somebody says something for the moment, says it again, or no longer says it.
+   *
+   * @param {Member | undefined} member unless it is gone
+   * @param {string} session
+   * @param {string} name
+   * @param {string} [text]
+   */
+  #pulsed(member, session, name, text) {
+    const id = `${session} ${name}`;
+    const known = this.#pulses.get(id);
+    if (text === undefined) {
+      this.#pulses.delete(id);
+      if (known)
+        this.#emit("pulse", [
+          { ...known.pulse, member: member ?? known.pulse.member, value: null },
+        ]);
+    } else if (member && known?.text !== text) {
+      let value;
+      try {
+        value = JSON.parse(text);
+      } catch {
+        // Another client's; whoever reads it doesn't understand it either.
+        return;
+      }
+      const pulse = { member, session, name, value };
+      this.#pulses.set(id, { text, pulse });
+      this.#emit("pulse", [pulse]);
+    }
+  }
+
+  /**
    * @param {string} name
    * @param {unknown[]} parts
    */
   #emit(name, parts) {
+    if (name === "state" && parts[0] === "stopped") {
+      for (const { pulse } of [...this.#pulses.values()]) {
+        this.#pulsed(pulse.member, pulse.session, pulse.name);
+      }
+    }
     const listeners = this.#listeners.get(name);
     if (listeners?.size) {
       const event = /** @type {never} */ (EVENTS[name]?.(...parts));
@@ -270,6 +335,15 @@ export class Here {
       // A developer looks for it there.
       console.warn(parts[0]);
     }
+  }
+}
+
+/** @param {unknown} value */
+function textOf(value) {
+  try {
+    return JSON.stringify(value) ?? null;
+  } catch {
+    return null;
   }
 }
 

@@ -125,7 +125,7 @@ function merged(metas) {
 /**
  * A frame of this page. What is undefined isn't written.
  *
- * @param {string} name
+ * @param {string} frame
  * @param {string} [key]
  * @param {string} [token]
  * @param {string} [resume]
@@ -133,9 +133,11 @@ function merged(metas) {
  * @param {unknown} [meta]
  * @param {number} [age]
  * @param {boolean} [away]
+ * @param {string} [name]
+ * @param {string} [value]
  */
-export function frame(name, key, token, resume, dial, meta, age, away) {
-  return JSON.stringify({ [name]: { key, token, resume, dial, meta, age, away } });
+export function frame(frame, key, token, resume, dial, meta, age, away, name, value) {
+  return JSON.stringify({ [frame]: { key, token, resume, dial, meta, age, away, name, value } });
 }
 
 /**

@@ -20,7 +20,7 @@ use core::time::Duration;
 use js_sys::JsString;
 use presence_core::session::{Event, Output, State, StopReason};
 use presence_core::{Attention, Session, Time};
-use presence_protocol::{ClientFrame, Dial, Key, ServerFrame};
+use presence_protocol::{ClientFrame, Dial, Key, PulseName, PulseValue, ServerFrame};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -108,6 +108,7 @@ impl Driver {
             }
         });
         driver.attend(None);
+        driver.session.borrow_mut().hidden(clock::now(), is_hidden());
         let weak = Rc::downgrade(&driver);
         driver.lifecycle.replace(Some(Lifecycle::new(idle.is_some(), move |event| {
             if let Some(driver) = weak.upgrade() {
@@ -131,6 +132,18 @@ impl Driver {
     /// Tells the others the key's meta.
     pub(crate) fn update(self: &Rc<Self>, key: &OpenKey) {
         self.input(|session, now| session.update(now, &key.key, key.meta()));
+    }
+
+    /// Says something for a moment; false if this page says too much at a time already.
+    pub(crate) fn pulse(
+        self: &Rc<Self>,
+        key: &OpenKey,
+        name: PulseName,
+        value: Option<PulseValue>,
+    ) -> bool {
+        let mut fits = true;
+        self.input(|session, now| fits = session.pulse(now, &key.key, name, value));
+        fits
     }
 
     /// Leaves a key.
@@ -331,8 +344,12 @@ impl Driver {
         self.input(|session, now| match event {
             PageEvent::Hide => session.page_hide(),
             PageEvent::Show => session.page_show(now),
-            PageEvent::Wake => session.wake(now),
-            PageEvent::Look | PageEvent::Input => {}
+            PageEvent::Wake => {
+                session.hidden(now, is_hidden());
+                session.wake(now);
+            }
+            PageEvent::Look => session.hidden(now, is_hidden()),
+            PageEvent::Input => {}
             PageEvent::Activate => {
                 if self.is_held.replace(false) {
                     for key in self.keys.borrow().iter() {
@@ -371,6 +388,7 @@ impl Driver {
             | Event::Joined { key, .. }
             | Event::Left { key, .. }
             | Event::Updated { key, .. }
+            | Event::Pulse { key, .. }
             | Event::Changed { key } => {
                 if let Some(open) = self.open_key(key) {
                     open.tell(self, event);

@@ -12,7 +12,7 @@ use core::cell::{Cell, RefCell};
 use js_sys::{Array, Function};
 use presence_core::session::{Event, State};
 use presence_core::{Dedupe, Time};
-use presence_protocol::Key;
+use presence_protocol::{Key, PulseName, PulseValue};
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::HtmlElement;
@@ -104,6 +104,15 @@ impl Handle {
         self.key.patch_meta(patch)?;
         self.driver.update(&self.key);
         Ok(())
+    }
+
+    /// Says something for a moment; false if it isn't a pulse, or this page has too many.
+    pub(crate) fn pulse(&self, name: &str, value: Option<&str>) -> bool {
+        let (Some(name), parsed) = (PulseName::parse(name), value.and_then(PulseValue::parse))
+        else {
+            return false;
+        };
+        parsed.is_some() == value.is_some() && self.driver.pulse(&self.key, name, parsed)
     }
 
     /// Puts a bar into an element.

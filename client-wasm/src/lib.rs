@@ -108,6 +108,15 @@ pub fn update(handle: u32, patch: &JsValue) -> Result<(), PresenceError> {
     Handle::of(handle).map_or(Ok(()), |it| it.update(patch))
 }
 
+/// Says something that is true for a moment only, as JSON; `None` ends it. False if the name isn't one, the
+/// text is too long, or they are too many. Means nothing once the handle has left.
+#[expect(clippy::needless_pass_by_value, reason = "it comes from JavaScript")]
+#[must_use]
+#[wasm_bindgen]
+pub fn pulse(handle: u32, name: &str, value: Option<String>) -> bool {
+    Handle::of(handle).is_none_or(|it| it.pulse(name, value.as_deref()))
+}
+
 /// Puts a bar with at most `max` dots into an element. `place` is where oneself stands, `settings` are for
 /// `js/dom.js`. The number that is returned takes it away.
 #[wasm_bindgen]

@@ -7,10 +7,11 @@ use crate::error::PresenceError;
 use crate::handle::Handle;
 use crate::members::{Entry, Members};
 use crate::meta::Meta;
+use crate::text::digits;
 use core::cell::{Cell, Ref, RefCell};
 use presence_core::session::{Event, State};
 use presence_core::{Dedupe, Roster, Time};
-use presence_protocol::Key;
+use presence_protocol::{Key, Pulse, PulseValue};
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
 
@@ -133,6 +134,17 @@ impl OpenKey {
             }
             Event::Updated { before, member, .. } => {
                 self.emit("update", &[&object(member), &object(before)]);
+            }
+            Event::Pulse { pulse: Pulse { session, name, value }, .. } => {
+                let who = driver.with_session(|it| {
+                    it.roster(&self.key).and_then(|it| it.member_of(*session)).cloned()
+                });
+                let value = value.as_ref().map(PulseValue::as_str);
+                let who = who.map(|it| self.members(driver).object_of(&it)).unwrap_or_default();
+                let parts =
+                    [digits(session.bits(), 16, 16).into(), name.as_str().into(), value.into()];
+                let [session, name, value]: [JsValue; 3] = parts;
+                self.emit("pulse", &[&who, &session, &name, &value]);
             }
             Event::Ready { .. } => self.emit("ready", &[]),
             Event::Changed { .. } => {

@@ -8,8 +8,8 @@ use js_sys::{Array, JsString};
 use presence_protocol::limits::MAX_SAFE_INTEGER;
 use presence_protocol::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
-    Left, Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId,
-    Welcome,
+    Left, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, ServerFrame, SessionId,
+    Snapshot, Updated, User, UserId, Welcome,
 };
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -26,6 +26,8 @@ extern "C" {
         meta: &JsValue,
         age: Option<f64>,
         away: Option<bool>,
+        pulse: Option<&str>,
+        value: Option<&str>,
     ) -> JsString;
     #[wasm_bindgen(js_name = beacon)]
     fn write_beacon(resume: &str, dial: u32, keys: &Array) -> JsString;
@@ -56,6 +58,7 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
             joined: list_or_nothing(body, "joined", presence)?,
             left: list_or_nothing(body, "left", left)?,
             updated: list_or_nothing(body, "updated", updated)?,
+            pulses: list_or_nothing(body, "pulses", pulse)?,
         }),
         "heartbeat" => ServerFrame::Heartbeat {
             revs: list(body, "revs", |it| Some((key(it)?, rev(it, "rev")?)))?,
@@ -74,6 +77,7 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
 pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
     let (mut key_, mut token_, mut resume_, mut dial_) = (None, None, None, None);
     let (mut meta_, mut age_, mut away_) = (&JsValue::UNDEFINED, None, None);
+    let (mut pulse_, mut value_) = (None, None);
     let name = match frame {
         ClientFrame::Hello { token, resume, dial } => {
             (token_, resume_, dial_) = (Some(token.as_str()), resume.as_deref(), Some(dial.0));
@@ -89,6 +93,11 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
             (key_, meta_) = (Some(key), meta.value());
             "update"
         }
+        ClientFrame::Pulse { key, name, value } => {
+            key_ = Some(key);
+            (pulse_, value_) = (Some(name.as_str()), value.as_ref().map(PulseValue::as_str));
+            "pulse"
+        }
         ClientFrame::Leave { key } => {
             key_ = Some(key);
             "leave"
@@ -103,7 +112,8 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
         }
         ClientFrame::Heartbeat => "heartbeat",
     };
-    write_frame(name, key_.map(Key::as_str), token_, resume_, dial_, meta_, age_, away_)
+    let key_ = key_.map(Key::as_str);
+    write_frame(name, key_, token_, resume_, dial_, meta_, age_, away_, pulse_, value_)
 }
 
 /// Writes what a page that is closed while it is disconnected posts to the relay.
@@ -157,6 +167,14 @@ fn updated(it: &Fields) -> Option<Updated<Meta>> {
         session: session(it)?,
         state: optional(it, "state", |_| state(it))?,
         meta: optional(it, "meta", Meta::received)?,
+    })
+}
+
+fn pulse(it: &Fields) -> Option<Pulse> {
+    Some(Pulse {
+        session: session(it)?,
+        name: PulseName::parse(&text_of(it, "name")?)?,
+        value: optional(it, "value", |it| PulseValue::parse(&it.as_string()?))?,
     })
 }
 

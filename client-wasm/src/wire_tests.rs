@@ -28,7 +28,8 @@ macro_rules! fixtures {
 #[wasm_bindgen_test]
 fn a_golden_server_frame_means_what_the_other_codec_says() {
     for (name, text) in fixtures!("server":
-        "delta-away" "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-updated" "error"
+        "delta-away" "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-pulses"
+        "delta-updated" "error"
         "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-names"
         "snapshot-odd-meta" "welcome" "welcome-resumed"
     ) {
@@ -41,6 +42,7 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
 fn a_golden_client_frame_is_written_to_the_byte() {
     for (name, text) in fixtures!("client":
         "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-bare" "join-token" "leave"
+        "pulse" "pulse-end"
         "resync" "update" "update-escapes"
     ) {
         let text = text.trim_end();
@@ -57,6 +59,7 @@ fn a_golden_client_frame_is_written_to_the_byte() {
             }
             ClientFrame::Leave { key } => ClientFrame::Leave { key },
             ClientFrame::Resync { key } => ClientFrame::Resync { key },
+            ClientFrame::Pulse { key, name, value } => ClientFrame::Pulse { key, name, value },
             ClientFrame::Heartbeat => ClientFrame::Heartbeat,
         };
         assert_eq!(String::from(encode(&frame)), text, "{name}");
@@ -135,6 +138,7 @@ fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {
                 joined: presences(it.joined),
                 left: it.left,
                 updated: it.updated.into_iter().map(convert).collect(),
+                pulses: it.pulses,
             })
         }
         ServerFrame::Welcome(it) => ServerFrame::Welcome(it),

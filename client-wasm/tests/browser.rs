@@ -102,6 +102,15 @@ tests! {
         what_is_no_json_is_refused
         a_listener_may_update
     }
+    pulses {
+        a_pulse_is_sent_as_json_and_ended_by_null
+        what_is_no_pulse_is_refused
+        nothing_is_sent_alone_or_behind_other_tabs
+        a_pulse_is_heard_once_until_it_changes_or_ends
+        a_pulse_that_is_no_json_costs_no_more_than_itself
+        a_pulse_ends_with_its_session_its_silence_and_the_connection
+        what_holds_is_sent_again_after_a_loss
+    }
     options {
         an_option_that_is_unknown_is_named
         what_is_missing_or_of_the_wrong_type_is_named

@@ -136,6 +136,7 @@ impl<P: Clone> Flashes<P> {
             | Event::Updated { .. }
             | Event::Changed { .. }
             | Event::Refused { .. }
+            | Event::Pulse { .. }
             | Event::Complaint { .. } => {}
         }
     }

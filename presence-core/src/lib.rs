@@ -13,6 +13,7 @@
 pub mod attention;
 pub mod flash;
 mod map;
+pub mod pulses;
 mod random;
 pub mod relay;
 pub mod roster;

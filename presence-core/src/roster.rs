@@ -212,6 +212,17 @@ impl<M: Clone + PartialEq> Roster<M> {
         member.sessions.iter().find(|it| it.session == session)
     }
 
+    /// The member that a session is part of.
+    #[must_use]
+    pub fn member_of(&self, session: SessionId) -> Option<&Member<M>> {
+        self.members.get(&self.places.get(&session)?.member)
+    }
+
+    /// How many sessions there are, the viewer's own included.
+    pub(crate) fn n_sessions(&self) -> usize {
+        self.places.len()
+    }
+
     /// Says which session is the viewer's own.
     pub(crate) const fn set_my_session(&mut self, session: SessionId) {
         self.my_session = Some(session);

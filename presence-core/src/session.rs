@@ -5,13 +5,14 @@
 
 use crate::Time;
 use crate::map::Map;
+use crate::pulses::{self, Pulses};
 use crate::random::Random;
 use crate::roster::{Dedupe, Difference, Member, Missing, Roster};
 use crate::time::millis;
 use core::time::Duration;
 use presence_protocol::{
-    ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Reaction, Rev, ServerFrame,
-    SessionId, Welcome, limits,
+    ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Pulse, PulseName, PulseValue,
+    Reaction, Rev, ServerFrame, SessionId, Welcome, limits,
 };
 use std::collections::VecDeque;
 
@@ -167,6 +168,14 @@ pub enum Event<M> {
         /// As it is.
         member: Member<M>,
     },
+    /// Somebody else says something that is true for a moment only, says it again, or no longer says it.
+    /// Never told of this session, but of the user's other ones.
+    Pulse {
+        /// The key.
+        key: Key,
+        /// Who and what. The session of one that has ended may be gone.
+        pulse: Pulse,
+    },
     /// What is to be shown changed in some way. Comes last.
     Changed {
         /// The key.
@@ -217,6 +226,8 @@ pub struct Session<M> {
     is_put_away: bool,
     /// True while nobody looks at the page.
     is_away: bool,
+    /// True while the page's tab is behind others.
+    is_hidden: bool,
 }
 
 /// How far the connection is.
@@ -278,6 +289,7 @@ struct CurrentEpoch {
 struct Joined<M> {
     roster: Roster<M>,
     meta: M,
+    pulses: Pulses,
     /// True once `join` was sent on the current socket.
     is_sent: bool,
     /// Since when this key's roster isn't being kept up to date.
@@ -337,6 +349,7 @@ impl<M: Clone + PartialEq> Session<M> {
             shown: State::Connecting,
             is_put_away: false,
             is_away: false,
+            is_hidden: false,
         }
     }
 
@@ -348,6 +361,7 @@ impl<M: Clone + PartialEq> Session<M> {
         let joined = Joined {
             roster: Roster::new(dedupe),
             meta,
+            pulses: Pulses::default(),
             is_sent: false,
             away: Away::No,
             epoch: None,
@@ -384,6 +398,32 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
+    /// Says something in a key that is true for a moment only; `None` ends it. The latest wins, and is sent
+    /// again every few seconds. Nothing is sent while nobody else is here, and nothing that is said while
+    /// the tab is hidden. False if there are as many others as there may be.
+    pub fn pulse(
+        &mut self,
+        now: Time,
+        key: &Key,
+        name: PulseName,
+        value: Option<PulseValue>,
+    ) -> bool {
+        let Some(joined) = self.keys.get_mut(key).filter(|_| !self.is_hidden) else { return true };
+        let fits = joined.pulses.set(now, name, value);
+        self.send_pulses(now);
+        fits
+    }
+
+    /// The page's tab went behind others, which ends its pulses, or came back.
+    pub fn hidden(&mut self, now: Time, is_hidden: bool) {
+        if core::mem::replace(&mut self.is_hidden, is_hidden) != is_hidden && is_hidden {
+            for joined in self.keys.values_mut() {
+                joined.pulses.end_mine(now);
+            }
+            self.send_pulses(now);
+        }
+    }
+
     /// Leaves a key at once.
     pub fn leave(&mut self, key: &Key) {
         let Some(joined) = self.keys.remove(key) else { return };
@@ -408,6 +448,7 @@ impl<M: Clone + PartialEq> Session<M> {
         self.close_socket(CloseCode::Done);
         self.forget_session();
         for joined in self.keys.values_mut() {
+            joined.pulses.end_mine(Time::default());
             joined.detach();
             joined.away = Away::Parked;
         }
@@ -554,6 +595,7 @@ impl<M: Clone + PartialEq> Session<M> {
             _ => {}
         }
         self.send_updates(now);
+        self.send_pulses(now);
         self.retry_full_keys(now);
         let keys: Vec<_> = self.keys.keys().cloned().collect();
         for key in keys {
@@ -565,6 +607,7 @@ impl<M: Clone + PartialEq> Session<M> {
                 Away::No => joined.roster.handle_timeout(now),
                 Away::Since(_) | Away::Parked => Vec::new(),
             };
+            self.prune_pulses(now, &key);
             self.tell(&key, differences, Telling::Loud, became_stale);
         }
         self.tell_state();
@@ -590,6 +633,9 @@ impl<M: Clone + PartialEq> Session<M> {
             }
         };
         for joined in self.keys.values() {
+            let apart = self.pulses_apart(joined).filter(|_| self.current_live().is_some());
+            take(apart.and_then(|it| joined.pulses.next_mine(it)));
+            take(joined.pulses.next_deadline());
             take(joined.is_dirty.then(|| joined.sent_at + self.update_interval()));
             take(joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale()));
             take(joined.roster.next_deadline().filter(|_| joined.away == Away::No));
@@ -678,7 +724,9 @@ impl<M: Clone + PartialEq> Session<M> {
                 if is_first {
                     self.output(Output::Event(Event::Ready { key: key.clone() }));
                 }
+                self.prune_pulses(now, &key);
                 self.tell(&key, differences, telling, true);
+                self.send_pulses(now);
             }
             ServerFrame::Delta(delta) => {
                 let Some(joined) = self.keys.get_mut(&delta.key) else { return };
@@ -686,8 +734,15 @@ impl<M: Clone + PartialEq> Session<M> {
                     return;
                 }
                 let key = delta.key.clone();
+                let mut delta = delta;
+                let pulses = core::mem::take(&mut delta.pulses);
                 match joined.roster.delta(delta) {
-                    Ok(differences) => self.tell(&key, differences, Telling::Loud, false),
+                    Ok(differences) => {
+                        self.prune_pulses(now, &key);
+                        self.tell(&key, differences, Telling::Loud, false);
+                        self.hear_pulses(now, &key, pulses);
+                        self.send_pulses(now);
+                    }
                     Err(_gap) => self.resync(now, dial, key),
                 }
             }
@@ -777,6 +832,56 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
+    fn send_pulses(&mut self, now: Time) {
+        let Some(dial) = self.current_live() else { return };
+        let keys: Vec<_> = self.keys.keys().cloned().collect();
+        for key in keys {
+            let Some(joined) = self.keys.get(&key).filter(|it| it.is_sent) else { continue };
+            let apart = self.pulses_apart(joined);
+            let Some(joined) = self.keys.get_mut(&key) else { continue };
+            let Some(apart) = apart else {
+                joined.pulses.detach();
+                continue;
+            };
+            if let Some((name, value)) = joined.pulses.poll_mine(now, apart) {
+                let frame = ClientFrame::Pulse { key, name, value };
+                self.output(Output::Send { dial, frame });
+            }
+        }
+    }
+
+    /// How far a key's pulses lie apart, in milliseconds; `None` if there is nobody to get them.
+    fn pulses_apart(&self, joined: &Joined<M>) -> Option<u64> {
+        let n_sessions = joined.roster.n_sessions();
+        let is_heard = joined.is_sent && joined.roster.is_ready() && n_sessions > 1;
+        is_heard.then(|| pulses::apart(self.keys.len(), n_sessions))
+    }
+
+    /// Takes what others say. What this page says itself comes back, because all viewers get the same bytes.
+    fn hear_pulses(&mut self, now: Time, key: &Key, pulses: Vec<Pulse>) {
+        for pulse in pulses {
+            let Some(joined) = self.keys.get_mut(key) else { return };
+            let Pulse { session, name, value } = &pulse;
+            if self.session != Some(*session)
+                && joined.roster.member_of(*session).is_some()
+                && joined.pulses.hear(now, *session, name, value.is_none())
+            {
+                self.output(Output::Event(Event::Pulse { key: key.clone(), pulse }));
+            }
+        }
+    }
+
+    fn prune_pulses(&mut self, now: Time, key: &Key) {
+        while let Some(joined) = self.keys.get_mut(key)
+            && let Joined { pulses, roster, .. } = joined
+            && let Some((session, name)) =
+                pulses.poll_ended(now, |it| roster.member_of(it).is_some())
+        {
+            let pulse = Pulse { session, name, value: None };
+            self.output(Output::Event(Event::Pulse { key: key.clone(), pulse }));
+        }
+    }
+
     fn update_interval(&self) -> Duration {
         let crowd = u32::try_from(self.keys.len().div_ceil(4)).unwrap_or(u32::MAX);
         UPDATE_INTERVAL.saturating_mul(crowd.max(1))
@@ -817,6 +922,7 @@ impl<M: Clone + PartialEq> Session<M> {
         self.forget_session();
         self.phase = Phase::Stopped(reason);
         for joined in self.keys.values_mut() {
+            joined.pulses.end_mine(Time::default());
             joined.detach();
             joined.away = Away::Parked;
         }
@@ -918,6 +1024,13 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
+    const fn current_live(&self) -> Option<Dial> {
+        match self.phase {
+            Phase::Live { dial, .. } => Some(dial),
+            _ => None,
+        }
+    }
+
     const fn current_dial(&self) -> Option<Dial> {
         match self.phase {
             Phase::Dialing { dial, .. }
@@ -979,7 +1092,8 @@ impl<M: Clone + PartialEq> Session<M> {
 
 impl<M: Clone + PartialEq> Joined<M> {
     /// Forgets what was under way on a socket that is gone.
-    const fn detach(&mut self) {
+    fn detach(&mut self) {
+        self.pulses.detach();
         self.is_sent = false;
         self.is_dirty = false;
         self.asked_at = None;

@@ -11,8 +11,8 @@ use core::time::Duration;
 use presence_core::Time;
 use presence_core::relay::{Change, JoinError, Room, RoomRules};
 use presence_protocol::{
-    Color, Delta, Dial, Key, LeaveReason, Meta, Presence, PresenceState, Rev, SessionId, User,
-    UserId,
+    Color, Delta, Dial, Key, LeaveReason, Meta, Presence, PresenceState, Pulse, PulseName,
+    PulseValue, Rev, SessionId, User, UserId,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,7 @@ use std::sync::Arc;
 const GRACE: u64 = 30;
 const DIM_AFTER: u64 = 10;
 const SESSIONS: u64 = 4;
+const PULSE_TTL: u64 = 12;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
@@ -30,7 +31,7 @@ proptest! {
         let mut room = Room::new(rules());
         let mut model = Model::default();
         // What a viewer knows that was there from the beginning.
-        let mut copy = BTreeMap::new();
+        let (mut copy, mut pulses) = (BTreeMap::new(), BTreeMap::new());
         let mut known = Rev(0);
         for step in steps {
             match step {
@@ -57,6 +58,7 @@ proptest! {
                         prop_assert_eq!(delta.from, known);
                         prop_assert!(delta.to > delta.from);
                         known = delta.to;
+                        listen(&mut pulses, &delta);
                         follow(&mut copy, delta)?;
                     }
                     prop_assert!(room.is_flushed());
@@ -65,6 +67,7 @@ proptest! {
                     prop_assert_eq!(snapshot.rev, known);
                     prop_assert_eq!(&snapshot.presences, &copy.values().cloned().collect::<Vec<_>>());
                     prop_assert_eq!(snapshot.presences, model.presences());
+                    prop_assert_eq!(&pulses, &model.pulses());
                 }
             }
             for session in 0..SESSIONS {
@@ -108,6 +111,42 @@ fn a_deadline_that_comes_far_too_late_is_a_leave_without_a_dim() {
 }
 
 #[test]
+fn a_pulse_runs_out_unless_it_is_sent_again() {
+    let mut room = Room::new(rules());
+    let says = |value| pulse(SessionId::new(1), Dial(1), 0, value);
+    room.apply(at(0), Rev(1), join(1, 1));
+    room.apply(at(0), Rev(2), says(Some(1)));
+    room.apply(at(10), Rev(3), says(Some(1)));
+    room.flush(&key());
+    assert_eq!(room.poll_deadline(at(21)), None);
+    assert_eq!(room.next_deadline(), Some(at(22)));
+    let end = room.poll_deadline(at(22)).unwrap();
+    assert_eq!(end, says(None));
+    // Should it be lost on its way, it comes again.
+    assert_eq!(room.next_deadline(), Some(at(5_022)));
+    room.apply(at(22), Rev(4), end);
+    assert_eq!(room.next_deadline(), None);
+    let delta = room.flush(&key()).unwrap();
+    assert_eq!((delta.pulses.len(), delta.pulses[0].value.clone()), (1, None));
+    assert_eq!((delta.from, delta.to), (Rev(3), Rev(4)));
+}
+
+#[test]
+fn no_delta_tells_of_more_than_256_pulses() {
+    let mut room = Room::new(RoomRules { max_presences: 400, ..rules() });
+    for session in 0..300 {
+        room.apply(at(0), Rev(1), join(session, 1));
+        room.apply(at(0), Rev(2), pulse(SessionId::new(session), Dial(1), 0, Some(1)));
+    }
+    assert_eq!(room.flush(&key()).unwrap().pulses.len(), 256);
+    // What ends is told of everybody.
+    for session in 0..300 {
+        room.apply(at(0), Rev(3), pulse(SessionId::new(session), Dial(1), 0, None));
+    }
+    assert_eq!(room.flush(&key()).unwrap().pulses.len(), 300);
+}
+
+#[test]
 fn a_room_is_empty_only_when_nobody_is_to_be_told_of_anything() {
     let mut room = Room::new(rules());
     assert!(room.is_empty());
@@ -145,6 +184,7 @@ enum Kind {
     Update { session: u64, dial: u32, meta: u8 },
     Lost { session: u64, dial: u32, ago: u64 },
     Attention { session: u64, dial: u32, away: bool },
+    Pulse { session: u64, dial: u32, name: u8, value: Option<u8> },
     Back { session: u64, dial: u32 },
     Dim { session: u64, dial: u32 },
     Leave { session: u64, dial: u32, reason: LeaveReason },
@@ -163,6 +203,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|((session, dial), ago)| Kind::Lost { session, dial, ago }),
         2 => (who.clone(), any::<bool>())
             .prop_map(|((session, dial), away)| Kind::Attention { session, dial, away }),
+        3 => (who.clone(), 0..5_u8, proptest::option::of(0..3_u8)).prop_map(
+            |((session, dial), name, value)| Kind::Pulse { session, dial, name, value }
+        ),
         1 => who.clone().prop_map(|(session, dial)| Kind::Back { session, dial }),
         1 => who.clone().prop_map(|(session, dial)| Kind::Dim { session, dial }),
         2 => (who, reason)
@@ -193,6 +236,10 @@ impl Kind {
             Self::Attention { session, dial, away } => {
                 Change::Attention { session: SessionId::new(session), dial: Dial(dial), away }
             }
+            Self::Pulse { session, dial, name, value } => {
+                let (session, dial) = (SessionId::new(session), Dial(dial));
+                pulse(session, dial, name, value)
+            }
             Self::Back { session, dial } => {
                 Change::Back { session: SessionId::new(session), dial: Dial(dial) }
             }
@@ -219,6 +266,7 @@ struct Entry {
     dial: Dial,
     away: bool,
     lost: Option<u64>,
+    pulses: BTreeMap<PulseName, (PulseValue, u64)>,
 }
 
 impl Model {
@@ -226,13 +274,17 @@ impl Model {
         match change {
             Change::Join { presence, dial } => {
                 let mut presence = presence.clone();
+                let mut pulses = BTreeMap::new();
                 match self.entries.get(&presence.session) {
                     Some(former) if former.dial > *dial => return,
-                    Some(former) => presence.since = former.presence.since,
+                    Some(former) => {
+                        presence.since = former.presence.since;
+                        pulses = former.pulses.clone();
+                    }
                     None => {}
                 }
-                let entry =
-                    Entry { presence: presence.clone(), dial: *dial, away: false, lost: None };
+                let (dial, away, lost) = (*dial, false, None);
+                let entry = Entry { presence: presence.clone(), dial, away, lost, pulses };
                 self.entries.insert(presence.session, entry);
             }
             Change::Update { session, dial, meta } => {
@@ -246,6 +298,16 @@ impl Model {
                     if entry.presence.state != PresenceState::Reconnecting {
                         entry.presence.state = attention(*away);
                     }
+                }
+            }
+            Change::Pulse { session, dial, name, value } => {
+                let ends = self.now + PULSE_TTL;
+                let Some(entry) = self.of(*session, *dial) else { return };
+                let is_known = entry.pulses.contains_key(name);
+                match value {
+                    None => _ = entry.pulses.remove(name),
+                    Some(_) if !is_known && entry.pulses.len() >= 4 => {}
+                    Some(value) => _ = entry.pulses.insert(name.clone(), (value.clone(), ends)),
                 }
             }
             Change::Lost { session, dial, lost_for } => {
@@ -282,6 +344,7 @@ impl Model {
     /// Once all deadlines have run nobody is there who should be gone, or not dim who should be.
     fn check_deadlines(&self) -> Result<(), TestCaseError> {
         for entry in self.entries.values() {
+            prop_assert!(entry.pulses.values().all(|(_, ends)| self.now < *ends));
             let Some(lost) = entry.lost else { continue };
             prop_assert!(self.now < lost + GRACE);
             if self.now >= lost + DIM_AFTER {
@@ -293,6 +356,29 @@ impl Model {
 
     fn presences(&self) -> Vec<Presence<Meta>> {
         self.entries.values().map(|it| it.presence.clone()).collect()
+    }
+
+    fn pulses(&self) -> BTreeMap<(SessionId, PulseName), PulseValue> {
+        let of = |(session, entry): (&SessionId, &Entry)| {
+            let session = *session;
+            let said =
+                entry.pulses.iter().map(move |(name, (value, _))| (name.clone(), value.clone()));
+            said.map(move |(name, value)| ((session, name), value)).collect::<Vec<_>>()
+        };
+        self.entries.iter().flat_map(of).collect()
+    }
+}
+
+/// Takes the pulses of a delta as a viewer does.
+fn listen(pulses: &mut BTreeMap<(SessionId, PulseName), PulseValue>, delta: &Delta<Meta>) {
+    for left in &delta.left {
+        pulses.retain(|(session, _), _| *session != left.session);
+    }
+    for Pulse { session, name, value } in delta.pulses.clone() {
+        match value {
+            Some(value) => _ = pulses.insert((session, name), value),
+            None => _ = pulses.remove(&(session, name)),
+        }
     }
 }
 
@@ -332,11 +418,19 @@ fn follow(
 
 fn rules() -> RoomRules {
     let (grace, dim_after) = (Duration::from_millis(GRACE), Duration::from_millis(DIM_AFTER));
-    RoomRules { grace, dim_after, max_presences: 100, max_presences_per_user: 100 }
+    let pulse_ttl = Duration::from_millis(PULSE_TTL);
+    RoomRules { grace, dim_after, pulse_ttl, max_presences: 100, max_presences_per_user: 100 }
 }
 
 fn join(session: u64, dial: u32) -> Change {
     Change::Join { presence: presence(session, 0, 0), dial: Dial(dial) }
+}
+
+fn pulse(session: SessionId, dial: Dial, name: u8, value: Option<u8>) -> Change {
+    let name =
+        PulseName::parse(["cursor", "typing", "scroll", "a", "b"][usize::from(name)]).unwrap();
+    let value = value.map(|it| PulseValue::parse(&it.to_string()).unwrap());
+    Change::Pulse { session, dial, name, value }
 }
 
 fn lost(session: u64, dial: u32, millis: u64) -> Change {

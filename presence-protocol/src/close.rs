@@ -112,6 +112,9 @@ error_codes! {
     BadKey = "bad_key";
     /// A meta isn't an object, is larger than 4 KiB, or nested deeper than 16 levels.
     BadMeta = "bad_meta";
+    /// A pulse's name isn't 1 to 16 lower-case letters, its value is larger than 512 bytes, or the presence
+    /// has as many already as it may.
+    BadPulse = "bad_pulse";
     /// No token of this connection allows the key. The SDK stops that key.
     KeyDenied = "key_denied";
     /// The `join`'s own token has expired. A client fetches another.

@@ -1,6 +1,6 @@
 //! The frames, as both halves see them. How they are written down is the codec's business.
 
-use crate::{Dial, Epoch, ErrorCode, Key, Rev, SessionId, User};
+use crate::{Dial, Epoch, ErrorCode, Key, Pulse, PulseName, PulseValue, Rev, SessionId, User};
 use std::sync::Arc;
 
 /// What a browser sends.
@@ -40,6 +40,15 @@ pub enum ClientFrame<M> {
         key: Key,
         /// The whole meta.
         meta: M,
+    },
+    /// Says something that is true for a moment only.
+    Pulse {
+        /// The key.
+        key: Key,
+        /// What it is about.
+        name: PulseName,
+        /// What is said; `None` ends it.
+        value: Option<PulseValue>,
     },
     /// Leaves a key at once.
     Leave {
@@ -183,6 +192,8 @@ pub struct Delta<M> {
     pub left: Vec<Left>,
     /// Presences that changed.
     pub updated: Vec<Updated<M>>,
+    /// Pulses that were sent, again or anew, or that have ended.
+    pub pulses: Vec<Pulse>,
 }
 
 /// A presence that is gone.

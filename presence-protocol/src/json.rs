@@ -20,7 +20,8 @@ pub use encode::{encode_client, encode_server};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameError {
     /// What an `error` frame says about it: [`BadFrame`](ErrorCode::BadFrame),
-    /// [`BadKey`](ErrorCode::BadKey) or [`BadMeta`](ErrorCode::BadMeta), and for a beacon also
+    /// [`BadKey`](ErrorCode::BadKey), [`BadMeta`](ErrorCode::BadMeta) or
+    /// [`BadPulse`](ErrorCode::BadPulse), and for a beacon also
     /// [`TooManyKeys`](ErrorCode::TooManyKeys).
     pub code: ErrorCode,
     /// A sentence for the developer: at most 200 characters, with no more than a short excerpt of the

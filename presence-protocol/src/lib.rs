@@ -17,6 +17,7 @@ mod ids;
 mod json;
 pub mod limits;
 mod meta;
+mod pulse;
 mod user;
 
 pub use close::{CloseCode, ErrorCode, Reaction};
@@ -30,6 +31,7 @@ pub use json::{
     FrameError, LeaveBeacon, decode_client, decode_server, encode_client, encode_server,
 };
 pub use meta::{Meta, MetaError};
+pub use pulse::{Pulse, PulseName, PulseValue};
 pub use user::{AvatarUrl, Color, User, UserError};
 
 /// The WebSocket subprotocol both sides must name. Another version is refused at the upgrade.

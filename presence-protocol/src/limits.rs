@@ -17,6 +17,12 @@ pub const MAX_AVATAR_BYTES: usize = 1024;
 pub const MAX_META_BYTES: usize = 4096;
 /// Deepest meta: the object itself is level 1.
 pub const MAX_META_DEPTH: usize = 16;
+/// Longest name of a pulse, in bytes.
+pub const MAX_PULSE_NAME_BYTES: usize = 16;
+/// Largest value of a pulse, in bytes of text.
+pub const MAX_PULSE_BYTES: usize = 512;
+/// Most pulses of one presence at a time.
+pub const MAX_PULSES_PER_PRESENCE: usize = 4;
 /// Largest message a relay accepts, in bytes. Room for a token, a meta and the envelope.
 pub const MAX_CLIENT_FRAME_BYTES: usize = 16 * 1024;
 /// Longest token, in bytes.
@@ -39,5 +45,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(10);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a lost session stays in its keys before the others see it leave.
 pub const GRACE: Duration = Duration::from_secs(30);
+/// How long a pulse lives unless it is sent again.
+pub const PULSE_TTL: Duration = Duration::from_secs(5);
 /// How long after a loss a presence is shown as `reconnecting`.
 pub const DIM_AFTER: Duration = Duration::from_secs(10);

@@ -15,9 +15,9 @@
 
 use presence_protocol::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
-    LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId,
-    Snapshot, Updated, User, UserId, Welcome, decode_client, decode_server, encode_client,
-    encode_server,
+    LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue,
+    Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
+    decode_server, encode_client, encode_server,
 };
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -84,6 +84,22 @@ fn a_client_frame_is_what_its_golden_text_says() {
                     r#"","__proto__":{"a":1},"constructor":null}"#
                 )),
             ),
+            (
+                "pulse",
+                ClientFrame::Pulse {
+                    key: key("document:42"),
+                    name: pulse_name("cursor"),
+                    value: Some(pulse_value(r#"["goals",0.5,0.25]"#)),
+                },
+            ),
+            (
+                "pulse-end",
+                ClientFrame::Pulse {
+                    key: key("document:42"),
+                    name: pulse_name("abcdefghijklmnop"),
+                    value: None,
+                },
+            ),
             ("leave", ClientFrame::Leave { key: key("document:42") }),
             ("resync", ClientFrame::Resync { key: key("document:42") }),
             ("heartbeat", ClientFrame::Heartbeat),
@@ -109,7 +125,12 @@ fn a_server_frame_is_what_its_golden_text_says() {
     };
     let delta = |from, to, joined, left, updated| {
         let (key, from, to) = (key("document:42"), Rev(from), Rev(to));
-        ServerFrame::Delta(Delta { key, from, to, joined, left, updated })
+        ServerFrame::Delta(Delta { key, from, to, joined, left, updated, pulses: vec![] })
+    };
+    let pulse = |session, name, value: Option<&str>| Pulse {
+        session,
+        name: pulse_name(name),
+        value: value.map(pulse_value),
     };
     let presence = |session, user: &Arc<User>, since, state, meta_text: &str| Presence {
         session,
@@ -247,6 +268,21 @@ fn a_server_frame_is_what_its_golden_text_says() {
                     vec![updated(first, Some(PresenceState::Away), None)],
                 ),
             ),
+            (
+                "delta-pulses",
+                ServerFrame::Delta(Delta {
+                    key: key("document:42"),
+                    from: Rev(19),
+                    to: Rev(21),
+                    joined: vec![],
+                    left: vec![],
+                    updated: vec![],
+                    pulses: vec![
+                        pulse(first, "cursor", Some(r#"["goals",0.5,0.25]"#)),
+                        pulse(second, "typing", None),
+                    ],
+                }),
+            ),
             ("delta-nothing", delta(17, 18, vec![], vec![], vec![])),
             ("heartbeat", ServerFrame::Heartbeat { revs }),
             ("heartbeat-no-keys", ServerFrame::Heartbeat { revs: vec![] }),
@@ -323,6 +359,9 @@ fn an_error_names_the_key_if_it_could_be_read() {
 
 #[test]
 fn what_is_just_within_its_limits_is_accepted() {
+    let value = "v".repeat(512);
+    let pulse = format!(r#"{{"pulse":{{"key":"a","name":"a","value":"{value}"}}}}"#);
+    assert!(decode_client(&pulse).is_ok());
     let nested = format!(r#"{{"a":{}{}}}"#, "[".repeat(15), "]".repeat(15));
     let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(4088));
     let (long_key, long_token) = ("k".repeat(128), "t".repeat(8192));
@@ -361,6 +400,14 @@ fn a_duration_that_javascript_cannot_tell_is_written_as_the_longest_it_can() {
         panic!("a welcome can be read");
     };
     assert_eq!(welcome.expires_in_ms, MAX_EXACT);
+}
+
+fn pulse_name(name: &str) -> PulseName {
+    PulseName::parse(name).unwrap()
+}
+
+fn pulse_value(text: &str) -> PulseValue {
+    PulseValue::parse(text).unwrap()
 }
 
 /// Checks all files of a folder, each of which must have its row here.

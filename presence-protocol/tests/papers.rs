@@ -106,6 +106,9 @@ fn the_table_of_limits_is_the_codes_own() {
         bytes("avatar", limits::MAX_AVATAR_BYTES),
         bytes("meta", limits::MAX_META_BYTES),
         count("meta's depth", limits::MAX_META_DEPTH, "levels"),
+        bytes("pulse's name", limits::MAX_PULSE_NAME_BYTES),
+        bytes("pulse's value", limits::MAX_PULSE_BYTES),
+        count("pulses of a presence", limits::MAX_PULSES_PER_PRESENCE, "pulses"),
         bytes("client's message", limits::MAX_CLIENT_FRAME_BYTES),
         bytes("token", limits::MAX_TOKEN_BYTES),
         count("keys of a connection", limits::MAX_KEYS_PER_CONNECTION, "keys"),
@@ -116,6 +119,7 @@ fn the_table_of_limits_is_the_codes_own() {
         time("heartbeat", limits::HEARTBEAT),
         time("answer to a heartbeat or ping", limits::ANSWER_TIMEOUT),
         time("grace", limits::GRACE),
+        time("life of a pulse", limits::PULSE_TTL),
         time("loss until `reconnecting`", limits::DIM_AFTER),
     ];
     let rows = table("Limits");

@@ -10,9 +10,9 @@
 
 use presence_protocol::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
-    LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId,
-    Snapshot, Updated, User, UserId, Welcome, decode_client, decode_server, encode_client,
-    encode_server,
+    LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue,
+    Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
+    decode_server, encode_client, encode_server,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -179,6 +179,14 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
+fn pulse_name() -> impl Strategy<Value = PulseName> {
+    "[a-z]{1,16}".prop_map(|it| PulseName::parse(&it).unwrap())
+}
+
+fn pulse_value() -> impl Strategy<Value = PulseValue> {
+    text().prop_filter_map("too long", |it| PulseValue::parse(&it))
+}
+
 fn client_frame() -> impl Strategy<Value = ClientFrame<Meta>> {
     prop_oneof![
         (text(), option::of(text()), dial()).prop_map(|(token, resume, dial)| ClientFrame::Hello {
@@ -191,6 +199,8 @@ fn client_frame() -> impl Strategy<Value = ClientFrame<Meta>> {
         ),
         any::<bool>().prop_map(|away| ClientFrame::Attention { away }),
         (key(), meta()).prop_map(|(key, meta)| ClientFrame::Update { key, meta }),
+        (key(), pulse_name(), option::of(pulse_value()))
+            .prop_map(|(key, name, value)| ClientFrame::Pulse { key, name, value }),
         key().prop_map(|key| ClientFrame::Leave { key }),
         key().prop_map(|key| ClientFrame::Resync { key }),
         Just(ClientFrame::Heartbeat),
@@ -204,10 +214,20 @@ fn server_frame() -> impl Strategy<Value = ServerFrame<Meta>> {
         .prop_map(|(session, reason)| Left { session, reason });
     let updated = (session(), option::of(state()), option::of(meta()))
         .prop_map(|(session, state, meta)| Updated { session, state, meta });
-    let delta =
-        (key(), rev(), rev(), vec(presence(), 0..3), vec(left, 0..3), vec(updated, 0..3)).prop_map(
-            |(key, from, to, joined, left, updated)| Delta { key, from, to, joined, left, updated },
-        );
+    let pulse = (session(), pulse_name(), option::of(pulse_value()))
+        .prop_map(|(session, name, value)| Pulse { session, name, value });
+    let lists = (vec(presence(), 0..3), vec(left, 0..3), vec(updated, 0..3), vec(pulse, 0..3));
+    let delta = (key(), rev(), rev(), lists).prop_map(
+        |(key, from, to, (joined, left, updated, pulses))| Delta {
+            key,
+            from,
+            to,
+            joined,
+            left,
+            updated,
+            pulses,
+        },
+    );
     prop_oneof![
         welcome().prop_map(ServerFrame::Welcome),
         snapshot.prop_map(ServerFrame::Snapshot),

@@ -44,6 +44,9 @@ impl Input {
             }
             Ok(ClientFrame::Attention { away }) => Self::Command(Command::Attention { away }),
             Ok(ClientFrame::Update { key, meta }) => Self::Command(Command::Update { key, meta }),
+            Ok(ClientFrame::Pulse { key, name, value }) => {
+                Self::Command(Command::Pulse { key, name, value })
+            }
             Ok(ClientFrame::Leave { key }) => Self::Command(Command::Leave { key }),
             Ok(ClientFrame::Resync { key }) => Self::Command(Command::Resync { key }),
             Ok(ClientFrame::Heartbeat) => Self::Command(Command::Heartbeat),

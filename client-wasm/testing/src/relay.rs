@@ -66,6 +66,7 @@ pub(crate) fn receive(relay: &mut Core, now: Time, conn: ConnId, text: &str) {
             Command::Join { key, grant: token.map(|it| token::check(now, &it)), meta, age, away }
         }
         Ok(ClientFrame::Update { key, meta }) => Command::Update { key, meta },
+        Ok(ClientFrame::Pulse { key, name, value }) => Command::Pulse { key, name, value },
         Ok(ClientFrame::Leave { key }) => Command::Leave { key },
         Ok(ClientFrame::Resync { key }) => Command::Resync { key },
         Ok(ClientFrame::Attention { away }) => Command::Attention { away },

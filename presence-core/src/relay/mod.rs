@@ -25,8 +25,8 @@ use connection::{Connection, Open, Phase, Silence};
 use core::time::Duration;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
-    CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState, Rev,
-    ServerFrame, SessionId, Welcome, limits,
+    CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState,
+    PulseName, PulseValue, Rev, ServerFrame, SessionId, Welcome, limits,
 };
 use sessions::{Fenced, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +57,8 @@ pub struct RelayConfig {
     pub grace: Duration,
     /// How long after the loss it is shown as reconnecting.
     pub dim_after: Duration,
+    /// How long a pulse lives unless it is sent again.
+    pub pulse_ttl: Duration,
     /// Time from the upgrade to the `hello` frame.
     pub hello_timeout: Duration,
     /// The shortest window in which a busy key's changes are gathered into one frame.
@@ -83,6 +85,7 @@ impl Default for RelayConfig {
             answer_timeout: limits::ANSWER_TIMEOUT,
             grace: limits::GRACE,
             dim_after: limits::DIM_AFTER,
+            pulse_ttl: limits::PULSE_TTL,
             hello_timeout: limits::HELLO_TIMEOUT,
             window_min: Duration::from_millis(20),
             window_max: Duration::from_millis(200),
@@ -171,6 +174,15 @@ pub enum Command {
         key: Key,
         /// The whole meta.
         meta: Meta,
+    },
+    /// Say something that is true for a moment only.
+    Pulse {
+        /// The key.
+        key: Key,
+        /// What it is about.
+        name: PulseName,
+        /// What is said; `None` ends it.
+        value: Option<PulseValue>,
     },
     /// Leave a key.
     Leave {
@@ -356,6 +368,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
                     self.publish(now, &key, Change::Update { session, dial, meta });
                 }
+            }
+            Command::Pulse { key, name, value } => {
+                let Some((session, dial)) = self.joined(now, id, &key) else { return };
+                let slot = self.slots.get(&key);
+                if value.is_some() && slot.is_some_and(|it| !it.room.takes_pulse(session, &name)) {
+                    let message = "a presence must not have more than 4 pulses at a time";
+                    let (code, message) = (ErrorCode::BadPulse, message.to_owned());
+                    return self.error(now, id, code, message, Some(key));
+                }
+                self.publish(now, &key, Change::Pulse { session, dial, name, value });
             }
             Command::Leave { key } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
@@ -917,6 +939,7 @@ fn slot<'a, F>(
     let rules = RoomRules {
         grace: config.grace,
         dim_after: config.dim_after,
+        pulse_ttl: config.pulse_ttl,
         max_presences: config.max_presences_per_key,
         max_presences_per_user: config.max_presences_per_user,
     };

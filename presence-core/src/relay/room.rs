@@ -6,13 +6,15 @@
 use crate::Time;
 use core::time::Duration;
 use presence_protocol::{
-    Delta, Dial, Key, LeaveReason, Left, Meta, Presence, PresenceState, Rev, SessionId, Snapshot,
-    Updated, UserId,
+    Delta, Dial, Key, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName,
+    PulseValue, Rev, SessionId, Snapshot, Updated, UserId, limits,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long to wait before publishing a deadline's change again, if the backplane lost it.
 const REPUBLISH: Duration = Duration::from_secs(5);
+/// Most pulses that are told in one delta. Those beyond are dropped: what still holds is sent again.
+const MAX_PULSES_PER_DELTA: usize = 256;
 
 /// Something that happens to a key's roster, the same at every relay.
 ///
@@ -44,6 +46,17 @@ pub enum Change {
         dial: Dial,
         /// True if nobody does.
         away: bool,
+    },
+    /// Its page says something that is true for a moment only, or no longer says it.
+    Pulse {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+        /// What it is about.
+        name: PulseName,
+        /// What it says; `None` if it has ended.
+        value: Option<PulseValue>,
     },
     /// Its socket is gone or silent, but nobody said goodbye.
     Lost {
@@ -96,6 +109,8 @@ pub struct RoomRules {
     pub grace: Duration,
     /// How long after the loss it is shown as reconnecting.
     pub dim_after: Duration,
+    /// How long a pulse lives unless it is sent again.
+    pub pulse_ttl: Duration,
     /// Most presences.
     pub max_presences: usize,
     /// Most presences of one user.
@@ -109,12 +124,16 @@ pub struct Room {
     entries: BTreeMap<SessionId, Entry>,
     /// The next deadline of each lost presence.
     deadlines: BTreeSet<(Time, SessionId)>,
+    /// When each pulse may have run out. One that was sent again meanwhile gets another turn.
+    expiries: BTreeSet<(Time, SessionId, PulseName)>,
     /// The rev of the last change that was applied.
     rev: Rev,
     /// The rev at the last flush point.
     flushed: Rev,
     /// Those touched since the last flush point, as they were at it.
     window: BTreeMap<SessionId, Pending>,
+    /// The pulses to be told at the next one.
+    told: BTreeSet<(SessionId, PulseName)>,
 }
 
 /// A presence and what the room alone knows of it.
@@ -125,12 +144,29 @@ struct Entry {
     /// True if nobody looks at its page.
     is_away: bool,
     lost: Option<Lost>,
+    pulses: Vec<Living>,
+}
+
+/// A pulse that has not ended.
+#[derive(Debug)]
+struct Living {
+    name: PulseName,
+    value: PulseValue,
+    ends: Time,
+    /// Its place among the expiries.
+    armed: Time,
 }
 
 impl Entry {
     /// How it is while it isn't lost.
     const fn attention(&self) -> PresenceState {
         if self.is_away { PresenceState::Away } else { PresenceState::Active }
+    }
+
+    /// True if it may have this pulse besides those that it has.
+    fn takes_pulse(&self, name: &PulseName) -> bool {
+        self.pulses.len() < limits::MAX_PULSES_PER_PRESENCE
+            || self.pulses.iter().any(|it| it.name == *name)
     }
 }
 
@@ -156,9 +192,11 @@ impl Room {
             rules,
             entries: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            expiries: BTreeSet::new(),
             rev: Rev(0),
             flushed: Rev(0),
             window: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -190,6 +228,12 @@ impl Room {
         self.entries.contains_key(&session)
     }
 
+    /// True unless the session has as many other pulses as it may.
+    #[must_use]
+    pub fn takes_pulse(&self, session: SessionId, name: &PulseName) -> bool {
+        self.entries.get(&session).is_none_or(|it| it.takes_pulse(name))
+    }
+
     /// Applies a change that came back in order.
     pub fn apply(&mut self, now: Time, rev: Rev, change: Change) {
         self.rev = self.rev.max(rev);
@@ -205,6 +249,9 @@ impl Room {
                         entry.presence.state = entry.attention();
                     }
                 });
+            }
+            Change::Pulse { session, dial, name, value } => {
+                self.pulse(now, session, dial, name, value);
             }
             Change::Lost { session, dial, lost_for } => {
                 let at = now - lost_for;
@@ -237,6 +284,29 @@ impl Room {
 
     /// What has become due. Call until `None`.
     pub fn poll_deadline(&mut self, now: Time) -> Option<Change> {
+        self.poll_expiry(now).or_else(|| self.poll_loss(now))
+    }
+
+    /// A pulse that has run out.
+    fn poll_expiry(&mut self, now: Time) -> Option<Change> {
+        while self.expiries.first().is_some_and(|(due, ..)| *due <= now) {
+            let (_, session, name) = self.expiries.pop_first()?;
+            let Some(entry) = self.entries.get_mut(&session) else { continue };
+            let dial = entry.dial;
+            let Some(pulse) = entry.pulses.iter_mut().find(|it| it.name == name) else { continue };
+            let is_over = pulse.ends <= now;
+            // Should the change be lost on its way, its deadline comes again.
+            pulse.armed = if is_over { now + REPUBLISH } else { pulse.ends };
+            self.expiries.insert((pulse.armed, session, name.clone()));
+            if is_over {
+                return Some(Change::Pulse { session, dial, name, value: None });
+            }
+        }
+        None
+    }
+
+    /// A loss that has become older.
+    fn poll_loss(&mut self, now: Time) -> Option<Change> {
         let (due, session) = self.deadlines.first().copied()?;
         if due > now {
             return None;
@@ -258,19 +328,21 @@ impl Room {
     /// When [`poll_deadline`](Self::poll_deadline) has something.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(due, _)| *due)
+        let loss = self.deadlines.first().map(|(due, _)| *due);
+        let expiry = self.expiries.first().map(|(due, ..)| *due);
+        loss.into_iter().chain(expiry).min()
     }
 
     /// True if nobody is in the room and nobody is to be told of anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.window.is_empty()
+        self.entries.is_empty() && self.is_flushed()
     }
 
     /// True if nothing happened since the last flush point, so that a snapshot may be taken.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.window.is_empty()
+        self.window.is_empty() && self.told.is_empty()
     }
 
     /// The rev of the last flush point.
@@ -299,11 +371,12 @@ impl Room {
                 (_, Some(after)) => joined.push(after.clone()),
             }
         }
-        if joined.is_empty() && left.is_empty() && updated.is_empty() {
+        let pulses = self.flush_pulses();
+        if joined.is_empty() && left.is_empty() && updated.is_empty() && pulses.is_empty() {
             return None;
         }
         let from = core::mem::replace(&mut self.flushed, self.rev);
-        Some(Delta { key: key.clone(), from, to: self.rev, joined, left, updated })
+        Some(Delta { key: key.clone(), from, to: self.rev, joined, left, updated, pulses })
     }
 
     /// The roster at the last flush point. Only meaningful while [`is_flushed`](Self::is_flushed).
@@ -324,6 +397,51 @@ impl Room {
         self.entries.values().filter(|it| it.presence.user.id() == user).count()
     }
 
+    /// What is told of pulses. Whose session is gone, its pulses went with it.
+    fn flush_pulses(&mut self) -> Vec<Pulse> {
+        let told = core::mem::take(&mut self.told).into_iter();
+        told.filter_map(|(session, name)| {
+            let entry = self.entries.get(&session)?;
+            let living = entry.pulses.iter().find(|it| it.name == name);
+            Some(Pulse { session, name, value: living.map(|it| it.value.clone()) })
+        })
+        .collect()
+    }
+
+    fn pulse(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        dial: Dial,
+        name: PulseName,
+        value: Option<PulseValue>,
+    ) {
+        let Some(entry) = self.entries.get_mut(&session).filter(|it| it.dial <= dial) else {
+            return;
+        };
+        let place = entry.pulses.iter().position(|it| it.name == name);
+        let Some(value) = value else {
+            if let Some(place) = place {
+                let ended = entry.pulses.swap_remove(place);
+                self.expiries.remove(&(ended.armed, session, name.clone()));
+                self.told.insert((session, name));
+            }
+            return;
+        };
+        let ends = now + self.rules.pulse_ttl;
+        if let Some(pulse) = place.and_then(|it| entry.pulses.get_mut(it)) {
+            (pulse.value, pulse.ends) = (value, ends);
+        } else if entry.takes_pulse(&name) {
+            entry.pulses.push(Living { name: name.clone(), value, ends, armed: ends });
+            self.expiries.insert((ends, session, name.clone()));
+        } else {
+            return;
+        }
+        if self.told.len() < MAX_PULSES_PER_DELTA {
+            self.told.insert((session, name));
+        }
+    }
+
     fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) {
         let session = presence.session;
         if let Some(entry) = self.entries.get(&session) {
@@ -334,7 +452,10 @@ impl Room {
         }
         self.touch(session);
         let is_away = presence.state == PresenceState::Away;
-        let entry = Entry { presence, dial, is_away, lost: None };
+        // A page that is back on another socket goes on with its pulses, or lets them run out.
+        let pulses = self.entries.get_mut(&session).map(|it| core::mem::take(&mut it.pulses));
+        let pulses = pulses.unwrap_or_default();
+        let entry = Entry { presence, dial, is_away, lost: None, pulses };
         let former = self.entries.insert(session, entry);
         self.disarm(session, former.and_then(|it| it.lost));
     }
@@ -350,7 +471,13 @@ impl Room {
             pending.reason = reason;
         }
         let former = self.entries.remove(&session);
-        self.disarm(session, former.and_then(|it| it.lost));
+        let Some(former) = former else { return };
+        for pulse in former.pulses {
+            self.expiries.remove(&(pulse.armed, session, pulse.name.clone()));
+            // Should it be back before this is told, its pulses are not.
+            self.told.insert((session, pulse.name));
+        }
+        self.disarm(session, former.lost);
     }
 
     /// Changes an entry, unless a newer dial owns it. Its former deadline is forgotten.

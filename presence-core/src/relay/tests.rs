@@ -5,13 +5,126 @@
 
 use super::*;
 use core::cell::{Cell, RefCell};
-use presence_protocol::{Color, Delta, Epoch, Snapshot, User, UserId};
+use presence_protocol::{Color, Delta, Epoch, Pulse, Snapshot, User, UserId};
 use proptest::prelude::*;
 use std::rc::Rc;
 use std::sync::Arc;
 
 const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
+
+mod pulses {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_told_at_once_and_its_end_too() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.pulse(&alice, "cursor", Some("[1]"));
+        assert_eq!(shell.sees(&bob), ["alice cursor [1]"]);
+        shell.pass(100);
+        shell.pulse(&alice, "cursor", None);
+        assert_eq!(shell.sees(&bob), ["alice cursor ended"]);
+        shell.pulse(&alice, "cursor", None);
+        shell.pass(10_000);
+        assert_eq!(shell.sees(&bob), NOTHING);
+    }
+
+    #[test]
+    fn the_latest_of_a_window_wins() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        for value in 0..10 {
+            shell.pulse(&alice, "cursor", Some(&format!("{value}")));
+            shell.pass(1);
+        }
+        shell.pass(100);
+        assert_eq!(shell.sees(&bob), ["alice cursor 0", "alice cursor 9"]);
+    }
+
+    #[test]
+    fn five_seconds_after_the_last_word_of_a_dead_page_its_pulse_ends() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.pulse(&alice, "typing", Some("1"));
+        shell.pass(3_000);
+        shell.pulse(&alice, "typing", Some("1"));
+        shell.fall_silent(&alice);
+        shell.sees(&bob);
+        shell.pass(4_999);
+        assert_eq!(shell.sees(&bob), NOTHING);
+        shell.pass(1);
+        assert_eq!(shell.sees(&bob), ["alice typing ended"]);
+    }
+
+    #[test]
+    fn who_comes_later_gets_it_when_it_is_sent_again() {
+        let (mut shell, alice, _) = two_in(DOC);
+        shell.pulse(&alice, "typing", Some("1"));
+        shell.pass(1_000);
+        let carol = shell.visit("carol", DOC);
+        assert_eq!(shell.sees(&carol), ["= alice bob carol"]);
+        shell.pulse(&alice, "typing", Some("1"));
+        assert_eq!(shell.sees(&carol), ["alice typing 1"]);
+    }
+
+    #[test]
+    fn a_pulse_goes_with_its_presence() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.pulse(&alice, "typing", Some("1"));
+        shell.sees(&bob);
+        shell.pass(100);
+        shell.close_tab(&alice);
+        shell.pass(10_000);
+        assert_eq!(shell.sees(&bob), ["-alice left"]);
+    }
+
+    #[test]
+    fn a_fifth_pulse_is_refused_and_the_four_go_on() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        for name in ["a", "b", "c", "d", "e"] {
+            shell.pulse(&alice, name, Some("1"));
+        }
+        shell.pass(100);
+        let own: Vec<_> = shell.sees(&alice);
+        assert_eq!(own.iter().filter(|it| *it == "error bad_pulse document:42").count(), 1);
+        assert_eq!(shell.sees(&bob), ["alice a 1", "alice b 1, alice c 1, alice d 1"]);
+    }
+
+    #[test]
+    fn a_slow_viewer_gets_a_snapshot_and_then_the_latest() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.block(&bob);
+        for value in 0..100 {
+            shell.pulse(&alice, "cursor", Some(&format!("{value}")));
+            shell.pass(50);
+        }
+        shell.unblock(&bob);
+        assert_eq!(shell.sees(&bob), ["= alice bob"]);
+        shell.pulse(&alice, "cursor", Some("100"));
+        assert_eq!(shell.sees(&bob), ["alice cursor 100"]);
+    }
+
+    #[test]
+    fn a_page_that_is_back_on_another_socket_goes_on_with_its_pulses() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.pulse(&alice, "typing", Some("1"));
+        shell.sees(&bob);
+        shell.reset(&alice);
+        let alice = shell.resume(&alice);
+        shell.join(&alice, DOC);
+        shell.pass(1_000);
+        assert_eq!(shell.sees(&bob), NOTHING);
+        shell.pulse(&alice, "typing", None);
+        assert_eq!(shell.sees(&bob), ["alice typing ended"]);
+    }
+
+    #[test]
+    fn who_has_not_joined_has_no_pulse() {
+        let (mut shell, _, bob) = two_in(DOC);
+        let carol = shell.page("carol");
+        shell.pulse(&carol, "typing", Some("1"));
+        assert_eq!(shell.sees(&carol), ["error not_joined document:42"]);
+        assert_eq!(shell.sees(&bob), NOTHING);
+    }
+}
 
 mod coming_and_going {
     use super::*;
@@ -2179,6 +2292,12 @@ impl<B: Backplane> Shell<B> {
         self.frame(page.conn, Command::Attention { away });
     }
 
+    fn pulse(&mut self, page: &Page, name: &str, value: Option<&str>) {
+        let (key, name) = (parse(DOC), PulseName::parse(name).unwrap());
+        let value = value.and_then(PulseValue::parse);
+        self.frame(page.conn, Command::Pulse { key, name, value });
+    }
+
     fn leave(&mut self, page: &Page, key: &str) {
         self.frame(page.conn, Command::Leave { key: parse(key) });
     }
@@ -2422,7 +2541,7 @@ impl Socket {
         delta: &Delta<Meta>,
         names: &mut BTreeMap<SessionId, String>,
     ) -> String {
-        let Delta { key, from, to, joined, left, updated } = delta;
+        let Delta { key, from, to, joined, left, updated, pulses } = delta;
         let copy = self.copies.get_mut(key).expect("a delta came before any snapshot");
         assert_eq!(copy.rev, *from, "a delta doesn't follow on the last frame");
         assert!(to > from);
@@ -2453,6 +2572,11 @@ impl Socket {
                 text += &format!(" {}", meta.as_str());
             }
             told.push(text);
+        }
+        for Pulse { session, name, value } in pulses {
+            let presence = copy.presences.get(session).expect("who pulses is not there");
+            let value = value.as_ref().map_or("ended", PulseValue::as_str);
+            told.push(format!("{} {name} {value}", presence.user.name()));
         }
         told.join(", ")
     }

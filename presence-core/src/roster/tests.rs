@@ -523,7 +523,7 @@ fn snapshot(rev: u64, presences: &[Presence<u8>]) -> Snapshot<u8> {
 /// A delta in which nothing happens.
 fn delta(from: u64) -> Delta<u8> {
     let (from, to) = (Rev(from), Rev(from + 1));
-    Delta { key: key(), from, to, joined: vec![], left: vec![], updated: vec![] }
+    Delta { key: key(), from, to, joined: vec![], left: vec![], updated: vec![], pulses: vec![] }
 }
 
 fn joined(roster: &mut Roster<u8>, presence: Presence<u8>) -> Vec<Difference<u8>> {

@@ -15,6 +15,170 @@ use std::sync::Arc;
 
 const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
+const PULSES: [&str; 5] = ["cursor", "typing", "scroll", "a", "b"];
+
+mod pulses {
+    use super::*;
+
+    #[test]
+    fn a_pulse_is_sent_at_once_and_then_the_latest_20_times_a_second() {
+        let mut page = with_bob();
+        for value in ["1", "2", "3"] {
+            page.pulse(DOC, "cursor", Some(value));
+        }
+        assert_eq!(page.told(), ["1> pulse document:42 cursor 1"]);
+        page.pass(49);
+        assert_eq!(page.told(), NOTHING);
+        page.pass(1);
+        assert_eq!(page.told(), ["1> pulse document:42 cursor 3"]);
+        for value in 0..100 {
+            page.pulse(DOC, "cursor", Some(&format!("{value}")));
+            page.pulse(DOC, "scroll", Some(&format!("{value}")));
+            page.pass(10);
+        }
+        let told = page.told();
+        assert!((19..=21).contains(&told.len()), "{told:?}");
+        let n_scrolls = told.iter().filter(|it| it.contains("scroll")).count();
+        assert!((9..=11).contains(&n_scrolls), "one name takes all: {told:?}");
+    }
+
+    #[test]
+    fn a_pulse_that_holds_is_sent_every_three_seconds() {
+        let mut page = with_bob();
+        page.pulse(DOC, "typing", Some("1"));
+        page.told();
+        page.pass(2_999);
+        assert_eq!(page.told(), NOTHING);
+        page.pass(1);
+        assert_eq!(page.told(), ["1> pulse document:42 typing 1"]);
+        page.pulse(DOC, "typing", Some("1"));
+        page.pass(1_000);
+        assert_eq!(page.told(), NOTHING, "it says nothing new");
+        page.pulse(DOC, "typing", None);
+        assert_eq!(page.told(), ["1> pulse document:42 typing ended"]);
+        page.pulse(DOC, "typing", None);
+        page.pass(5_000);
+        assert_eq!(page.told(), NOTHING);
+    }
+
+    #[test]
+    fn nothing_is_sent_to_nobody() {
+        let mut page = Page::live();
+        page.told();
+        page.pulse(DOC, "cursor", Some("1"));
+        page.pulse(DOC, "typing", Some("1"));
+        page.pulse(DOC, "typing", None);
+        page.pass(3_500);
+        assert_eq!(page.told(), NOTHING);
+        page.come(DOC, "bob");
+        assert_eq!(page.told(), ["+bob", "1> pulse document:42 cursor 1"]);
+        page.gone(DOC, "bob");
+        page.told();
+        page.pulse(DOC, "cursor", Some("2"));
+        page.pulse(DOC, "cursor", None);
+        page.pass(3_500);
+        page.come(DOC, "bob");
+        assert_eq!(page.told(), ["+bob"]);
+    }
+
+    #[test]
+    fn a_hidden_tab_ends_its_pulses_and_says_nothing() {
+        let mut page = with_bob();
+        page.pulse(DOC, "typing", Some("1"));
+        page.pass(1_000);
+        page.told();
+        page.turn_away(true);
+        assert_eq!(page.told(), ["1> pulse document:42 typing ended"]);
+        page.pulse(DOC, "typing", Some("2"));
+        page.pass(3_500);
+        page.turn_away(false);
+        page.pass(3_500);
+        assert_eq!(page.told(), NOTHING);
+    }
+
+    #[test]
+    fn in_a_crowd_pulses_are_rarer() {
+        let mut page = with_bob();
+        for it in 0..38 {
+            page.come(DOC, &format!("user{it}"));
+        }
+        page.told();
+        for value in 0..200 {
+            page.pulse(DOC, "cursor", Some(&format!("{value}")));
+            page.pass(10);
+        }
+        let n_sent = page.told().len();
+        assert!((9..=11).contains(&n_sent), "40 people, 5 times a second: {n_sent} in 2 s");
+    }
+
+    #[test]
+    fn four_pulses_at_a_time() {
+        let mut page = with_bob();
+        assert_eq!(
+            PULSES.map(|it| page.pulse(DOC, it, Some("1"))),
+            [true, true, true, true, false]
+        );
+        page.pass(1_000);
+        page.pulse(DOC, "cursor", None);
+        assert!(page.pulse(DOC, "b", Some("1")));
+    }
+
+    #[test]
+    fn a_pulse_is_told_and_so_is_its_end() {
+        let mut page = with_bob();
+        page.pulsed(DOC, "bob", "cursor", Some("[1]"));
+        page.pulsed(DOC, "me", "cursor", Some("[2]"));
+        page.pulsed(DOC, "bob", "typing", None);
+        assert_eq!(page.told(), ["bob cursor [1]"]);
+        page.pulsed(DOC, "bob", "cursor", None);
+        page.pass(10_000);
+        assert_eq!(page.events(), ["bob cursor ended"]);
+    }
+
+    #[test]
+    fn a_pulse_goes_with_its_session() {
+        let mut page = with_bob();
+        page.pulsed(DOC, "bob", "cursor", Some("[1]"));
+        page.told();
+        page.gone(DOC, "bob");
+        assert_eq!(page.told(), ["- cursor ended", "-bob left"]);
+    }
+
+    #[test]
+    fn a_pulse_whose_end_is_lost_is_forgotten() {
+        let mut page = with_bob();
+        page.pulsed(DOC, "bob", "cursor", Some("[1]"));
+        page.pass(6_999);
+        page.pulsed(DOC, "bob", "cursor", Some("[1]"));
+        page.told();
+        page.pass(6_999);
+        assert_eq!(page.events(), NOTHING);
+        page.pass(1);
+        assert_eq!(page.events(), ["bob cursor ended"]);
+    }
+
+    #[test]
+    fn what_holds_is_said_again_on_another_socket() {
+        let mut page = with_bob();
+        page.pulse(DOC, "typing", Some("1"));
+        page.pulse(DOC, "cursor", Some("1"));
+        page.pass(100);
+        page.told();
+        page.closed(1006);
+        page.pulse(DOC, "cursor", None);
+        page.pass(1_000);
+        let told = page.told();
+        assert_eq!(told.iter().filter(|it| it.contains("pulse")).count(), 1, "{told:?}");
+        assert!(told.contains(&"2> pulse document:42 typing 1".to_owned()), "{told:?}");
+    }
+
+    fn with_bob() -> Page {
+        let mut page = Page::live();
+        page.come(DOC, "bob");
+        page.told();
+        page
+    }
+}
 
 mod connecting {
     use super::*;
@@ -1300,6 +1464,9 @@ mod whatever_happens {
         ComeBack(u8),
         Change(u8),
         Gone(u8),
+        Pulse(bool, u8, bool),
+        Pulsed(u8, bool),
+        TurnAway(bool),
         LoseADelta,
         Snapshots(bool),
         Answers(bool),
@@ -1328,6 +1495,10 @@ mod whatever_happens {
             1 => (0..4_u8).prop_map(Step::ComeBack),
             2 => (0..4_u8).prop_map(Step::Change),
             2 => (0..4_u8).prop_map(Step::Gone),
+            2 => (any::<bool>(), 0..5_u8, any::<bool>())
+                .prop_map(|(is_doc, it, value)| Step::Pulse(is_doc, it, value)),
+            2 => (0..4_u8, any::<bool>()).prop_map(|(it, value)| Step::Pulsed(it, value)),
+            1 => any::<bool>().prop_map(Step::TurnAway),
             1 => Just(Step::LoseADelta),
             1 => any::<bool>().prop_map(Step::Snapshots),
             1 => any::<bool>().prop_map(Step::Answers),
@@ -1633,11 +1804,32 @@ impl Page {
     fn delta(&mut self, key: &str, fill: impl FnOnce(&mut Delta<u8>)) {
         let from = Rev(self.rev(key));
         let to = Rev(from.0 + 1);
-        let (joined, left, updated) = (vec![], vec![], vec![]);
-        let mut delta = Delta { key: parse(key), from, to, joined, left, updated };
+        let (joined, left, updated, pulses) = (vec![], vec![], vec![], vec![]);
+        let mut delta = Delta { key: parse(key), from, to, joined, left, updated, pulses };
         fill(&mut delta);
         self.revs.insert(key.to_owned(), to.0);
         self.frame(ServerFrame::Delta(delta));
+    }
+
+    /// Somebody says something for a moment, or no longer.
+    fn pulsed(&mut self, key: &str, name: &str, pulse: &str, value: Option<&str>) {
+        let mut here = self.presences.iter().filter(|(it, _)| it.as_str() == key);
+        let Some((_, known)) = here.find(|(_, it)| it.user.name() == name) else { return };
+        let (session, name) = (known.session, PulseName::parse(pulse).unwrap());
+        let value = value.and_then(PulseValue::parse);
+        self.delta(key, |delta| delta.pulses.push(Pulse { session, name, value }));
+    }
+
+    fn pulse(&mut self, key: &str, name: &str, value: Option<&str>) -> bool {
+        let (name, value) = (PulseName::parse(name).unwrap(), value.and_then(PulseValue::parse));
+        let fits = self.session.pulse(self.now, &parse(key), name, value);
+        self.drain();
+        fits
+    }
+
+    fn turn_away(&mut self, is_hidden: bool) {
+        self.session.hidden(self.now, is_hidden);
+        self.drain();
     }
 
     /// The key goes on, but the page isn't told.
@@ -1800,6 +1992,7 @@ impl Page {
                 ClientFrame::Update { .. }
                 | ClientFrame::Resync { .. }
                 | ClientFrame::Attention { .. }
+                | ClientFrame::Pulse { .. }
                 | ClientFrame::Heartbeat,
             ) => {}
         }
@@ -1859,6 +2052,13 @@ impl Page {
                 parenthesized(*quiet, &format!("-{} {}", member.user.name(), reason.name()))
             }
             Event::Updated { member, .. } => member.user.name().to_owned(),
+            Event::Pulse { key, pulse: Pulse { session, name, value } } => {
+                assert_ne!(session.bits(), self.my_session, "told of its own");
+                let member = self.session.roster(key).unwrap().member_of(*session);
+                let who = member.map_or("-", |it| it.user.name());
+                let value = value.as_ref().map_or("ended", PulseValue::as_str);
+                format!("{who} {name} {value}")
+            }
             Event::Changed { key } if self.all_events => format!("changed {key}"),
             Event::Changed { .. } => return None,
             Event::Refused { key, code, .. } => format!("refused {} {key}", code.name()),
@@ -1930,6 +2130,13 @@ impl Page {
             Step::ComeBack(it) => self.come_back(DOC, &name(it)),
             Step::Change(it) => self.change(DOC, &name(it), it),
             Step::Gone(it) => self.gone(DOC, &name(it)),
+            Step::Pulse(is_doc, it, value) => {
+                self.pulse(key(is_doc), PULSES[usize::from(it)], value.then_some("1"));
+            }
+            Step::Pulsed(it, value) => {
+                self.pulsed(DOC, &name(it), "cursor", value.then_some("1"));
+            }
+            Step::TurnAway(is_hidden) => self.turn_away(is_hidden),
             Step::LoseADelta => self.lose_a_delta(DOC),
             Step::Snapshots(it) => self.gives_snapshots = it,
             Step::Answers(it) => self.answers_beats = it,
@@ -1963,6 +2170,9 @@ fn words(frame: &ClientFrame<u8>) -> String {
             format!("join {key} {meta} age {age}")
         }
         ClientFrame::Update { key, meta } => format!("update {key} {meta}"),
+        ClientFrame::Pulse { key, name, value } => {
+            format!("pulse {key} {name} {}", value.as_ref().map_or("ended", PulseValue::as_str))
+        }
         ClientFrame::Leave { key } => format!("leave {key}"),
         ClientFrame::Resync { key } => format!("resync {key}"),
         ClientFrame::Attention { away } => format!("attention {away}"),

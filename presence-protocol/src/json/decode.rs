@@ -4,8 +4,8 @@ use super::{FrameError, LeaveBeacon};
 use crate::limits::{MAX_KEYS_PER_CONNECTION, MAX_SAFE_INTEGER, MAX_TOKEN_BYTES};
 use crate::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
-    Left, Meta, Presence, PresenceState, Rev, ServerFrame, SessionId, Snapshot, Updated, User,
-    UserId, Welcome,
+    Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, ServerFrame, SessionId,
+    Snapshot, Updated, User, UserId, Welcome,
 };
 use core::fmt;
 use core::marker::PhantomData;
@@ -44,6 +44,11 @@ pub fn decode_client(text: &str) -> Result<ClientFrame<Meta>, FrameError> {
             let key = key(&it.key)?;
             ClientFrame::Update { meta: meta(it.meta, &key)?, key }
         }
+        wire::Client::Pulse(Object(it)) => {
+            let key = key(&it.key)?;
+            let (name, value) = said(&it.name, it.value.as_deref(), &key)?;
+            ClientFrame::Pulse { key, name, value }
+        }
         wire::Client::Leave(Object(it)) => ClientFrame::Leave { key: key(&it.key)? },
         wire::Client::Resync(Object(it)) => ClientFrame::Resync { key: key(&it.key)? },
         wire::Client::Attention(Object(it)) => ClientFrame::Attention { away: it.away },
@@ -75,6 +80,7 @@ pub fn decode_server(text: &str) -> Result<ServerFrame<Meta>, FrameError> {
                 joined: list(it.joined.unwrap_or_default(), |it| presence(&it, &key))?,
                 left: list(it.left.unwrap_or_default(), |it| left(&it, &key))?,
                 updated: list(it.updated.unwrap_or_default(), |it| updated(&it, &key))?,
+                pulses: list(it.pulses.unwrap_or_default(), |it| pulse(&it, &key))?,
                 key,
             })
         }
@@ -180,6 +186,33 @@ fn updated(it: &wire::Updated<'_>, key: &Key) -> Result<Updated<Meta>, FrameErro
         state: it.state.as_deref().map(|it| state(it, key)).transpose()?,
         meta: it.meta.map(|it| meta(it, key)).transpose()?,
     })
+}
+
+fn pulse(it: &wire::PulseOf<'_>, key: &Key) -> Result<Pulse, FrameError> {
+    let (name, value) = said(&it.name, it.value.as_deref(), key)?;
+    Ok(Pulse { session: session(&it.session, Some(key))?, name, value })
+}
+
+/// The fields of a pulse that both directions have.
+fn said(
+    name: &str,
+    value: Option<&str>,
+    key: &Key,
+) -> Result<(PulseName, Option<PulseValue>), FrameError> {
+    let bad = |message: &str| FrameError {
+        code: ErrorCode::BadPulse,
+        message: message.to_owned(),
+        key: Some(key.clone()),
+    };
+    let name = PulseName::parse(name)
+        .ok_or_else(|| bad("a pulse's name must be 1 to 16 lower-case letters"))?;
+    let value = value
+        .map(|it| {
+            PulseValue::parse(it)
+                .ok_or_else(|| bad("a pulse's value must not be larger than 512 bytes"))
+        })
+        .transpose()?;
+    Ok((name, value))
 }
 
 fn key(text: &str) -> Result<Key, FrameError> {
@@ -292,6 +325,7 @@ mod wire {
         #[serde(borrow)]
         Join(Object<Join<'a>>),
         Update(Object<Update<'a>>),
+        Pulse(Object<Pulse<'a>>),
         Leave(Object<OfKey<'a>>),
         Resync(Object<OfKey<'a>>),
         Attention(Object<Attention>),
@@ -327,6 +361,16 @@ mod wire {
         pub(super) key: Cow<'a, str>,
         #[serde(borrow)]
         pub(super) meta: &'a RawValue,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Pulse<'a> {
+        #[serde(borrow)]
+        pub(super) key: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) name: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) value: Option<Cow<'a, str>>,
     }
 
     #[derive(Deserialize)]
@@ -423,6 +467,18 @@ mod wire {
         pub(super) left: Option<Vec<Object<Left<'a>>>>,
         #[serde(borrow)]
         pub(super) updated: Option<Vec<Object<Updated<'a>>>>,
+        #[serde(borrow)]
+        pub(super) pulses: Option<Vec<Object<PulseOf<'a>>>>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct PulseOf<'a> {
+        #[serde(borrow)]
+        pub(super) session: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) name: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) value: Option<Cow<'a, str>>,
     }
 
     #[derive(Deserialize)]

@@ -2,8 +2,8 @@
 
 use crate::limits::MAX_SAFE_INTEGER;
 use crate::{
-    ClientFrame, Delta, Key, LeaveBeacon, Left, Meta, Presence, Rev, ServerFrame, Snapshot,
-    Updated, Welcome,
+    ClientFrame, Delta, Key, LeaveBeacon, Left, Meta, Presence, Pulse, PulseName, PulseValue, Rev,
+    ServerFrame, Snapshot, Updated, Welcome,
 };
 use core::fmt::{self, Write};
 
@@ -57,6 +57,11 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
         }
         ClientFrame::Update { key, meta } => {
             write!(out, r#"{{"update":{{"key":"{key}","meta":{}}}}}"#, meta.as_str())
+        }
+        ClientFrame::Pulse { key, name, value } => {
+            write!(out, r#"{{"pulse":{{"key":"{key}""#)?;
+            said(out, name, value.as_ref())?;
+            out.write_str("}}")
         }
         ClientFrame::Leave { key } => write!(out, r#"{{"leave":{{"key":"{key}"}}}}"#),
         ClientFrame::Resync { key } => write!(out, r#"{{"resync":{{"key":"{key}"}}}}"#),
@@ -121,7 +126,7 @@ fn snapshot<W: Write>(out: &mut W, snapshot: &Snapshot<Meta>) -> fmt::Result {
 }
 
 fn delta<W: Write>(out: &mut W, delta: &Delta<Meta>) -> fmt::Result {
-    let Delta { key, from, to, joined, left, updated } = delta;
+    let Delta { key, from, to, joined, left, updated, pulses } = delta;
     write!(out, r#"{{"delta":{{"key":"{key}","from":{},"to":{}"#, from.0, to.0)?;
     if !joined.is_empty() {
         out.write_str(r#","joined":"#)?;
@@ -134,6 +139,10 @@ fn delta<W: Write>(out: &mut W, delta: &Delta<Meta>) -> fmt::Result {
     if !updated.is_empty() {
         out.write_str(r#","updated":"#)?;
         list(out, updated, changed)?;
+    }
+    if !pulses.is_empty() {
+        out.write_str(r#","pulses":"#)?;
+        list(out, pulses, pulse)?;
     }
     out.write_str("}}")
 }
@@ -173,6 +182,22 @@ fn changed<W: Write>(out: &mut W, updated: &Updated<Meta>) -> fmt::Result {
         write!(out, r#","meta":{}"#, meta.as_str())?;
     }
     out.write_char('}')
+}
+
+fn pulse<W: Write>(out: &mut W, pulse: &Pulse) -> fmt::Result {
+    let Pulse { session, name, value } = pulse;
+    write!(out, r#"{{"session":"{session}""#)?;
+    said(out, name, value.as_ref())?;
+    out.write_char('}')
+}
+
+/// The fields of a pulse that both directions have.
+fn said<W: Write>(out: &mut W, name: &PulseName, value: Option<&PulseValue>) -> fmt::Result {
+    write!(out, r#","name":"{name}""#)?;
+    match value {
+        Some(value) => write!(out, r#","value":{}"#, Quoted(value.as_str())),
+        None => Ok(()),
+    }
 }
 
 fn list<W: Write, T>(

@@ -151,6 +151,12 @@ pub fn step(world: &mut World) {
                 world.links[link].blocked_until = world.now + millis.min(15_000);
             }
         }
+        (83..=88, _) => {
+            for value in 0..world.random.u64(1..30) {
+                world.pulse(page, Some(value));
+            }
+        }
+        (89..=90, _) => world.pulse(page, None),
         _ => {
             for value in 0..world.random.u64(1..30) {
                 world.update(page, value);

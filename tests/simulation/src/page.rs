@@ -3,7 +3,7 @@
 use presence_core::flash::{FlashKind, FlashOutput, FlashRules};
 use presence_core::session::Event;
 use presence_core::{Dedupe, Flashes, MemberId, Session, Time};
-use presence_protocol::{Key, LeaveReason, Meta};
+use presence_protocol::{Key, LeaveReason, Meta, Pulse, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A page that was away for longer may be given its roster in silence: the grace, less the time in which
@@ -75,6 +75,12 @@ pub struct Page {
     pub timer: u64,
     /// What it put in last.
     pub meta: Meta,
+    /// What it says for the moment.
+    pub pulse: Option<String>,
+    /// When the relay last heard it say something for the moment, by the relay's own running time.
+    pub pulsed_at: Option<u64>,
+    /// What others say for the moment, and when it heard that, by the world's time.
+    pub pulses: BTreeMap<SessionId, (String, u64)>,
     /// True if nothing happens to it but what happens to the relay: its view must be flawless.
     pub is_observer: bool,
     /// What arrives while its machine sleeps.
@@ -133,6 +139,9 @@ impl Page {
             link: None,
             timer: 0,
             meta: Meta::empty(),
+            pulse: None,
+            pulsed_at: None,
+            pulses: BTreeMap::new(),
             is_observer: false,
             inbox: Vec::new(),
             contact: None,
@@ -207,6 +216,18 @@ impl Page {
         let (member, news, quiet) = match event {
             Event::Joined { member, quiet, .. } => (member, News::Joined, *quiet),
             Event::Left { member, reason, quiet, .. } => (member, News::Left(*reason), *quiet),
+            Event::Pulse { pulse: Pulse { session, value, .. }, .. } => {
+                if self.session.id() == Some(*session) {
+                    return Err("was told of its own pulse".to_owned());
+                }
+                match value {
+                    Some(value) => {
+                        self.pulses.insert(*session, (value.as_str().to_owned(), now));
+                    }
+                    None => _ = self.pulses.remove(session),
+                }
+                return Ok(());
+            }
             Event::Ready { .. } => {
                 self.ready_at = Some(now);
                 return Ok(());

@@ -80,6 +80,7 @@ impl Running {
             }
             ClientFrame::Attention { away } => Command::Attention { away },
             ClientFrame::Update { key, meta } => Command::Update { key, meta },
+            ClientFrame::Pulse { key, name, value } => Command::Pulse { key, name, value },
             ClientFrame::Leave { key } => Command::Leave { key },
             ClientFrame::Resync { key } => Command::Resync { key },
             ClientFrame::Heartbeat => Command::Heartbeat,

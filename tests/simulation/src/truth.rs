@@ -5,7 +5,7 @@ use crate::network::Carriage;
 use crate::page::{News, Page, Tab};
 use presence_core::MemberId;
 use presence_core::session::{Event, State};
-use presence_protocol::{Meta, PresenceState, SessionId};
+use presence_protocol::{ClientFrame, Meta, PresenceState, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a lost session stays, in milliseconds.
@@ -16,6 +16,10 @@ const CLOCK: u64 = 600;
 const GHOST: u64 = 41_000;
 /// Within this time a heartbeat is sent, answered, and acted upon.
 const BEAT: u64 = 12_000;
+/// How long a pulse lives at the relay.
+const PULSE_TTL: u64 = 5_000;
+/// How long a page shows a pulse that it hears no more of.
+const PULSE_MEMORY: u64 = 7_000;
 /// How long news may travel.
 const TRAVEL: u64 = 1_000;
 
@@ -35,6 +39,40 @@ pub fn judge(world: &World, page: usize, event: &Event<Meta>) -> Result<(), Stri
         }
         _ => Ok(()),
     }
+}
+
+/// Judges one thing that a page says: nothing is said for the moment to nobody, or behind other tabs.
+///
+/// # Errors
+///
+/// Why it should not have been said.
+pub fn judge_frame(page: &Page, frame: &ClientFrame<Meta>) -> Result<(), String> {
+    let ClientFrame::Pulse { value: Some(_), .. } = frame else { return Ok(()) };
+    let n_sessions: usize = seen(page).values().map(BTreeMap::len).sum();
+    if n_sessions < 2 {
+        return Err("sends a pulse to nobody".to_owned());
+    }
+    if page.tab == Tab::Hidden {
+        return Err("sends a pulse from behind other tabs".to_owned());
+    }
+    Ok(())
+}
+
+/// A pulse that is shown longer than it may be: after the relay last heard it, or after this page did.
+fn stale_pulse(world: &World, viewer: &Page) -> Option<String> {
+    let now = world.relay_time();
+    let is_up = world.relay.is_some() && world.stalled_until + BEAT < world.now;
+    let is_flawless =
+        viewer.is_observer && is_up && viewer.live_since.is_some_and(|at| at + BEAT < world.now);
+    viewer.pulses.iter().find_map(|(session, (value, heard_at))| {
+        let page = world.pages.iter().find(|it| it.session.id() == Some(*session));
+        let said_at = page.and_then(|it| it.pulsed_at);
+        let is_over = is_flawless && said_at.is_some_and(|at| at + PULSE_TTL + TRAVEL < now);
+        let is_old = heard_at + PULSE_MEMORY < world.now;
+        (is_over || is_old).then(|| {
+            format!("shows {value} of {session}, heard at {heard_at}, said at {said_at:?}")
+        })
+    })
 }
 
 /// Nobody leaves who said no goodbye and was heard within the grace.
@@ -83,6 +121,11 @@ fn joined_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<
 pub fn check(world: &mut World) {
     let mut faults = Vec::new();
     for (index, viewer) in world.pages.iter().enumerate() {
+        if viewer.tab == Tab::Shown
+            && let Some(pulse) = stale_pulse(world, viewer)
+        {
+            faults.push(format!("page {index}: {pulse}"));
+        }
         // Who doesn't reach the relay can't know, and who has just come back waits out the grace.
         let is_reached = |it: usize| {
             let link = &world.links[it];
@@ -139,6 +182,12 @@ pub fn converged(world: &World) -> Vec<String> {
             faults.push(format!("page {index}: is {:?} in the end", viewer.session.state()));
             continue;
         }
+        let said = said(world, viewer);
+        let pulses = &viewer.pulses;
+        let heard: BTreeMap<_, _> = pulses.iter().map(|(who, it)| (*who, it.0.clone())).collect();
+        if said != heard {
+            faults.push(format!("page {index} ({}): hears {heard:?}, not {said:?}", viewer.user));
+        }
         let truth = truth(world, viewer);
         let seen = seen(viewer);
         if truth != seen {
@@ -186,6 +235,14 @@ fn truth(world: &World, viewer: &Page) -> BTreeMap<String, Sessions> {
         }
     }
     truth
+}
+
+/// What others in the viewer's key say for the moment, from the pages themselves.
+fn said(world: &World, viewer: &Page) -> BTreeMap<SessionId, String> {
+    let others = world.pages.iter().filter(|it| {
+        it.is_open() && it.key == viewer.key && it.session.id() != viewer.session.id()
+    });
+    others.filter_map(|it| Some((it.session.id()?, it.pulse.clone()?))).collect()
 }
 
 /// Who is in the viewer's key, as it sees it.

@@ -6,7 +6,7 @@ use crate::relay::{Running, unseal};
 use presence_core::StallClock;
 use presence_core::relay::{Closed, ConnId, Outgoing};
 use presence_core::session::{Event as Told, Output};
-use presence_protocol::{ClientFrame, Dial, Key, Meta, ServerFrame};
+use presence_protocol::{ClientFrame, Dial, Key, Meta, PulseName, PulseValue, ServerFrame};
 use std::collections::BTreeMap;
 
 /// How much a relay may write to a socket at a time; small, so that it is sometimes not enough.
@@ -204,6 +204,7 @@ impl World {
         let running_time = self.relay_time();
         self.with_page(page, |it, _| {
             it.session.page_hide();
+            it.pulse = None;
             it.goodbye_at = Some(running_time);
         });
         self.pages[page].tab = Tab::PutAway;
@@ -220,6 +221,7 @@ impl World {
             it.contact_before = it.contact_before.max(it.contact.take());
             it.heard = None;
             it.goodbye_at = None;
+            it.session.hidden(at, false);
             it.session.page_show(at);
             it.session.attention(false);
         });
@@ -236,6 +238,20 @@ impl World {
         });
     }
 
+    /// A page says something for the moment, or no longer. What a hidden tab says means nothing.
+    pub fn pulse(&mut self, page: usize, value: Option<u64>) {
+        let Some(name) = PulseName::parse("cursor") else { return };
+        self.with_page(page, |it, now| {
+            let (at, key) = (it.now(now), it.key.clone());
+            let text = value.map(|it| it.to_string());
+            let value = text.as_deref().and_then(PulseValue::parse);
+            it.session.pulse(at, &key, name, value);
+            if it.tab == Tab::Shown {
+                it.pulse = text;
+            }
+        });
+    }
+
     /// A tab comes to the front, or a machine wakes up.
     pub fn show(&mut self, page: usize) {
         self.say(|| format!("page {page}: shown"));
@@ -245,6 +261,7 @@ impl World {
         }
         self.with_page(page, |it, now| {
             let at = it.now(now);
+            it.session.hidden(at, false);
             it.session.wake(at);
             it.session.attention(false);
         });
@@ -254,7 +271,12 @@ impl World {
     pub fn hide(&mut self, page: usize) {
         self.say(|| format!("page {page}: hidden"));
         self.pages[page].tab = Tab::Hidden;
-        self.with_page(page, |it, _| it.session.attention(true));
+        self.with_page(page, |it, now| {
+            let at = it.now(now);
+            it.pulse = None;
+            it.session.hidden(at, true);
+            it.session.attention(true);
+        });
     }
 
     /// Resets a page's connection: both ends learn of it.
@@ -445,7 +467,11 @@ impl World {
             (Up::Frame(frame), Some(conn)) => {
                 self.links[link].is_joined |= matches!(frame, ClientFrame::Join { .. });
                 let is_goodbye = matches!(frame, ClientFrame::Leave { .. });
+                let is_pulse = matches!(frame, ClientFrame::Pulse { value: Some(_), .. });
                 self.hear(link);
+                if is_pulse {
+                    self.pages[self.links[link].page].pulsed_at = Some(self.relay_time());
+                }
                 if is_goodbye {
                     self.hear_goodbye(link);
                 }
@@ -580,6 +606,9 @@ impl World {
                     self.say(|| format!("page {page}: sends {}", name(&frame)));
                     if matches!(frame, ClientFrame::Resync { .. }) {
                         self.pages[page].resyncs += 1;
+                    }
+                    if let Err(fault) = crate::truth::judge_frame(&self.pages[page], &frame) {
+                        self.faults.push(format!("page {page}: {fault}"));
                     }
                     if let Some(link) = self.socket(page, dial) {
                         self.send_up(link, Up::Frame(frame));
@@ -771,6 +800,7 @@ const fn name(frame: &ClientFrame<Meta>) -> &'static str {
         ClientFrame::Hello { .. } => "hello",
         ClientFrame::Join { .. } => "join",
         ClientFrame::Update { .. } => "update",
+        ClientFrame::Pulse { .. } => "pulse",
         ClientFrame::Leave { .. } => "leave",
         ClientFrame::Resync { .. } => "resync",
         ClientFrame::Attention { .. } => "attention",

@@ -127,6 +127,7 @@ mod tests {
                 joined: (100..).take(n_joined).map(presence).collect(),
                 left: (200..).take(n_left).map(gone).collect(),
                 updated: (1..).take(n_updated).map(updated).collect(),
+                pulses: Vec::new(),
             }));
             let own = u64::from(n_updated >= 2);
             assert_eq!(

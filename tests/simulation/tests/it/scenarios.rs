@@ -103,6 +103,40 @@ fn a_resume_may_overtake_the_close_of_its_old_socket() {
 }
 
 #[test]
+fn what_a_dead_page_said_for_the_moment_is_over_within_five_seconds() {
+    let mut world = quiet_world();
+    let (alice, bob) = (world.open("alice", KEY), world.open("bob", KEY));
+    world.run_for(5_000);
+
+    world.pulse(bob, Some(1));
+    world.run_for(60_000);
+    assert_eq!(heard(&world, alice), ["1"], "it is sent again as long as it holds");
+    assert_eq!(heard(&world, bob), NOTHING);
+    world.crash(bob);
+    let crashed_at = world.now;
+    run_until(&mut world, |world| heard(world, alice).is_empty());
+    assert!(world.now - crashed_at <= 5_100, "{}", world.now - crashed_at);
+}
+
+#[test]
+fn who_reads_slowly_hears_the_latest() {
+    let mut world = quiet_world();
+    let (alice, bob) = (world.open("alice", KEY), world.open("bob", KEY));
+    world.run_for(5_000);
+
+    let link = world.pages[alice].link.unwrap();
+    world.links[link].blocked_until = world.now + 8_000;
+    for value in 0..160 {
+        world.pulse(bob, Some(value));
+        world.run_for(50);
+    }
+    // A snapshot takes the place of what was too much; the pulse is there with its renewal.
+    world.run_for(3_100);
+    assert_eq!(heard(&world, alice), ["159"]);
+    all_well(&world);
+}
+
+#[test]
 fn a_busy_key_causes_no_resync() {
     let mut world = quiet_world();
     let pages: Vec<_> = (0..6).map(|it| world.open(&format!("user-{it}"), KEY)).collect();
@@ -414,4 +448,9 @@ fn run_until(world: &mut World, condition: impl Fn(&World) -> bool) {
 
 fn users(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|it| (*it).to_owned()).collect()
+}
+
+/// What others say for the moment, as a page heard it.
+fn heard(world: &World, page: usize) -> Vec<String> {
+    world.pages[page].pulses.values().map(|(value, _)| value.clone()).collect()
 }
