@@ -57,6 +57,9 @@ export function useMembers(): readonly Member[];
 /** The member that the reader of this page is; null until it is known who is here. */
 export function useSelf(): Member | null;
 
+/** The others who are typing: who has said so with the pulse `typing`. */
+export function useTyping(): readonly Member[];
+
 /** A `<div>` with the avatar bar. Its styles are in `whoshere/whoshere.css`. */
 export function AvatarBar(props: AvatarBarProps): ReactElement;
 
@@ -79,6 +82,8 @@ export interface Presence {
   readonly members: readonly Member[];
   /** The member that the reader of this page is. */
   readonly self: Member | null;
+  /** The others who are typing: who has said so with the pulse `typing`. */
+  readonly typing: readonly Member[];
   /** How the connection is. */
   readonly state: State;
   /** What went wrong last; null once it is live again. */

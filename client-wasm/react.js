@@ -38,6 +38,10 @@ export function useSelf() {
   return useField(({ self }) => self);
 }
 
+export function useTyping() {
+  return useField(({ typing }) => typing);
+}
+
 /** @param {import("./react.js").AvatarBarProps} props */
 export function AvatarBar(props) {
   return usePart(props, BAR_OPTIONS, (here, element, options) => here.bar(element, options));

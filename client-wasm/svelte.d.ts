@@ -46,6 +46,8 @@ export interface PresenceStores {
   readonly members: Readable<readonly Member[]>;
   /** The member that the reader of this page is. */
   readonly self: Readable<Member | null>;
+  /** The others who are typing: who has said so with the pulse `typing`. */
+  readonly typing: Readable<readonly Member[]>;
   /** How the connection is. */
   readonly state: Readable<State>;
   /** What went wrong last; null once it is live again. */

@@ -17,6 +17,7 @@ export function presence(options, onError) {
     here: readable(store, "here"),
     members: readable(store, "members"),
     self: readable(store, "self"),
+    typing: readable(store, "typing"),
     state: readable(store, "state"),
     error: readable(store, "error"),
     bar: action(store, (here, element, options) => here.bar(element, options)),

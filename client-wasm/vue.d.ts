@@ -55,6 +55,9 @@ export function useMembers(): ComputedRef<readonly Member[]>;
 /** The member that the reader of this page is; null until it is known who is here. */
 export function useSelf(): ComputedRef<Member | null>;
 
+/** The others who are typing: who has said so with the pulse `typing`. */
+export function useTyping(): ComputedRef<readonly Member[]>;
+
 /** A `<div>` with the avatar bar. Its styles are in `whoshere/whoshere.css`. */
 export const AvatarBar: DefineComponent<BarOptions>;
 
@@ -69,6 +72,8 @@ export interface PresenceRefs {
   readonly members: ComputedRef<readonly Member[]>;
   /** The member that the reader of this page is. */
   readonly self: ComputedRef<Member | null>;
+  /** The others who are typing: who has said so with the pulse `typing`. */
+  readonly typing: ComputedRef<readonly Member[]>;
   /** How the connection is. */
   readonly state: ComputedRef<State>;
   /** What went wrong last; null once it is live again. */

@@ -62,6 +62,7 @@ export function usePresence(options, onError) {
     here: computed(() => snapshot.value.here),
     members: computed(() => snapshot.value.members),
     self: computed(() => snapshot.value.self),
+    typing: computed(() => snapshot.value.typing),
     state: computed(() => snapshot.value.state),
     error: computed(() => snapshot.value.error),
   };
@@ -75,6 +76,10 @@ export function useMembers() {
 
 export function useSelf() {
   return usePresence().self;
+}
+
+export function useTyping() {
+  return usePresence().typing;
 }
 
 export const AvatarBar = part("AvatarBar", BAR_OPTIONS, {}, (here, element, options) =>

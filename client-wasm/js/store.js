@@ -16,6 +16,7 @@ export const NOTHING = Object.freeze({
   here: null,
   members: Object.freeze([]),
   self: null,
+  typing: Object.freeze([]),
   state: "connecting",
   error: null,
 });
@@ -154,9 +155,11 @@ export class PresenceStore {
       // The one before is left a little later.
       if (!isCurrent()) return;
       const { members, self, state } = here;
-      this.#tell({ here, members, self, state, error });
+      const typing = kept(this.snapshot.typing, typingIn(here));
+      this.#tell({ here, members, self, typing, state, error });
     };
     here.on("change", tell);
+    here.on("pulse", ({ name }) => name === "typing" && tell());
     here.on("state", ({ state }) => {
       if (state === "live") error = null;
       tell();
@@ -223,6 +226,27 @@ export class PresenceStore {
       }
     }
   }
+}
+
+/**
+ * Who else is typing, each of them once.
+ *
+ * @param {Here} here
+ */
+function typingIn(here) {
+  const ids = new Set(here.pulses("typing").map(({ member }) => member.id));
+  return here.members.filter(({ id, self }) => !self && ids.has(id));
+}
+
+/**
+ * The list from before, unless another has something else in it.
+ *
+ * @template T
+ * @param {readonly T[]} before
+ * @param {readonly T[]} list
+ */
+function kept(before, list) {
+  return before.length === list.length && list.every((it, i) => it === before[i]) ? before : list;
 }
 
 /**

@@ -115,6 +115,17 @@ for (const name of NAMES) {
     assert.deepEqual(bob.users(key), ["alice", "bob", "carol"]);
   });
 
+  test(`${name}: who else is typing is known as long as they do`, async (t) => {
+    const key = stage.key(t);
+    const bob = await Peer.join(stage.relay, "bob", key);
+    const { page } = await mounted(t, name, { key });
+    await shows(page, "bob,alice");
+    bob.send({ pulse: { key, name: "typing", value: '"title"' } });
+    await page.locator("#people[data-typing=bob]").waitFor({ state: "attached" });
+    bob.send({ pulse: { key, name: "typing" } });
+    await page.locator("#people:not([data-typing])").waitFor({ state: "attached" });
+  });
+
   test(`${name}: taken away it leaves at once`, async (t) => {
     const bob = await Peer.join(stage.relay, "bob", stage.key(t));
     const { page } = await mounted(t, name, { key: stage.key(t) });
@@ -297,6 +308,33 @@ test("what goes wrong while it is live is known, too", async (t) => {
   });
   assert.deepEqual(codes, [null, "load_failed", "live"]);
   assert.match(viewer.problems.splice(0).join(), /^Failed to load resource/);
+});
+
+test("who is typing is the same list until that changes", async (t) => {
+  const key = stage.key(t);
+  const { page } = await stores(t);
+  const bob = await Peer.join(stage.relay, "bob", key);
+  await page.evaluate(async () => {
+    const { PresenceStore, options, token, entered } = /** @type {any} */ (window);
+    const store = new PresenceStore({ ...options, token });
+    store.hold();
+    await entered(store);
+    const lists = new Set();
+    store.subscribe(() => lists.add(store.snapshot.typing));
+    let nPulses = 0;
+    store.snapshot.here.on("pulse", () => {
+      nPulses += 1;
+    });
+    Object.assign(window, { counts: () => [nPulses, lists.size] });
+  });
+  for (const [i, field] of ["title", "body"].entries()) {
+    bob.send({ pulse: { key, name: "typing", value: JSON.stringify(field) } });
+    await until("it is there", async () => {
+      const [nPulses = 0] = /** @type {number[]} */ (await page.evaluate("counts()"));
+      return nPulses > i;
+    });
+  }
+  assert.deepEqual(await page.evaluate("counts()"), [2, 1]);
 });
 
 test("let go and held again in one task, it is the same presence", async (t) => {

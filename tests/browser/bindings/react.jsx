@@ -9,6 +9,7 @@ import {
   useMembers,
   usePresence,
   useSelf,
+  useTyping,
 } from "whoshere/react";
 
 /** @typedef {{ options: import("whoshere").ConnectOptions, max?: number }} Props */
@@ -17,8 +18,9 @@ function People() {
   const { state } = usePresence();
   const members = useMembers();
   const self = useSelf();
+  const typing = useTyping().map(({ name }) => name);
   return (
-    <p id="people" data-state={state} data-self={self?.name}>
+    <p id="people" data-state={state} data-self={self?.name} data-typing={typing.join() || null}>
       {members.map(({ name }) => name).join()}
     </p>
   );

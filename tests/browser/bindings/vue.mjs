@@ -1,7 +1,7 @@
 // @ts-check
 import { createApp, createSSRApp, defineComponent, h, shallowRef } from "vue";
 import { renderToString } from "vue/server-renderer";
-import { AvatarBar, FlashArea, useMembers, usePresence, useSelf } from "whoshere/vue";
+import { AvatarBar, FlashArea, useMembers, usePresence, useSelf, useTyping } from "whoshere/vue";
 
 /** @typedef {{ options: import("whoshere").ConnectOptions, max?: number }} Props */
 
@@ -9,10 +9,16 @@ const People = defineComponent(() => {
   const { state } = usePresence();
   const members = useMembers();
   const self = useSelf();
+  const typing = useTyping();
   return () =>
     h(
       "p",
-      { id: "people", "data-state": state.value, "data-self": self.value?.name },
+      {
+        id: "people",
+        "data-state": state.value,
+        "data-self": self.value?.name,
+        "data-typing": typing.value.map(({ name }) => name).join() || null,
+      },
       members.value.map(({ name }) => name).join(),
     );
 });
