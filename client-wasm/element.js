@@ -44,8 +44,8 @@ export class WhosHereElement extends Base {
   #spoken = [];
   /** @type {Record<string, unknown>} */
   #meta = {};
-  /** Ends the bar and the flashes, and what they were made of. */
-  #parts = { made: "", end: () => {} };
+  /** What ends the bar and the flashes, and what each was made of. @type {Map<string, { made: string, end: () => void }>} */
+  #parts = new Map();
   #isDue = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #complaint;
@@ -211,7 +211,7 @@ export class WhosHereElement extends Base {
   }
 
   /**
-   * Puts the bar and the flash area in, or makes them anew if they are to be others.
+   * Puts the bar and the flash area in, or makes one anew if it is to be another.
    *
    * @param {Here} here
    */
@@ -221,14 +221,13 @@ export class WhosHereElement extends Base {
       const value = this.getAttribute(name);
       return value === null ? [] : [[name, name === "max" ? Number(value) : value]];
     });
-    const made = JSON.stringify([bar, flash]);
-    if (this.#parts.made === made) return;
-    this.#parts.end();
-    const ends = [() => {}];
-    this.#parts = { made, end: () => ends.forEach((end) => void end()) };
     const root = this.#shadow();
-    this.#try(() => ends.push(here.bar(root, Object.fromEntries(bar))));
-    this.#try(() => {
+    this.#part("bar", bar, (ends) => {
+      ends.push(here.bar(root, Object.fromEntries(bar)));
+      // The flashes may be there already.
+      root.prepend(/** @type {Element} */ (root.lastElementChild));
+    });
+    this.#part("flash", flash, (ends) => {
       const options = optionsOf(flash);
       ends.push(here.on("flash", (event) => this.#tell("flash", event), options));
       if (flash === null || flash === "false") return;
@@ -237,6 +236,22 @@ export class WhosHereElement extends Base {
       root.append(area);
       ends.push(() => area.remove(), here.flash(area, options));
     });
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} of what makes it another one
+   * @param {(ends: (() => void)[]) => void} make adds what ends it
+   */
+  #part(name, of, make) {
+    const made = JSON.stringify(of);
+    const former = this.#parts.get(name);
+    if (former?.made === made) return;
+    former?.end();
+    /** @type {(() => void)[]} */
+    const ends = [];
+    this.#parts.set(name, { made, end: () => ends.forEach((end) => void end()) });
+    this.#try(() => make(ends));
   }
 
   /** Its content, in a tree of its own that the page's rules don't reach. */
@@ -257,8 +272,8 @@ export class WhosHereElement extends Base {
     const here = this.#here;
     this.#wish = undefined;
     this.#here = null;
-    this.#parts.end();
-    this.#parts = { made: "", end: () => {} };
+    for (const { end } of this.#parts.values()) end();
+    this.#parts.clear();
     if (here === null) return;
     release(here);
     here.leave();

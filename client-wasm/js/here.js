@@ -121,6 +121,7 @@ export class Here {
       const part = this.#flash(flashListener(this, tell), rules);
       return () => this.#remove(part);
     }
+    if (options !== undefined) throw wrong("on", `"${event}" takes no options`);
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
     if (event === "location" && !this.#tellsLocations) {

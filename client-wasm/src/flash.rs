@@ -1,6 +1,6 @@
 //! What flashes in one place of the page, or is told to one listener.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use js_sys::Array;
 use presence_core::flash::{FlashKind, FlashOutput, FlashRules};
 use presence_core::session::Event;
@@ -28,11 +28,12 @@ extern "C" {
 pub(crate) struct FlashTeller {
     teller: Teller,
     flashes: RefCell<Flashes<JsValue>>,
+    is_over: Cell<bool>,
 }
 
 impl FlashTeller {
     pub(crate) const fn new(teller: Teller, rules: FlashRules) -> Self {
-        Self { teller, flashes: RefCell::new(Flashes::new(rules)) }
+        Self { teller, flashes: RefCell::new(Flashes::new(rules)), is_over: Cell::new(false) }
     }
 
     /// Takes an event of the key; `member` stands for whom it is about.
@@ -64,8 +65,13 @@ impl FlashTeller {
         self.draw();
     }
 
+    /// Nothing is told from here on, not even what is due already.
+    pub(crate) fn end(&self) {
+        self.is_over.set(true);
+    }
+
     fn draw(&self) {
-        loop {
+        while !self.is_over.get() {
             // What is told runs the page's own code, which may come back to here.
             let output = self.flashes.borrow_mut().poll_output();
             match output {

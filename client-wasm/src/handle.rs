@@ -41,6 +41,15 @@ enum Part {
     Flashes(Rc<FlashTeller>),
 }
 
+impl Part {
+    /// Takes it away. Whoever has a copy tells it nothing any more.
+    fn end(self) {
+        if let Self::Flashes(flashes) = &self {
+            flashes.end();
+        }
+    }
+}
+
 impl Handle {
     /// The handle of a number, if it hasn't left.
     pub(crate) fn of(id: u32) -> Option<Rc<Self>> {
@@ -135,8 +144,7 @@ impl Handle {
 
     /// Somebody reads the flashes of a part, or doesn't any more.
     pub(crate) fn hold(&self, part: u32, is_held: bool) {
-        let found = self.parts.borrow().iter().find(|(id, _)| *id == part).cloned();
-        if let Some((_, Part::Flashes(flashes))) = found {
+        if let Some(Part::Flashes(flashes)) = self.part(part) {
             flashes.hold(clock::now(), is_held);
             self.driver.rearm();
         }
@@ -144,14 +152,22 @@ impl Handle {
 
     /// Takes a part away.
     pub(crate) fn remove(&self, part: u32) {
+        // It outlives the borrow: what goes out of the page can run the page's own code, which may come
+        // back to here.
+        let gone = self.part(part);
         self.parts.borrow_mut().retain(|(id, _)| *id != part);
+        if let Some(gone) = gone {
+            gone.end();
+        }
     }
 
     /// Leaves, and takes everything away that it put into the page.
     pub(crate) fn leave(id: u32) {
         let Some(handle) = Self::of(id) else { return };
         HANDLES.with_borrow_mut(|handles| handles.retain(|it| it.id != id));
-        drop(handle.parts.take());
+        for (_, part) in handle.parts.take() {
+            part.end();
+        }
         if handle.key.remove_handle(&handle) {
             handle.driver.leave(&handle.key);
         }
@@ -206,6 +222,11 @@ impl Handle {
         let id = next_id();
         self.parts.borrow_mut().push((id, part));
         id
+    }
+
+    fn part(&self, part: u32) -> Option<Part> {
+        let parts = self.parts.borrow();
+        parts.iter().find(|(id, _)| *id == part).map(|(_, part)| part.clone())
     }
 
     /// A copy, since drawing can make the page add and remove some.

@@ -162,6 +162,9 @@ impl OpenKey {
             State::Stopped(reason) => JsValue::from_str(reason.name()),
             State::Connecting | State::Live | State::Reconnecting => JsValue::UNDEFINED,
         };
+        for handle in self.handles() {
+            handle.flash(clock::now(), 0, &Event::State(state), &JsValue::UNDEFINED);
+        }
         self.emit_state(driver, state.name(), &reason);
     }
 

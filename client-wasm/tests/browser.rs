@@ -55,6 +55,7 @@ tests! {
         a_bar_is_stale_once_the_grace_is_over
         a_bar_that_is_taken_away_leaves_nothing_behind
         a_blur_handler_that_calls_back_breaks_nothing
+        a_blur_handler_may_call_back_while_what_has_the_focus_is_taken_away
         a_bar_and_a_flash_speak_the_language_of_the_page
         a_picture_is_shown_until_it_fails
     }
@@ -72,6 +73,8 @@ tests! {
         flashes_can_be_switched_off_by_kind_and_by_number
         a_page_can_show_flashes_its_own_way
         a_listener_that_leaves_or_throws_breaks_nothing
+        who_stops_or_leaves_within_a_listener_hears_nothing_more
+        a_leave_that_is_not_said_before_a_loss_is_not_said_after_it
         options_of_flashes_that_are_wrong_are_refused
         sentences_are_those_of_the_language
         another_language_begins_with_the_next_sentence_and_forgets_nothing

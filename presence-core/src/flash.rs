@@ -3,7 +3,7 @@
 use crate::Time;
 use crate::map::Map;
 use crate::roster::{Member, MemberId};
-use crate::session::Event;
+use crate::session::{Event, State};
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -115,15 +115,16 @@ impl<P: Clone> Flashes<P> {
         let is_muted = n_members > self.rules.mute_above;
         match event {
             Event::Joined { member, quiet, .. } => {
-                let is_reload = self.left.remove(&member.id).is_some();
-                self.withdraw(&member.id, FlashKind::Left);
+                let left_lately = self.left.remove(&member.id).is_some();
+                // With others it may be unsaid for longer than that.
+                let is_reload = self.withdraw(&member.id, FlashKind::Left) || left_lately;
                 if !(is_reload || *quiet || is_muted) && self.rules.joins {
                     self.show(now, FlashKind::Joined, &member.id, who(member));
                 }
             }
             Event::Left { member, quiet, .. } => {
-                self.withdraw(&member.id, FlashKind::Joined);
-                if *quiet {
+                // Nobody has left of whose coming nobody has heard.
+                if self.withdraw(&member.id, FlashKind::Joined) || *quiet {
                     return;
                 }
                 self.left.insert(member.id.clone(), now);
@@ -131,8 +132,17 @@ impl<P: Clone> Flashes<P> {
                     self.show(now, FlashKind::Left, &member.id, who(member));
                 }
             }
-            Event::State(_)
-            | Event::Ready { .. }
+            Event::State(State::Live) => {}
+            Event::State(state) => {
+                // Who is back by the next snapshot only seems to have left; after a visit to the
+                // back-forward cache it doesn't tell who has left, either.
+                for it in &mut self.flashes {
+                    if it.kind == FlashKind::Left || *state != State::Reconnecting {
+                        it.say_at = None;
+                    }
+                }
+            }
+            Event::Ready { .. }
             | Event::Updated { .. }
             | Event::Changed { .. }
             | Event::Refused { .. }
@@ -190,7 +200,10 @@ impl<P: Clone> Flashes<P> {
 
     fn show(&mut self, now: Time, kind: FlashKind, member: &MemberId, who: P) {
         let is_open = |it: &&mut Flash<P>| {
-            it.kind == kind && it.hide_at.is_some() && it.shown_at + MERGE > now
+            it.kind == kind
+                && it.hide_at.is_some()
+                && it.say_at.is_some()
+                && it.shown_at + MERGE > now
         };
         let known = self.flashes.iter_mut().find(is_open);
         let flash = if let Some(it) = known {
@@ -214,22 +227,27 @@ impl<P: Clone> Flashes<P> {
         self.outputs.push_back(flash.show());
     }
 
-    /// Takes somebody out of the messages of a kind.
-    fn withdraw(&mut self, member: &MemberId, kind: FlashKind) {
+    /// Takes somebody out of the messages of a kind; true if that wasn't said yet.
+    fn withdraw(&mut self, member: &MemberId, kind: FlashKind) -> bool {
         let outputs = &mut self.outputs;
+        let mut was_unsaid = false;
         self.flashes.retain_mut(|it| {
             let before = it.who.len();
             if it.kind == kind {
                 it.who.retain(|(id, _)| id != member);
             }
-            if it.who.len() < before && it.hide_at.is_some() {
-                outputs.push_back(match it.who.as_slice() {
-                    [] => FlashOutput::Hide { id: it.id },
-                    _ => it.show(),
-                });
+            if it.who.len() < before {
+                was_unsaid |= it.say_at.is_some();
+                if it.hide_at.is_some() {
+                    outputs.push_back(match it.who.as_slice() {
+                        [] => FlashOutput::Hide { id: it.id },
+                        _ => it.show(),
+                    });
+                }
             }
             !it.who.is_empty()
         });
+        was_unsaid
     }
 
     fn hide_first(&mut self) {

@@ -215,6 +215,30 @@ test("token-url may answer with JSON, and the token may be a function that the p
   await until("bob is here", async () => (await shown(bob)).join() === "2 here,alice,bob");
 });
 
+test("another look makes another bar, and leaves the flashes what they are", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t), flash: "" });
+  await alice.page.evaluate(`document.addEventListener("whoshere-flash", ({ detail }) => {
+    told.push(detail.text);
+  })`);
+  await until("alice is ready", async () => (await told(alice)).includes("ready"));
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  await until("bob is announced", async () => (await told(alice)).includes("bob joined"));
+  await bob.close(1001);
+  const left = alice.page.locator("whos-here .presence-flash", { hasText: "bob left" });
+  await left.waitFor();
+  await left.evaluate((flash) => Object.assign(window, { flash }));
+  await set(alice, "look", "dots");
+  await alice.page.locator("whos-here .presence[data-look=dots]").waitFor();
+  assert.equal(await alice.page.evaluate("flash.isConnected"), true, "it is the same node");
+  const parts = () =>
+    alice.page.evaluate(() => {
+      const root = document.querySelector("whos-here")?.shadowRoot?.querySelector("div");
+      return [...(root?.children ?? [])].map((it) => it.getAttribute("part")).join();
+    });
+  assert.equal(await parts(), "bar,flashes");
+  await until("bob's leaving is told", async () => (await told(alice)).includes("bob left"));
+});
+
 test("data-presence-flash makes any element a flash area of the nearest or the named tag, also later", async (t) => {
   const alice = await tagged(t, "alice", { key: stage.key(t), id: "here" });
   await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");

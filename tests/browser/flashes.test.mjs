@@ -69,10 +69,11 @@ test("a reload is heard and seen by nobody", async (t) => {
   await Peer.join(stage.relay, "bob", stage.key(t));
   await alice.page.locator(".presence-flash[data-kind=left]").waitFor({ state: "detached" });
   const carol = await Peer.join(stage.relay, "carol", stage.key(t));
+  await until("carol is read out", async () => (await heard(alice)).length > 1);
   await carol.close(1001);
-  await until("carol's leaving is read out", async () => (await heard(alice)).length > 1, 10_000);
-  assert.deepEqual(await heard(alice), ["bob joined", "carol left"]);
-  assert.deepEqual(await told(alice), ["bob joined", "carol left"]);
+  await until("carol's leaving is read out", async () => (await heard(alice)).length > 2, 10_000);
+  assert.deepEqual(await heard(alice), ["bob joined", "carol joined", "carol left"]);
+  assert.deepEqual(await told(alice), ["bob joined", "carol joined", "carol left"]);
 });
 
 for (const way of ["pointer", "focus"]) {

@@ -17,6 +17,7 @@ test("P7: those who look at one document never see those who look at another", a
   // Who comes later to the same document is told after everything before, so nothing is under way.
   const carol = await stage.visit(t, "carol", { doc: `${doc}-a` });
   await alice.sees(["alice", "carol"]);
+  await alice.hasSaid("carol joined");
   await bob.page.close();
   await carol.page.close();
   await alice.sees(["alice"]);

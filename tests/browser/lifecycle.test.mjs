@@ -30,6 +30,7 @@ test("a reload of the only tab takes the dot away and brings it back, and is no 
   await alice.enter({ key: stage.key(t), token: mintToken("alice") });
   const bob = await stage.visit(t, "bob");
   await alice.sees(["alice", "bob"]);
+  await alice.hasSaid("bob joined");
   await bob.page.reload();
   await bob.sees(["alice", "bob"]);
   await alice.hasHeard(["state live", "join bob", "leave bob left", "join bob"], 10_000, /update/);
@@ -112,6 +113,7 @@ test("a duplicated tab is another session of the same person", async (t) => {
   await until("there are two tabs", async () => (await nSessions()) === 2);
   await bob.page.close();
   await until("there is one", async () => (await nSessions()) === 1);
+  await alice.hasSaid("bob joined");
   assert.equal(await copy.locator(".presence-count").textContent(), "2 here");
   await copy.close();
   await alice.sees(["alice"]);

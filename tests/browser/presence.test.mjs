@@ -62,6 +62,7 @@ test("P4: who joins and who leaves flashes for four seconds on the others' pages
   const alice = await stage.visit(t, "alice");
   const carol = await stage.visit(t, "carol");
   await alice.hasFlashed(["carol joined"]);
+  await alice.hasSaid("carol joined");
   const bob = await stage.visit(t, "bob");
   await bob.sees(["alice", "bob", "carol"]);
   await alice.hasFlashed(["carol joined", "bob joined"]);
@@ -161,6 +162,7 @@ test("a name comes from the token, and may be any text", async (t) => {
     const viewer = await stage.blank(t, name);
     await viewer.enter({ key: stage.key(t), token: mintToken({ sub: `u-${i}`, name }) });
     await alice.sees(["alice", name]);
+    await alice.hasSaid(`${name} joined`);
     await viewer.page.close();
     await alice.sees(["alice"]);
   }

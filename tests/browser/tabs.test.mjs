@@ -19,6 +19,7 @@ test("P8: three tabs of one person are one dot, one join, and one leave when the
   for (const tab of tabs) await tab.sees(["alice", "watcher"]);
   await watcher.sees(["alice", "watcher"]);
   await until("three tabs are there", async () => (await nSessions()) === 3);
+  await watcher.hasSaid("alice joined");
 
   for (const [i, tab] of tabs.entries()) {
     const left = 2 - i;

@@ -402,6 +402,12 @@ export class Viewer {
     await this.#poll("has flashed", read, texts.join(), patienceMs);
   }
 
+  /** Waits until somebody's joining is certain: who leaves before that has never been here. @param {string} text */
+  async hasSaid(text) {
+    const read = async () => (await this.seen()).said.includes(text);
+    await this.#poll(`has said ${text}`, read, true, PATIENCE_MS);
+  }
+
   /**
    * Remembers what the page shows of people.
    *

@@ -17,6 +17,7 @@
  *
  * @typedef {object} Seen
  * @property {Flash[]} flashes
+ * @property {string[]} said what was read out
  * @property {DotChange[]} dots
  * @property {number} nBarChanges nodes that were put into, moved in or taken out of a bar, texts included
  * @property {string[]} violations of the content security policy
@@ -26,7 +27,7 @@
 /** Runs in the page, so it can't use anything from outside of itself. */
 export function record() {
   /** @type {Seen} */
-  const seen = { flashes: [], dots: [], nBarChanges: 0, violations: [], shows: [] };
+  const seen = { flashes: [], said: [], dots: [], nBarChanges: 0, violations: [], shows: [] };
   Object.assign(window, { seen });
   /** By name, of each flash in the page. @type {Map<Element, Map<string, Flash>>} */
   const flashes = new Map();
@@ -63,6 +64,8 @@ export function record() {
   const look = (node, what, parent, at) => {
     if (!(node instanceof Element)) return;
     if (node.matches(".presence-flash")) readFlash(node, what === "added", at);
+    if (parent.matches(".presence-said") && what === "added")
+      seen.said.push(node.textContent ?? "");
     const dot = parent.matches(".presence-dots") && node.querySelector(".presence-dot");
     if (dot instanceof HTMLElement) seen.dots.push({ what, name: dot.dataset.name ?? "", at });
   };

@@ -275,6 +275,30 @@ export async function a_blur_handler_that_calls_back_breaks_nothing() {
   equal(target.children.length, 0);
 }
 
+export async function a_blur_handler_may_call_back_while_what_has_the_focus_is_taken_away() {
+  begin();
+  const [target, area] = [place(), place("area")];
+  const { here, socket } = await live([alice(), bob()]);
+  const parts = [here.bar(target), here.flash(area)];
+  delta(socket, 1, { joined: [carol()] });
+  const focused = [dotOf("bob"), area.querySelector(".presence-flash")];
+  let n = 0;
+  const callBack = () => {
+    n += 1;
+    here.update({ n });
+  };
+  for (const it of [target, area]) it.addEventListener("focusout", callBack);
+  for (const [at, remove] of parts.entries()) {
+    focused[at].focus();
+    remove();
+    equal([n, here.self.meta], [at + 1, {}]);
+    await clock.pass(100);
+    equal(socket.frames("update").at(-1).meta, { n });
+  }
+  delta(socket, 2, { left: [left(bob())] });
+  equal(here.members.length, 2);
+}
+
 export async function a_bar_and_a_flash_speak_the_language_of_the_page() {
   begin();
   place();

@@ -136,7 +136,7 @@ export async function several_in_one_second_are_one_sentence_on_one_node() {
   equal(texts(), ["bob, carol and 3 others joined"]);
   ok(flashes()[0] === flash, "the same node");
   delta(socket, 5, { left: [left(carol())] });
-  equal(texts(), ["bob, <b> and 2 others joined", "carol left"]);
+  equal(texts(), ["bob, <b> and 2 others joined"], "she was only passing by");
   equal(document.querySelectorAll("b").length, 0);
 }
 
@@ -266,6 +266,44 @@ export async function a_listener_that_leaves_or_throws_breaks_nothing() {
   equal(document.querySelector("#place").outerHTML, '<div id="place"></div>');
 }
 
+export async function who_stops_or_leaves_within_a_listener_hears_nothing_more() {
+  begin();
+  const { here, socket } = await live([alice(), bob()]);
+  const heard = [];
+  const stop = here.on("flash", ({ text }) => {
+    heard.push(`1: ${text}`);
+    stop();
+  });
+  here.on("flash", ({ text }) => {
+    heard.push(`2: ${text}`);
+    here.leave();
+  });
+  here.on("flash", ({ text }) => heard.push(`3: ${text}`));
+  delta(socket, 1, { left: [left(bob())] });
+  await clock.pass(4_000);
+  delta(socket, 2, { joined: [carol()] });
+  await clock.pass(1_000);
+  equal(heard, ["1: bob left", "2: bob left"]);
+}
+
+export async function a_leave_that_is_not_said_before_a_loss_is_not_said_after_it() {
+  for (const lose of [
+    ({ socket }) => socket.lose(),
+    () => window.dispatchEvent(new Event("pagehide")),
+  ]) {
+    begin();
+    const { here, socket } = await live([alice(), bob()]);
+    const heard = [];
+    here.on("flash", ({ text }) => heard.push(text));
+    delta(socket, 1, { left: [left(bob())] });
+    await clock.pass(2_000);
+    lose({ socket });
+    await clock.pass(10_000);
+    equal(heard, []);
+    window.dispatchEvent(new Event("pageshow"));
+  }
+}
+
 export async function options_of_flashes_that_are_wrong_are_refused() {
   begin();
   const area = place();
@@ -284,6 +322,7 @@ export async function options_of_flashes_that_are_wrong_are_refused() {
     refused("bad_options", name, () => here.on("flash", () => {}, options));
   }
   equal(area.attributes.length, 1, "nothing is left of it");
+  refused("bad_options", "join", () => here.on("join", () => {}, { muteAbove: 20 }));
   here.flash(area, { muteAbove: 0, joins: undefined });
 }
 
@@ -301,6 +340,7 @@ export async function sentences_are_those_of_the_language() {
     const others = [presence("erin", 0xe2), presence("frank", 0xe3)];
     delta(socket, 1, { joined: [bob(), carol(), ...others] });
     equal(area.textContent, joined);
+    await clock.pass(1_000);
     delta(socket, 2, { left: [left(bob()), left(carol())] });
     equal(area.lastElementChild.textContent, two);
     here.leave();

@@ -3,7 +3,7 @@
 use super::*;
 use presence_protocol::{Color, Key, LeaveReason, PresenceState, User, UserId};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[test]
@@ -97,8 +97,57 @@ fn a_reload_is_forgiven_once() {
 fn leaving_takes_back_a_joined_that_is_still_shown() {
     let mut flashes = flashes();
     observe(&mut flashes, 0, &joined("bob"));
-    assert_eq!(observe(&mut flashes, 100, &left("bob")), ["hide 0", "1: bob left"]);
+    let outputs = observe(&mut flashes, 1_000, &left("bob"));
+    assert_eq!(outputs, ["say bob joined", "hide 0", "1: bob left"]);
     assert_eq!(run(&mut flashes, 9_000), ["hide 1", "say bob left"]);
+}
+
+#[test]
+fn who_is_gone_before_it_is_said_that_they_joined_has_never_been_here() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &joined("bob"));
+    assert_eq!(observe(&mut flashes, 999, &left("bob")), ["hide 0"]);
+    assert_eq!(flashes.poll_timeout(), None);
+}
+
+#[test]
+fn who_joins_and_reloads_within_a_second_is_announced() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &joined("bob"));
+    observe(&mut flashes, 400, &left("bob"));
+    assert_eq!(observe(&mut flashes, 800, &joined("bob")), ["1: bob joined"]);
+    assert_eq!(run(&mut flashes, 9_000), ["say bob joined", "hide 1"]);
+}
+
+#[test]
+fn back_before_it_is_said_that_they_left_is_a_reload_however_long_that_takes() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &left("bob"));
+    observe(&mut flashes, 900, &left("carol"));
+    assert_eq!(observe(&mut flashes, 5_500, &joined("bob")), ["hide 0"]);
+    assert_eq!(run(&mut flashes, 9_000), ["say carol left"]);
+}
+
+#[test]
+fn after_a_loss_nobody_is_said_to_have_left_before_it() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &left("bob"));
+    observe(&mut flashes, 0, &joined("carol"));
+    assert_eq!(observe(&mut flashes, 500, &Event::State(State::Reconnecting)), NOTHING);
+    assert_eq!(observe(&mut flashes, 600, &Event::State(State::Live)), NOTHING);
+    let outputs = observe(&mut flashes, 700, &left("dave"));
+    assert_eq!(outputs, ["2: dave left"], "in a message of its own");
+    let outputs = run(&mut flashes, 9_000);
+    assert_eq!(outputs, ["say carol joined", "hide 0", "hide 1", "hide 2", "say dave left"]);
+}
+
+#[test]
+fn nothing_is_said_when_a_page_is_back_from_the_back_forward_cache() {
+    let mut flashes = flashes();
+    observe(&mut flashes, 0, &left("bob"));
+    observe(&mut flashes, 0, &joined("carol"));
+    assert_eq!(observe(&mut flashes, 500, &Event::State(State::Connecting)), NOTHING);
+    assert_eq!(run(&mut flashes, 9_000), ["hide 0", "hide 1"]);
 }
 
 #[test]
@@ -128,8 +177,9 @@ fn each_kind_can_be_switched_off() {
 
     let mut flashes = Flashes::new(FlashRules { leaves: false, ..ALL });
     assert_eq!(observe(&mut flashes, 0, &joined("bob")), ["0: bob joined"]);
-    assert_eq!(observe(&mut flashes, 0, &left("bob")), ["hide 0"]);
-    assert_eq!(observe(&mut flashes, 100, &joined("bob")), NOTHING, "a reload");
+    assert_eq!(run(&mut flashes, 1_000), ["say bob joined"]);
+    assert_eq!(observe(&mut flashes, 1_000, &left("bob")), ["hide 0"]);
+    assert_eq!(observe(&mut flashes, 1_100, &joined("bob")), NOTHING, "a reload");
     assert_eq!(observe(&mut flashes, 9_000, &joined("carol")), ["1: carol joined"]);
 }
 
@@ -142,9 +192,10 @@ fn nothing_flashes_while_more_than_so_many_are_here() {
     };
     assert_eq!(observe(0, 3, joined("bob")), ["0: bob joined"]);
     assert_eq!(observe(100, 4, joined("carol")), NOTHING);
-    assert_eq!(observe(200, 4, left("bob")), ["hide 0"], "but what is wrong goes");
-    assert_eq!(observe(300, 3, left("carol")), ["1: carol left"]);
-    assert_eq!(observe(400, 3, joined("bob")), NOTHING, "a reload");
+    let outputs = observe(1_200, 4, left("bob"));
+    assert_eq!(outputs, ["say bob joined", "hide 0"], "but what is wrong goes");
+    assert_eq!(observe(1_300, 3, left("carol")), ["1: carol left"]);
+    assert_eq!(observe(1_400, 3, joined("bob")), NOTHING, "a reload");
 }
 
 #[test]
@@ -225,6 +276,60 @@ proptest! {
         }
         prop_assert!(reader.shown.is_empty());
     }
+
+    #[test]
+    fn who_stays_has_been_announced_and_nobody_has_left_who_was_not(
+        steps in proptest::collection::vec((0..2_500_u64, 0..4_usize, 0..5_u32), 1..60),
+    ) {
+        let mut flashes = flashes();
+        let mut here = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+        let mut known = here.clone();
+        let mut now = 0;
+        for (pause, who, luck) in steps {
+            now += pause;
+            let name = ["a", "b", "c", "d"][who];
+            let is_join = here.insert(name.to_owned());
+            if !is_join {
+                here.remove(name);
+            }
+            let event = if is_join { joined(name) } else { left(name) };
+            let is_quiet = luck == 0;
+            while let Some(due) = flashes.poll_timeout().filter(|it| *it <= at(now)) {
+                flashes.handle_timeout(due);
+                hear(&mut flashes, &mut known)?;
+            }
+            observe_silently(&mut flashes, now, &if is_quiet { quiet(event) } else { event });
+            hear(&mut flashes, &mut known)?;
+            // It is what everybody finds who comes from a snapshot.
+            match (is_quiet, is_join) {
+                (true, true) => drop(known.insert(name.to_owned())),
+                (true, false) => drop(known.remove(name)),
+                (false, _) => {}
+            }
+        }
+        while let Some(due) = flashes.poll_timeout() {
+            flashes.handle_timeout(due);
+            hear(&mut flashes, &mut known)?;
+        }
+        prop_assert!(here.is_subset(&known));
+    }
+}
+
+/// Whom somebody knows to be here who only hears what is said.
+fn hear(flashes: &mut Flashes<String>, known: &mut BTreeSet<String>) -> Result<(), TestCaseError> {
+    while let Some(output) = flashes.poll_output() {
+        let FlashOutput::Say { kind, who } = output else { continue };
+        for it in who {
+            match kind {
+                FlashKind::Joined => known.insert(it),
+                FlashKind::Left => {
+                    prop_assert!(known.remove(&it));
+                    true
+                }
+            };
+        }
+    }
+    Ok(())
 }
 
 /// Does what the shell would do, and checks it.
