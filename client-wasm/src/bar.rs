@@ -153,7 +153,7 @@ impl Bar {
         let shown = self.place.arrange(entries, self.max);
         let n_dots = self.max.min(shown.len());
         let dots = shown.get(..n_dots).unwrap_or_default();
-        picture.dots.draw(dots, |id| {
+        picture.dots.draw(dots, &|id| {
             let is_it = |it: &Rc<Entry>| it.member.id == *id;
             picture.is_known && !picture.shown.iter().any(is_it)
         });
@@ -170,7 +170,7 @@ impl Bar {
 impl Picture {
     /// Shows those without a dot. Nobody sees them until the list is opened.
     fn draw_rest(&mut self, max: usize) {
-        self.rest.draw(self.shown.get(max..).unwrap_or_default(), |_| false);
+        self.rest.draw(self.shown.get(max..).unwrap_or_default(), &|_| false);
     }
 }
 

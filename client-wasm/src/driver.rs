@@ -148,14 +148,17 @@ impl Driver {
 
     /// Leaves a key.
     pub(crate) fn leave(self: &Rc<Self>, key: &Rc<OpenKey>) {
-        let mut is_known = false;
-        self.keys.borrow_mut().retain(|it| {
-            is_known |= Rc::ptr_eq(it, key);
-            !Rc::ptr_eq(it, key)
-        });
-        if is_known {
+        if self.forget(key) {
             self.input(|session, _| session.leave(&key.key));
         }
+    }
+
+    /// Removes a key; true if it was there.
+    fn forget(&self, key: &Rc<OpenKey>) -> bool {
+        let mut keys = self.keys.borrow_mut();
+        let n_before = keys.len();
+        keys.retain(|it| !Rc::ptr_eq(it, key));
+        keys.len() < n_before
     }
 
     /// Sets the timer anew.
@@ -375,9 +378,8 @@ impl Driver {
                 }
             }
             Event::Refused { key, code, message } => {
-                let refused = self.open_key(key);
-                self.keys.borrow_mut().retain(|it| it.key != *key);
-                if let Some(open) = refused {
+                if let Some(open) = self.open_key(key) {
+                    self.forget(&open);
                     open.refuse(self, code.name(), &PresenceError::new(code.name(), message));
                 }
             }

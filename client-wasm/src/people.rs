@@ -48,7 +48,9 @@ impl People {
     }
 
     /// Makes the list show these people, in this order. What else is in the list stays at its end.
-    pub(crate) fn draw(&mut self, entries: &[Rc<Entry>], is_entering: impl Fn(&MemberId) -> bool) {
+    ///
+    /// Not generic, because it would be downloaded twice: a bar has two lists.
+    pub(crate) fn draw(&mut self, entries: &[Rc<Entry>], is_entering: &dyn Fn(&MemberId) -> bool) {
         let mut former: Vec<Option<Person>> = Vec::new();
         for person in core::mem::take(&mut self.people) {
             former.push(Some(person));

@@ -188,8 +188,10 @@ impl<P: Clone> Flashes<P> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         let is_held = self.held_since.is_some();
-        let due =
-            |it: &Flash<P>| it.say_at.into_iter().chain(it.hide_at.filter(|_| !is_held)).min();
+        let due = |it: &Flash<P>| match (it.say_at, it.hide_at.filter(|_| !is_held)) {
+            (Some(say), Some(hide)) => Some(say.min(hide)),
+            (say, hide) => say.or(hide),
+        };
         self.flashes.iter().filter_map(due).min()
     }
 

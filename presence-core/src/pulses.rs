@@ -84,8 +84,7 @@ impl Pulses {
     ) -> Option<(PulseName, Option<PulseValue>)> {
         self.next_mine(apart).filter(|it| *it <= now)?;
         // Whichever has waited the longest.
-        let due = self.mine.iter().map(|it| it.due).min()?;
-        let mine = self.mine.iter_mut().find(|it| it.due == due)?;
+        let mine = self.mine.iter_mut().min_by_key(|it| it.due)?;
         let sent = (mine.name.clone(), mine.value.clone());
         self.sent_at = now;
         mine.due = now + RENEWAL;

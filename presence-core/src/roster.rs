@@ -257,11 +257,12 @@ impl<M: Clone + PartialEq> Roster<M> {
         missing: Missing,
     ) -> Vec<Difference<M>> {
         let mut batch = Batch::new();
-        let mut known: Vec<_> = snapshot.presences.iter().map(|it| it.session).collect();
-        known.sort_unstable();
-        let absent: Vec<_> =
-            self.places.keys().filter(|it| known.binary_search(it).is_err()).copied().collect();
-        for session in absent {
+        // A map, because there is one for sessions already, and sorting is some more to download.
+        let mut known = Map::new();
+        for presence in &snapshot.presences {
+            known.insert(presence.session, ());
+        }
+        for session in self.sessions(&|session, _| !known.contains_key(session)) {
             let Some(place) = self.places.get_mut(&session) else { continue };
             match (place.held, missing) {
                 (None, Missing::HeldUntil(until)) => place.held = Some(until),
@@ -332,13 +333,22 @@ impl<M: Clone + PartialEq> Roster<M> {
     /// Lets go of those held who did not come back.
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Vec<Difference<M>> {
         let mut batch = Batch::new();
-        let due = |place: &Place| place.held.is_some_and(|until| until <= now);
-        let gone: Vec<_> =
-            self.places.iter().filter(|(_, it)| due(it)).map(|(session, _)| *session).collect();
-        for session in gone {
+        let is_due = |_: &_, place: &Place| place.held.is_some_and(|until| until <= now);
+        for session in self.sessions(&is_due) {
             self.remove(&mut batch, session, LeaveReason::Timeout);
         }
         self.differences(batch)
+    }
+
+    /// The sessions that are of a kind.
+    fn sessions(&self, is_it: &dyn Fn(&SessionId, &Place) -> bool) -> Vec<SessionId> {
+        let mut found = Vec::new();
+        for (session, place) in self.places.iter() {
+            if is_it(session, place) {
+                found.push(*session);
+            }
+        }
+        found
     }
 
     /// Says who the viewer is.
@@ -419,24 +429,28 @@ impl<M: Clone + PartialEq> Roster<M> {
     fn differences(&mut self, mut batch: Batch<M>) -> Vec<Difference<M>> {
         self.n_changes = self.n_changes.wrapping_add(1);
         let before = core::mem::take(&mut batch.before);
-        let difference =
-            |(id, before): (MemberId, Option<Member<M>>)| match (before, self.members.get(&id)) {
-                (None, None) => None,
+        let mut differences = Vec::new();
+        for (id, before) in before.into_iter() {
+            differences.push(match (before, self.members.get(&id)) {
+                (None, None) => continue,
                 (None, Some(member)) => {
                     let is_return = member
                         .sessions
                         .iter()
                         .any(|it| it.since < 0 && !self.gone.contains_key(&it.session));
-                    Some(Difference::Joined { member: member.clone(), is_return })
+                    Difference::Joined { member: member.clone(), is_return }
                 }
                 (Some(member), None) => {
                     let reason = batch.reasons.get(&id).copied().unwrap_or(LeaveReason::Left);
-                    Some(Difference::Left { member, reason })
+                    Difference::Left { member, reason }
                 }
-                (Some(before), Some(member)) => (!before.looks_like(member))
-                    .then(|| Difference::Updated { before, member: member.clone() }),
-            };
-        before.into_iter().filter_map(difference).collect()
+                (Some(before), Some(member)) if before.looks_like(member) => continue,
+                (Some(before), Some(member)) => {
+                    Difference::Updated { before, member: member.clone() }
+                }
+            });
+        }
+        differences
     }
 }
 

@@ -446,12 +446,7 @@ impl<M: Clone + PartialEq> Session<M> {
             _ => self.send_beacon(keys),
         }
         self.close_socket(CloseCode::Done);
-        self.forget_session();
-        for joined in self.keys.values_mut() {
-            joined.pulses.end_mine(Time::default());
-            joined.detach();
-            joined.away = Away::Parked;
-        }
+        self.park();
         if !matches!(self.phase, Phase::Stopped(_)) {
             self.phase = Phase::Idle;
         }
@@ -632,9 +627,11 @@ impl<M: Clone + PartialEq> Session<M> {
                 first = Some(first.map_or(at, |it| it.min(at)));
             }
         };
+        let is_live = self.current_live().is_some();
         for joined in self.keys.values() {
-            let apart = self.pulses_apart(joined).filter(|_| self.current_live().is_some());
-            take(apart.and_then(|it| joined.pulses.next_mine(it)));
+            if is_live && let Some(apart) = joined.pulses_apart(self.keys.len()) {
+                take(joined.pulses.next_mine(apart));
+            }
             take(joined.pulses.next_deadline());
             take(joined.is_dirty.then(|| joined.sent_at + self.update_interval()));
             take(joined.stale_at(self.grace).filter(|_| !joined.roster.is_stale()));
@@ -794,67 +791,52 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// Sends `join` for every key that this socket hasn't joined yet.
     fn send_joins(&mut self, now: Time, dial: Dial) {
-        let (grace, session, away) = (self.grace, self.session, self.is_away);
-        let mut frames = Vec::new();
         for (key, joined) in self.keys.iter_mut() {
             if joined.is_sent || joined.retry_at.is_some() {
                 continue;
             }
-            let age = joined.age(now, grace);
-            if let Some(session) = session {
+            let age = joined.age(now, self.grace);
+            if let Some(session) = self.session {
                 joined.roster.set_my_session(session);
             }
             joined.is_sent = true;
             joined.is_dirty = false;
             joined.sent_at = now;
-            let (key, meta) = (key.clone(), joined.meta.clone());
-            frames.push(ClientFrame::Join { key, token: None, meta, age, away });
-        }
-        for frame in frames {
-            self.output(Output::Send { dial, frame });
+            let (key, meta, away) = (key.clone(), joined.meta.clone(), self.is_away);
+            let frame = ClientFrame::Join { key, token: None, meta, age, away };
+            put(&mut self.outputs, Output::Send { dial, frame });
         }
     }
 
     fn send_updates(&mut self, now: Time) {
         let Phase::Live { dial, .. } = self.phase else { return };
         let interval = self.update_interval();
-        let mut frames = Vec::new();
         for (key, joined) in self.keys.iter_mut() {
             if joined.is_dirty && joined.sent_at + interval <= now {
                 joined.is_dirty = false;
                 joined.sent_at = now;
-                let (key, meta) = (key.clone(), joined.meta.clone());
-                frames.push(ClientFrame::Update { key, meta });
+                let frame = ClientFrame::Update { key: key.clone(), meta: joined.meta.clone() };
+                put(&mut self.outputs, Output::Send { dial, frame });
             }
-        }
-        for frame in frames {
-            self.output(Output::Send { dial, frame });
         }
     }
 
     fn send_pulses(&mut self, now: Time) {
-        let Some(dial) = self.current_live() else { return };
-        let keys: Vec<_> = self.keys.keys().cloned().collect();
-        for key in keys {
-            let Some(joined) = self.keys.get(&key).filter(|it| it.is_sent) else { continue };
-            let apart = self.pulses_apart(joined);
-            let Some(joined) = self.keys.get_mut(&key) else { continue };
-            let Some(apart) = apart else {
+        let Phase::Live { dial, .. } = self.phase else { return };
+        let n_keys = self.keys.len();
+        for (key, joined) in self.keys.iter_mut() {
+            if !joined.is_sent {
+                continue;
+            }
+            let Some(apart) = joined.pulses_apart(n_keys) else {
                 joined.pulses.detach();
                 continue;
             };
             if let Some((name, value)) = joined.pulses.poll_mine(now, apart) {
-                let frame = ClientFrame::Pulse { key, name, value };
-                self.output(Output::Send { dial, frame });
+                let frame = ClientFrame::Pulse { key: key.clone(), name, value };
+                put(&mut self.outputs, Output::Send { dial, frame });
             }
         }
-    }
-
-    /// How far a key's pulses lie apart, in milliseconds; `None` if there is nobody to get them.
-    fn pulses_apart(&self, joined: &Joined<M>) -> Option<u64> {
-        let n_sessions = joined.roster.n_sessions();
-        let is_heard = joined.is_sent && joined.roster.is_ready() && n_sessions > 1;
-        is_heard.then(|| pulses::apart(self.keys.len(), n_sessions))
     }
 
     /// Takes what others say. What this page says itself comes back, because all viewers get the same bytes.
@@ -872,13 +854,12 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     fn prune_pulses(&mut self, now: Time, key: &Key) {
-        while let Some(joined) = self.keys.get_mut(key)
-            && let Joined { pulses, roster, .. } = joined
-            && let Some((session, name)) =
-                pulses.poll_ended(now, |it| roster.member_of(it).is_some())
+        let Some(Joined { pulses, roster, .. }) = self.keys.get_mut(key) else { return };
+        while let Some((session, name)) =
+            pulses.poll_ended(now, |it| roster.member_of(it).is_some())
         {
             let pulse = Pulse { session, name, value: None };
-            self.output(Output::Event(Event::Pulse { key: key.clone(), pulse }));
+            put(&mut self.outputs, Output::Event(Event::Pulse { key: key.clone(), pulse }));
         }
     }
 
@@ -919,20 +900,21 @@ impl<M: Clone + PartialEq> Session<M> {
     /// Stops for good.
     fn end(&mut self, reason: StopReason) {
         self.close_socket(CloseCode::Done);
-        self.forget_session();
+        self.park();
         self.phase = Phase::Stopped(reason);
+        self.tell_state();
+    }
+
+    /// Nobody knows of this session any more.
+    fn park(&mut self) {
+        self.resume = None;
+        self.lost = None;
+        self.attempts = 0;
         for joined in self.keys.values_mut() {
             joined.pulses.end_mine(Time::default());
             joined.detach();
             joined.away = Away::Parked;
         }
-        self.tell_state();
-    }
-
-    fn forget_session(&mut self) {
-        self.resume = None;
-        self.lost = None;
-        self.attempts = 0;
     }
 
     /// Gets a token if there is no good one, then dials.
@@ -1086,11 +1068,23 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     fn output(&mut self, output: Output<M>) {
-        self.outputs.push_back(output);
+        put(&mut self.outputs, output);
     }
 }
 
+/// Apart from the session, so that its keys can be looked at meanwhile.
+fn put<M>(outputs: &mut VecDeque<Output<M>>, output: Output<M>) {
+    outputs.push_back(output);
+}
+
 impl<M: Clone + PartialEq> Joined<M> {
+    /// How far its pulses lie apart, in milliseconds; `None` if there is nobody to get them.
+    fn pulses_apart(&self, n_keys: usize) -> Option<u64> {
+        let n_sessions = self.roster.n_sessions();
+        let is_heard = self.is_sent && self.roster.is_ready() && n_sessions > 1;
+        is_heard.then(|| pulses::apart(n_keys, n_sessions))
+    }
+
     /// Forgets what was under way on a socket that is gone.
     fn detach(&mut self) {
         self.pulses.detach();
