@@ -271,6 +271,43 @@ export interface Here {
   inspect(target?: string | HTMLElement): () => void;
 
   /**
+   * Tells the others while the reader types in a field, and shows who of them does: "alice is typing…".
+   * It begins with the first real input, and ends when the field loses the focus, when the page is hidden
+   * or left, after 4 seconds without input (15 while a word is being composed), and after 5 seconds
+   * without a sign of the page. Loaded on first use.
+   *
+   * @param target an input, a textarea, something editable, or an element around some of them; or a
+   *   selector whose first match is meant
+   * @returns a function that ends it
+   * @throws {PresenceError} `bad_target` if there is no such element, `bad_options`.
+   */
+  typing(target: string | HTMLElement, options?: TypingOptions): () => void;
+
+  /**
+   * Shows where the others point on an element and what they have selected there, and tells them the
+   * same of the reader. Positions are fractions of the nearest element with an id, so that they are right
+   * on every screen: give your paragraphs ids, the same on everybody's page, and give the element itself
+   * one if there are several. Nothing is sent while nobody else is here. Loaded on first use.
+   *
+   * @param target an element, or a selector whose first match is meant; a layer is put behind it in the
+   *   document, never into it
+   * @returns a function that ends it
+   * @throws {PresenceError} `bad_target` if there is no such element, `bad_options`.
+   */
+  cursors(target: string | HTMLElement, options?: CursorsOptions): () => void;
+
+  /**
+   * Scrolls the window with somebody, until the reader scrolls or they leave. Their page tells where it is
+   * for as long as somebody follows, which is in the field `following` of the follower's meta. Who
+   * follows isn't followed at the same time. Loaded on first use.
+   *
+   * @param userId whom, for example a {@link Member.userId}
+   * @returns a function that ends it
+   * @throws {PresenceError} `bad_options`
+   */
+  follow(userId: string, options?: FollowOptions): () => void;
+
+  /**
    * Tells the others where in the page the reader is, in words of your own. It is the field `at` of the
    * meta, so those who come later know it, too; `null` removes it.
    *
@@ -340,6 +377,47 @@ export interface FlashOptions {
   muteAbove?: number;
 }
 
+/** Passed to {@link Here.typing}. */
+export interface TypingOptions {
+  /**
+   * Where it is shown: an element, or a selector. Unless given, a `.presence-typing` is put behind the
+   * field, as high as a line so that nothing jumps.
+   */
+  show?: string | HTMLElement;
+
+  /**
+   * What tells this field from others of the page, the same on everybody's page; 64 characters count.
+   *
+   * @defaultValue the element's id, else its `name`, else `""`
+   */
+  name?: string;
+}
+
+/** Passed to {@link Here.cursors}. */
+export interface CursorsOptions {
+  /**
+   * A selector for the elements that positions are relative to. Those without an id never are, nor those
+   * whose id is longer than 64 characters.
+   *
+   * @defaultValue "[id]"
+   */
+  anchors?: string;
+
+  /**
+   * Whether the others see what the reader selects. Whatever it is, the others' selections are shown
+   * where the browser can highlight ranges.
+   *
+   * @defaultValue true
+   */
+  selections?: boolean;
+}
+
+/** Passed to {@link Here.follow}. */
+export interface FollowOptions {
+  /** Called when it has ended, for whatever reason. */
+  onEnd?: () => void;
+}
+
 /** One person who is here, or one tab with `dedupe: "none"`. */
 export interface Member {
   /** Tells members apart: the user's id, or the session's with `dedupe: "none"`. */
@@ -367,8 +445,8 @@ export interface Member {
   /** How many tabs it has open on this key. */
   readonly sessions: number;
   /**
-   * What its pages put in. The field `at` is set by {@link Here.at}. With several tabs, each field is
-   * from the newest tab that has it.
+   * What its pages put in. The fields `at` and `following` are set by {@link Here.at} and
+   * {@link Here.follow}. With several tabs, each field is from the newest tab that has it.
    */
   readonly meta: Meta;
 }

@@ -3,8 +3,16 @@
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
-import { messagesOf } from "./messages.js";
-import { barOptionsOf, elementOf, flashOptions, wrong } from "./options.js";
+import { messagesOf, say, template } from "./messages.js";
+import {
+  barOptionsOf,
+  cursorOptions,
+  elementOf,
+  flashOptions,
+  followOptions,
+  typingOptions,
+  wrong,
+} from "./options.js";
 
 /**
  * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "hold" | "leave" | "members" |
@@ -45,6 +53,7 @@ export class Here {
   #tellsLocations = false;
   /** What others say for the moment, by session and name. @type {Map<string, { text: string, pulse: Pulse }>} */
   #pulses = new Map();
+  #leads = false;
   /** @type {string | null} */
   #place = null;
 
@@ -216,6 +225,41 @@ export class Here {
     };
   }
 
+  /**
+   * @param {unknown} target
+   * @param {unknown} [options]
+   */
+  typing(target, options) {
+    const [field, { show, name }] = [elementOf(target), typingOptions(options)];
+    return this.#later(
+      () => import("./typing.js"),
+      (it, controller) => it.start(this, controller, field, show, name, { say, template }),
+    );
+  }
+
+  /**
+   * @param {unknown} target
+   * @param {unknown} [options]
+   */
+  cursors(target, options) {
+    const [surface, { anchors, selections }] = [elementOf(target), cursorOptions(options)];
+    return this.#later(
+      () => import("./cursors.js"),
+      (it, controller) => it.start(this, controller, surface, anchors, selections),
+    );
+  }
+
+  /**
+   * @param {unknown} userId
+   * @param {unknown} [options]
+   */
+  follow(userId, options) {
+    if (typeof userId !== "string" || userId === "") throw wrong("follow", "takes a user's id");
+    const { onEnd } = followOptions(options);
+    const end = () => onEnd && call(onEnd, /** @type {never} */ (undefined));
+    return this.#later(loadLocation, (it, controller) => it.follow(this, controller, userId, end));
+  }
+
   /** @param {unknown} place */
   at(place) {
     if (place !== null && typeof place !== "string") throw wrong("at", "takes a string or null");
@@ -294,13 +338,11 @@ export class Here {
    */
   #pulsed(member, session, name, text) {
     const id = `${session} ${name}`;
-    const known = this.#pulses.get(id);
+    const known = /** @type {any} */ (this.#pulses.get(id));
     if (text === undefined) {
-      this.#pulses.delete(id);
-      if (known)
-        this.#emit("pulse", [
-          { ...known.pulse, member: member ?? known.pulse.member, value: null },
-        ]);
+      if (this.#pulses.delete(id)) {
+        this.#emit("pulse", [{ ...known.pulse, ...(member && { member }), value: null }]);
+      }
     } else if (member && known?.text !== text) {
       let value;
       try {
@@ -321,9 +363,13 @@ export class Here {
    */
   #emit(name, parts) {
     if (name === "state" && parts[0] === "stopped") {
-      for (const { pulse } of [...this.#pulses.values()]) {
-        this.#pulsed(pulse.member, pulse.session, pulse.name);
+      for (const { pulse } of this.#pulses.values()) {
+        this.#pulsed(undefined, pulse.session, pulse.name);
       }
+    }
+    if (name === "change" && !this.#leads && this.members.some(({ meta }) => meta.following)) {
+      this.#leads = true;
+      this.#later(loadLocation, (it, controller) => it.lead(this, controller));
     }
     const listeners = this.#listeners.get(name);
     if (listeners?.size) {

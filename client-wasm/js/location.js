@@ -1,11 +1,21 @@
 // @ts-check
 //
-// Where in the page people say they are. Loaded on first use.
+// Where in the page people say they are, and pages that follow somebody. Loaded on first use.
+import { anchorOf, isPlace, placeAt } from "./anchor.js";
 
 /**
  * @typedef {import("./here.js").Here} Here
  * @typedef {import("./here.js").Member} Member
  */
+
+/** Which part of the window's height a reader is taken to look at. */
+const READING_LINE = 1 / 3;
+
+/** How fast a follower's page moves: after this many milliseconds a third of the way is left. */
+const GLIDE_MS = 90;
+
+/** Keys that scroll. */
+const SCROLL_KEYS = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End", " ", "Tab"];
 
 /**
  * Tells of each member whose place has changed, or who has come with one or left with one.
@@ -29,6 +39,107 @@ export function watch(here, { signal }, before, tell) {
     }
   };
   signal.addEventListener("abort", here.on("change", look));
+  look();
+}
+
+/**
+ * Scrolls with somebody, until the reader moves or they leave.
+ *
+ * @param {Here} here
+ * @param {AbortController} controller ends it
+ * @param {string} userId
+ * @param {() => void} onEnd
+ */
+export function follow(here, controller, userId, onEnd) {
+  const { signal } = controller;
+  const end = () => controller.abort();
+  const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+  /** @type {import("./anchor.js").Place | null} */
+  let goal = null;
+  let last = 0;
+  let frame = 0;
+  const move = (/** @type {number} */ now) => {
+    frame = 0;
+    const rect = goal && anchorOf(document.body, goal[0])?.getBoundingClientRect();
+    if (!goal || !rect || signal.aborted) return;
+    const distance = rect.top + goal[2] * rect.height - window.innerHeight * READING_LINE;
+    const passed = last === 0 ? 1000 / 60 : Math.min(now - last, 1000 / 15);
+    last = now;
+    const share = stillness.matches ? 1 : 1 - Math.exp(-passed / GLIDE_MS);
+    const step = Math.abs(distance) < 2 ? distance : distance * share;
+    const before = window.scrollY;
+    // Whole pixels: a browser may round what is less to nothing.
+    const to = before + (Math.abs(step) < 1 ? Math.round(step) : step);
+    window.scrollTo({ top: to, left: window.scrollX, behavior: "instant" });
+    // It is there, or the page can't be scrolled that far.
+    if (Math.abs(window.scrollY - before) < 0.5) last = 0;
+    else frame = requestAnimationFrame(move);
+  };
+  const take = (/** @type {import("./here.js").Pulse} */ { member, name, value }) => {
+    if (name !== "scroll" || member.userId !== userId || !isPlace(value)) return;
+    goal = value;
+    if (frame === 0) frame = requestAnimationFrame(move);
+  };
+
+  here.update({ following: userId });
+  const offs = [
+    here.on("pulse", take),
+    here.on("leave", ({ member }) => member.userId === userId && end()),
+  ];
+  for (const pulse of here.pulses("scroll")) take(pulse);
+  const options = { signal, passive: true, capture: true };
+  for (const type of ["wheel", "touchmove"]) window.addEventListener(type, end, options);
+  const onKey = (/** @type {KeyboardEvent} */ { key }) => SCROLL_KEYS.includes(key) && end();
+  window.addEventListener("keydown", onKey, options);
+  const onPress = (/** @type {PointerEvent} */ { target }) => {
+    // Its scroll bar.
+    if (target === document.documentElement) end();
+  };
+  window.addEventListener("pointerdown", onPress, options);
+  signal.addEventListener("abort", () => {
+    for (const off of offs) off();
+    cancelAnimationFrame(frame);
+    // Somebody else may be followed by now.
+    if (here.self?.meta.following === userId) here.update({ following: null });
+    onEnd();
+  });
+}
+
+/**
+ * Tells where this page is scrolled to while somebody follows it. Who follows others doesn't lead: two who
+ * follow each other would never come to rest.
+ *
+ * @param {Here} here
+ * @param {AbortController} controller ends it
+ */
+export function lead(here, { signal }) {
+  let isFollowed = false;
+  let isDue = false;
+  const tell = () => {
+    isDue = false;
+    if (!isFollowed || document.hidden || signal.aborted) return;
+    const [x, y] = [document.documentElement.clientWidth / 2, window.innerHeight * READING_LINE];
+    const place = placeAt(document.body, "[id]", x, y);
+    if (place !== null) here.pulse("scroll", place);
+  };
+  const flush = () => {
+    if (isFollowed && !isDue) requestAnimationFrame(tell);
+    isDue = isFollowed;
+  };
+  const look = () => {
+    const me = here.self;
+    const wasFollowed = isFollowed;
+    isFollowed =
+      me !== null &&
+      !me.meta.following &&
+      here.members.some(({ self, meta }) => !self && meta.following === me.userId);
+    if (wasFollowed && !isFollowed) here.pulse("scroll", null);
+    else if (!wasFollowed) flush();
+  };
+  const off = here.on("change", look);
+  window.addEventListener("scroll", flush, { signal, passive: true });
+  window.addEventListener("resize", flush, { signal });
+  signal.addEventListener("abort", off);
   look();
 }
 

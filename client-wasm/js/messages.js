@@ -81,7 +81,7 @@ export function say(messages, entry, values = {}) {
  * @param {Exclude<keyof Messages, "language">} entry
  * @param {number} [n]
  */
-function template({ language, ...messages }, entry, n = 0) {
+export function template({ language, ...messages }, entry, n = 0) {
   const message = messages[entry];
   if (typeof message === "string") return message;
   const rule = rules.get(language) ?? new Intl.PluralRules(language);

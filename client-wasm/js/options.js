@@ -117,17 +117,55 @@ function oneOf(option, value, known) {
   throw wrong(option, `must be one of ${known.join(", ")}`);
 }
 
+/** @param {unknown} [options] */
+export function typingOptions(options = {}) {
+  const { show, name } = knownOnly("typing", options, ["show", "name"]);
+  return {
+    show: show === undefined ? null : elementOf(show, "show"),
+    name: /** @type {string | undefined} */ (typed("name", name, "string")),
+  };
+}
+
+/** @param {unknown} [options] */
+export function cursorOptions(options = {}) {
+  const known = ["anchors", "selections"];
+  const { anchors = "[id]", selections = true } = knownOnly("cursors", options, known);
+  // One that matches nothing is as good as any.
+  if (firstMatch(/** @type {string} */ (typed("anchors", anchors, "string"))) === undefined) {
+    throw wrong("anchors", "must be a selector");
+  }
+  typed("selections", selections, "boolean");
+  return { anchors: /** @type {string} */ (anchors), selections: selections === true };
+}
+
+/** @param {unknown} [options] */
+export function followOptions(options = {}) {
+  const { onEnd } = knownOnly("follow", options, ["onEnd"]);
+  return { onEnd: /** @type {(() => void) | undefined} */ (typed("onEnd", onEnd, "function")) };
+}
+
+/**
+ * @param {string} option
+ * @param {unknown} value may be missing
+ * @param {string} type
+ */
+function typed(option, value, type) {
+  if (value === undefined || typeof value === type) return value;
+  throw wrong(option, `must be a ${type}`);
+}
+
 /**
  * The element that a page means.
  *
  * @param {unknown} target
+ * @param {string} [option]
  * @returns {HTMLElement}
  */
-export function elementOf(target) {
+export function elementOf(target, option = "target") {
   const element = typeof target === "string" ? firstMatch(target) : target;
   if (element instanceof HTMLElement) return element;
   const problem = typeof target === "string" ? `nothing matches "${target}"` : "no element";
-  throw new PresenceError("bad_target", `target: ${problem}`);
+  throw new PresenceError("bad_target", `${option}: ${problem}`);
 }
 
 /**
@@ -144,7 +182,7 @@ function firstMatch(selector) {
     return document.querySelector(selector);
   } catch {
     // It isn't a selector.
-    return null;
+    return undefined;
   }
 }
 

@@ -38,6 +38,7 @@ const NETWORK_ERRORS = [/^WebSocket connection to '[^']*' failed/, /^Failed to l
  * @property {string} [path] another page than the document's
  * @property {import("playwright-core").BrowserContext} [context] default: one of its own
  * @property {import("playwright-core").BrowserContextOptions} [look] of a context of its own
+ * @property {(page: Page) => void} [watch] is given the page before it is loaded
  */
 
 /** A relay and a browser for all tests of a file. */
@@ -137,13 +138,18 @@ export class Stage {
    * @param {VisitOptions} [options]
    * @returns {Promise<Viewer>}
    */
-  async visit(t, user, { doc = this.doc(t), at = this.relay.http, path, context, look } = {}) {
+  async visit(
+    t,
+    user,
+    { doc = this.doc(t), at = this.relay.http, path, context, look, watch } = {},
+  ) {
     const own = context ?? (await this.#browser.newContext(look));
     const viewer = new Viewer(user, await own.newPage());
     this.#defer(t, async () => {
       await viewer.assertClean();
       if (context === undefined) await own.close();
     });
+    watch?.(viewer.page);
     await viewer.page.addInitScript(record);
     await viewer.page.goto(`${at}${path ?? `/docs/${doc}?${new URLSearchParams({ user })}`}`);
     // Who comes from here on is news.

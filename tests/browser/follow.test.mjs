@@ -1,0 +1,68 @@
+// @ts-check
+//
+// Pages that scroll with somebody.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { enterBound, pointOf } from "../support/bound.mjs";
+import { Stage, until } from "../support/browser.mjs";
+import { sleep } from "../support/peer.mjs";
+
+const WIDE = { viewport: { width: 1000, height: 600 } };
+const NARROW = { viewport: { width: 400, height: 600 } };
+
+const stage = new Stage();
+
+test("who follows somebody reads where they read, on another screen too, until they scroll themselves", async (t) => {
+  const alice = await enterBound(stage, t, "alice", { look: NARROW });
+  const bob = await enterBound(stage, t, "bob", { look: WIDE });
+  await alice.sees(["alice", "bob"]);
+  await alice.page.evaluate("here.follow('bob', { onEnd: () => { window.hasEnded = true } }), 0");
+  const y = async (/** @type {typeof alice} */ it) => (await pointOf(it, "p6", 0, 0)).y;
+  await until("bob knows", () => bob.page.evaluate("here.members.some((it) => it.meta.following)"));
+  await bob.page.evaluate("document.getElementById('p6').scrollIntoView({ block: 'center' })");
+  // The same part is a third of the window down.
+  const isThere = async () => {
+    const { top, bottom } = await alice.page.evaluate(() => {
+      const { top, bottom } = /** @type {Element} */ (
+        document.elementFromPoint(200, 200)
+      ).getBoundingClientRect();
+      return { top, bottom };
+    });
+    const read = await bob.page.evaluate(() => document.elementFromPoint(500, 200)?.id);
+    const line = await pointOf(alice, String(read), 0, 0);
+    return Math.abs(line.y - top) < 3 && bottom > 200;
+  };
+  await until("alice reads the same", isThere);
+  assert.notEqual(await y(alice), undefined);
+
+  await alice.page.mouse.move(200, 300);
+  await alice.page.mouse.wheel(0, -40);
+  await until("she goes her own way", () => alice.page.evaluate("window.hasEnded === true"));
+  await until("she says so", async () => {
+    const meta = await bob.page.evaluate("here.members.find((it) => !it.self).meta");
+    return JSON.stringify(meta) === "{}";
+  });
+  const before = await alice.page.evaluate("scrollY");
+  await bob.page.evaluate("scrollTo(0, 0)");
+  await sleep(700);
+  assert.equal(await alice.page.evaluate("scrollY"), before);
+});
+
+test("following ends when the followed one leaves", async (t) => {
+  const alice = await enterBound(stage, t, "alice");
+  const bob = await enterBound(stage, t, "bob");
+  await alice.sees(["alice", "bob"]);
+  await alice.page.evaluate("here.follow('bob', { onEnd: () => { window.hasEnded = true } }), 0");
+  await until("bob knows", () => bob.page.evaluate("here.members.some((it) => it.meta.following)"));
+  await bob.page.close();
+  await until("it has ended", () => alice.page.evaluate("window.hasEnded === true"));
+  assert.deepEqual(await alice.page.evaluate("here.self.meta"), {});
+});
+
+test("nobody's scrolling is told while nobody follows", async (t) => {
+  const [alice, bob] = [await enterBound(stage, t, "alice"), await enterBound(stage, t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  await bob.page.evaluate("scrollTo(0, 300)");
+  await sleep(500);
+  assert.deepEqual(await alice.page.evaluate("here.pulses('scroll')"), []);
+});
