@@ -112,7 +112,9 @@ test("it speaks another language as soon as it is told to, and nobody sees it le
   );
   await until("it says its own words", async () => (await says()) === "2 reading");
   const carol = await Peer.join(stage.relay, "carol", stage.key(t));
-  await alice.page.locator("whos-here .presence-flash", { hasText: "carol joined" }).waitFor();
+  // Who leaves before that is said has never been here.
+  const said = alice.page.locator("whos-here .presence-said", { hasText: "carol joined" });
+  await said.waitFor({ state: "attached" });
   await set(alice, "locale", "ja");
   await set(alice, "locale", "de");
   await alice.page.evaluate("document.querySelector('whos-here').messages = undefined");
