@@ -8,8 +8,8 @@
  *   anchor is the surface itself
  */
 
-/** Longer ids would leave no room in a pulse. */
-const MAX_ID = 64;
+/** Longer ids, in bytes of JSON, would leave no room in a pulse: a cursor with a selection has three. */
+const MAX_ID = 128;
 
 /** Places that far outside of their anchor make no sense, in its widths and heights. */
 const MAX_FRACTION = 20;
@@ -40,7 +40,7 @@ export function placeAt(surface, anchors, x, y) {
  * @returns {Element | null}
  */
 export function anchorOf(surface, id) {
-  if (id === surface.id) return surface;
+  if (id === idOf(surface, surface)) return surface;
   const anchor = rootOf(surface).getElementById(id);
   return anchor !== null && surface.contains(anchor) ? anchor : null;
 }
@@ -81,7 +81,14 @@ export function anchorAround(surface, anchors, element) {
  * @param {Element} anchor
  */
 export function idOf(surface, anchor) {
-  return anchor === surface && anchor.id.length > MAX_ID ? "" : anchor.id;
+  return anchor === surface && !fits(anchor.id) ? "" : anchor.id;
+}
+
+/** @param {string} id */
+function fits(id) {
+  // Most are short, and this is asked for every element around a pointer.
+  const longest = id.length * 6 + 2;
+  return longest <= MAX_ID || new TextEncoder().encode(JSON.stringify(id)).length <= MAX_ID;
 }
 
 /**
@@ -120,7 +127,7 @@ function anchorAt(surface, anchors, hit, x, y) {
  * @param {string} anchors
  */
 function isAnchor(element, anchors) {
-  return element.id !== "" && element.id.length <= MAX_ID && element.matches(anchors);
+  return element.id !== "" && fits(element.id) && element.matches(anchors);
 }
 
 /**

@@ -14,6 +14,9 @@ const READING_LINE = 1 / 3;
 /** How fast a follower's page moves: after this many milliseconds a third of the way is left. */
 const GLIDE_MS = 90;
 
+/** What follows somebody, on each page at most one. @type {WeakMap<Here, AbortController>} */
+const followers = new WeakMap();
+
 /** Keys that scroll. */
 const SCROLL_KEYS = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End", " ", "Tab"];
 
@@ -53,16 +56,28 @@ export function watch(here, { signal }, before, tell) {
 export function follow(here, controller, userId, onEnd) {
   const { signal } = controller;
   const end = () => controller.abort();
+  // Two would pull the page to and fro.
+  followers.get(here)?.abort();
+  followers.set(here, controller);
   const stillness = matchMedia("(prefers-reduced-motion: reduce)");
   /** @type {import("./anchor.js").Place | null} */
   let goal = null;
   let last = 0;
   let frame = 0;
+  /** How near it has come. */
+  let nearest = Number.POSITIVE_INFINITY;
   const move = (/** @type {number} */ now) => {
     frame = 0;
     const rect = goal && anchorOf(document.body, goal[0])?.getBoundingClientRect();
     if (!goal || !rect || signal.aborted) return;
     const distance = rect.top + goal[2] * rect.height - window.innerHeight * READING_LINE;
+    // What is hidden is nowhere, and what is fixed to the window never comes nearer.
+    const isFar = (rect.width === 0 && rect.height === 0) || Math.abs(distance) >= nearest;
+    nearest = Math.abs(distance);
+    if (isFar) {
+      last = 0;
+      return;
+    }
     const passed = last === 0 ? 1000 / 60 : Math.min(now - last, 1000 / 15);
     last = now;
     const share = stillness.matches ? 1 : 1 - Math.exp(-passed / GLIDE_MS);
@@ -78,6 +93,7 @@ export function follow(here, controller, userId, onEnd) {
   const take = (/** @type {import("./here.js").Pulse} */ { member, name, value }) => {
     if (name !== "scroll" || member.userId !== userId || !isPlace(value)) return;
     goal = value;
+    nearest = Number.POSITIVE_INFINITY;
     if (frame === 0) frame = requestAnimationFrame(move);
   };
 
@@ -89,7 +105,9 @@ export function follow(here, controller, userId, onEnd) {
   for (const pulse of here.pulses("scroll")) take(pulse);
   const options = { signal, passive: true, capture: true };
   for (const type of ["wheel", "touchmove"]) window.addEventListener(type, end, options);
-  const onKey = (/** @type {KeyboardEvent} */ { key }) => SCROLL_KEYS.includes(key) && end();
+  const onKey = (/** @type {KeyboardEvent} */ event) => {
+    if (SCROLL_KEYS.includes(event.key) && !isField(event.composedPath()[0])) end();
+  };
   window.addEventListener("keydown", onKey, options);
   const onPress = (/** @type {PointerEvent} */ { target }) => {
     // Its scroll bar.
@@ -99,10 +117,23 @@ export function follow(here, controller, userId, onEnd) {
   signal.addEventListener("abort", () => {
     for (const off of offs) off();
     cancelAnimationFrame(frame);
-    // Somebody else may be followed by now.
-    if (here.self?.meta.following === userId) here.update({ following: null });
+    // Not what the meta says: that is the relay's echo, and may come later than the end.
+    if (followers.get(here) === controller) {
+      followers.delete(here);
+      here.update({ following: null });
+    }
     onEnd();
   });
+}
+
+/**
+ * True where keys write and don't scroll.
+ *
+ * @param {EventTarget | undefined} target
+ */
+function isField(target) {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.isContentEditable || target.matches("input, textarea, select");
 }
 
 /**
@@ -139,6 +170,8 @@ export function lead(here, { signal }) {
   const off = here.on("change", look);
   window.addEventListener("scroll", flush, { signal, passive: true });
   window.addEventListener("resize", flush, { signal });
+  // What was told ended when the tab was hidden.
+  document.addEventListener("visibilitychange", flush, { signal });
   signal.addEventListener("abort", off);
   look();
 }

@@ -42,7 +42,7 @@ test("who follows somebody reads where they read, on another screen too, until t
     const meta = await bob.page.evaluate("here.members.find((it) => !it.self).meta");
     return JSON.stringify(meta) === "{}";
   });
-  const before = await alice.page.evaluate("scrollY");
+  const before = await restingPlace(alice);
   await bob.page.evaluate("scrollTo(0, 0)");
   await sleep(700);
   assert.equal(await alice.page.evaluate("scrollY"), before);
@@ -59,6 +59,49 @@ test("following ends when the followed one leaves", async (t) => {
   assert.deepEqual(await alice.page.evaluate("here.self.meta"), {});
 });
 
+test("who ends it before the relay has answered follows nobody, and the last one followed counts", async (t) => {
+  const alice = await enterBound(stage, t, "alice");
+  const bob = await enterBound(stage, t, "bob");
+  await alice.sees(["alice", "bob"]);
+  const said = await alice.page.evaluate(async (module) => {
+    const { here } = /** @type {any} */ (window);
+    /** @type {string[]} */
+    const ended = [];
+    const follow = async (/** @type {string} */ userId) => {
+      const end = here.follow(userId, { onEnd: () => ended.push(userId) });
+      // It has begun once its module is there.
+      await import(module);
+      await new Promise((resolve) => setTimeout(resolve));
+      return end;
+    };
+    await follow("carol");
+    const end = await follow("bob");
+    const before = ended.join();
+    end();
+    return { before, after: ended.join() };
+  }, "/sdk/js/location.js");
+  assert.deepEqual(said, { before: "carol", after: "carol,bob" });
+  await sleep(1000);
+  assert.deepEqual(await bob.page.evaluate("here.members.find((it) => !it.self).meta"), {});
+});
+
+test("who writes goes on following, and who scrolls by a key doesn't", async (t) => {
+  const alice = await enterBound(stage, t, "alice");
+  const bob = await enterBound(stage, t, "bob");
+  await alice.sees(["alice", "bob"]);
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    here.follow("bob", { onEnd: () => Object.assign(window, { hasEnded: true }) });
+    document.body.append(Object.assign(document.createElement("input"), { id: "chat" }));
+  });
+  await until("bob knows", () => bob.page.evaluate("here.members.some((it) => it.meta.following)"));
+  await alice.page.locator("#chat").press("Space");
+  assert.equal(await alice.page.evaluate("window.hasEnded"), undefined);
+  await alice.page.locator("#chat").evaluate((it) => /** @type {HTMLElement} */ (it).blur());
+  await alice.page.keyboard.press("Space");
+  await until("it has ended", () => alice.page.evaluate("window.hasEnded === true"));
+});
+
 test("nobody's scrolling is told while nobody follows", async (t) => {
   const [alice, bob] = [await enterBound(stage, t, "alice"), await enterBound(stage, t, "bob")];
   await alice.sees(["alice", "bob"]);
@@ -66,3 +109,16 @@ test("nobody's scrolling is told while nobody follows", async (t) => {
   await sleep(500);
   assert.deepEqual(await alice.page.evaluate("here.pulses('scroll')"), []);
 });
+
+/**
+ * Where a page is scrolled to once it no longer moves: a wheel's turn takes some frames.
+ *
+ * @param {import("../support/browser.mjs").Viewer} viewer
+ */
+async function restingPlace({ page }) {
+  for (let last = -1; ; await sleep(250)) {
+    const y = Number(await page.evaluate("scrollY"));
+    if (y === last) return y;
+    last = y;
+  }
+}
