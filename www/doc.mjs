@@ -1,6 +1,6 @@
 // @ts-check
 //
-// A page with presence. The five lines that make it one are in `enter`; all the rest is the page.
+// A page with presence. The few lines that make it one are in `enter`; all the rest is the page.
 import { connect } from "/sdk/index.js";
 
 /** @typedef {import("whoshere").Here} Here */
@@ -41,6 +41,7 @@ async function enter(user) {
   });
   here.bar("#presence");
   here.flash("#flash-area");
+  here.cursors("#doc");
 
   showState(here);
   here.on("state", () => showState(here));

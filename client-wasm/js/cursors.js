@@ -65,7 +65,7 @@ const CSS_TEXT = `@layer presence {
     block-size: 20px;
     overflow: visible;
     fill: var(--presence-color);
-    stroke: var(--presence-surface, Canvas);
+    stroke: var(--presence-ink);
     stroke-width: 1.5px;
     filter: drop-shadow(0 1px 1px rgb(0 0 0 / 35%));
   }
