@@ -242,7 +242,9 @@ export class Here {
    * @param {unknown} [options]
    */
   cursors(target, options) {
-    const [surface, { anchors, selections }] = [elementOf(target), cursorOptions(options)];
+    const [element, { anchors, selections }] = [elementOf(target), cursorOptions(options)];
+    // Nothing can stand beside the root.
+    const surface = element === document.documentElement ? document.body : element;
     return this.#later(
       () => import("./cursors.js"),
       (it, controller) => it.start(this, controller, surface, anchors, selections),

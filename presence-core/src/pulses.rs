@@ -16,6 +16,8 @@ pub const MEMORY: Duration = Duration::from_secs(7);
 const APART: u64 = 50;
 /// The same for each session that is here: all of them together send 200 in a second.
 const CROWD: u64 = 5;
+/// In so many milliseconds each of a page's pulses has its turn, so that the relay lets none run out.
+const ROUND: u64 = 4_000;
 
 /// The pulses of a key.
 #[derive(Debug, Default)]
@@ -33,6 +35,7 @@ struct Mine {
     value: Option<PulseValue>,
     /// When it is to be sent, or sent again.
     due: Time,
+    sent_at: Time,
     is_sent: bool,
 }
 
@@ -44,10 +47,13 @@ impl Pulses {
                 mine.value = value;
                 mine.due = mine.due.min(now);
             }
-        } else if self.mine.len() < limits::MAX_PULSES_PER_PRESENCE {
-            self.mine.push(Mine { name, value, due: now, is_sent: false });
-        } else {
-            return value.is_none();
+        } else if value.is_some() {
+            let n_held = self.mine.iter().filter(|it| it.value.is_some()).count();
+            if n_held >= limits::MAX_PULSES_PER_PRESENCE {
+                return false;
+            }
+            let sent_at = Time::default();
+            self.mine.push(Mine { name, value, due: now, sent_at, is_sent: false });
         }
         self.tidy();
         true
@@ -83,10 +89,13 @@ impl Pulses {
         apart: u64,
     ) -> Option<(PulseName, Option<PulseValue>)> {
         self.next_mine(apart).filter(|it| *it <= now)?;
-        // Whichever has waited the longest.
-        let mine = self.mine.iter_mut().min_by_key(|it| it.due)?;
+        // Ends make room at the relay; after them it is the turn of whichever was sent the longest ago, or
+        // one that changes all the time would leave no turn for one that holds.
+        let due = self.mine.iter_mut().filter(|it| it.due <= now);
+        let mine = due.min_by_key(|it| (it.value.is_some(), it.sent_at))?;
         let sent = (mine.name.clone(), mine.value.clone());
         self.sent_at = now;
+        mine.sent_at = now;
         mine.due = now + RENEWAL;
         mine.is_sent = mine.value.is_some();
         self.tidy();
@@ -96,6 +105,7 @@ impl Pulses {
     /// When [`poll_mine`](Self::poll_mine) has something.
     pub(crate) fn next_mine(&self, apart: u64) -> Option<Time> {
         let due = self.mine.iter().map(|it| it.due).min()?;
+        let apart = apart.min(ROUND / self.mine.len() as u64);
         Some(due.max(Time::from_millis(self.sent_at.as_millis() + apart)))
     }
 
@@ -139,4 +149,59 @@ impl Pulses {
 pub(crate) fn apart(n_keys: usize, n_sessions: usize) -> u64 {
     let crowd = (CROWD * n_sessions as u64).min(3_000);
     crowd.max(APART * n_keys as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> PulseName {
+        PulseName::parse(text).expect("a name")
+    }
+
+    fn value(text: &str) -> Option<PulseValue> {
+        PulseValue::parse(text)
+    }
+
+    #[test]
+    fn what_holds_is_renewed_in_time_beside_what_changes_all_the_time() {
+        for n_sessions in [2, 100, 400, 1_000, 5_000] {
+            for held in [&["a"][..], &["a", "b", "c"]] {
+                let mut pulses = Pulses::default();
+                let start = Time::from_millis(10_000);
+                let mut sent = held.iter().map(|it| (name(it), start)).collect::<Vec<_>>();
+                for it in held {
+                    assert!(pulses.set(start, name(it), value("1")));
+                }
+                for ms in 0..60_000 {
+                    let now = Time::from_millis(10_000 + ms);
+                    pulses.set(now, name("cursor"), value(&ms.to_string()));
+                    if let Some((name, _)) = pulses.poll_mine(now, apart(1, n_sessions))
+                        && let Some((_, at)) = sent.iter_mut().find(|it| it.0 == name)
+                    {
+                        *at = now;
+                    }
+                    for (name, at) in &sent {
+                        let late = now >= *at + limits::PULSE_TTL;
+                        assert!(!late, "{name} of {held:?} ran out among {n_sessions}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_has_ended_makes_room_at_once_and_is_told_first() {
+        let mut pulses = Pulses::default();
+        let at = |ms| Time::from_millis(10_000 + ms);
+        for (i, it) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            assert!(pulses.set(at(0), name(it), value("1")));
+            assert!(pulses.poll_mine(at(1_000 + 50 * i as u64), 50).is_some());
+        }
+        assert!(!pulses.set(at(1_151), name("e"), value("1")));
+        assert!(pulses.set(at(1_151), name("d"), None));
+        assert!(pulses.set(at(1_151), name("e"), value("1")));
+        assert_eq!(pulses.poll_mine(at(1_300), 50), Some((name("d"), None)));
+        assert_eq!(pulses.poll_mine(at(1_350), 50), Some((name("e"), value("1"))));
+    }
 }
