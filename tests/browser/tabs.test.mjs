@@ -50,8 +50,12 @@ test('P8: with dedupe: "none" three tabs are three dots', async (t) => {
   const watcher = await stage.blank(t, "watcher");
   const key = stage.key(t);
   await watcher.enter({ key, token: mintToken("watcher"), dedupe: "none" });
-  const tabs = [await stage.visit(t, "alice")];
-  tabs.push(await stage.visit(t, "alice"), await stage.visit(t, "alice"));
+  const tabs = [];
+  for (let n = 1; n <= 3; n += 1) {
+    tabs.push(await stage.visit(t, "alice"));
+    // Those who come within a second share a sentence, and who leaves within it has never been here.
+    await until(`join ${n} is said`, async () => (await watcher.seen()).said.length === n);
+  }
   await watcher.sees(["alice", "alice", "alice", "watcher"]);
   for (const tab of tabs) await tab.sees(["alice", "watcher"]);
   await tabs[1]?.page.close();
