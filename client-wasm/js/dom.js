@@ -17,11 +17,11 @@ import { fewNames, say } from "./messages.js";
  */
 
 /**
- * The texts of each bar, and of each person's item in it.
+ * What each bar was made of, and with it each person's item.
  *
- * @type {WeakMap<Element, Messages>}
+ * @type {WeakMap<Element, { messages: Messages, look: string }>}
  */
-const TEXTS = new WeakMap();
+const SETTINGS = new WeakMap();
 
 /** Far enough from the window's edge to look as if it were meant. */
 const MARGIN = 4;
@@ -68,7 +68,7 @@ export function bar(target, settings, onOpen) {
   settings.root = root;
   // Safari doesn't take a list without bullets for a list.
   const dots = element(root, "ul", "presence-dots", { role: "list" });
-  TEXTS.set(root, messages);
+  SETTINGS.set(root, { messages, look });
   element(root, "span", "presence-count");
 
   const more = element(null, "li", "presence-more");
@@ -105,7 +105,7 @@ export function drawBar(dots, rest, standing, nMembers, nMore) {
   const root = /** @type {HTMLElement} */ (dots.parentElement);
   if (root.dataset.state !== standing) root.dataset.state = standing;
   const count = /** @type {HTMLElement} */ (root.lastElementChild);
-  const messages = textsOf(root);
+  const { messages } = settingsOf(root);
   const words = {
     connecting: () => say(messages, "connecting"),
     stopped: () => "",
@@ -151,7 +151,7 @@ export function person(list, isDot, isMe) {
   element(label, "span", "presence-note");
   // So that the name can be read with the keyboard, too; within the list, by its arrow keys.
   (isDot ? dot : item).tabIndex = isDot ? 0 : -1;
-  TEXTS.set(item, textsOf(root));
+  SETTINGS.set(item, settingsOf(root));
   return item;
 }
 
@@ -173,8 +173,9 @@ export function drawPerson(item, name, color, ink, avatar, state, isMe, isEnteri
   if (dot.dataset.state !== state) dot.dataset.state = state;
   const letter = /** @type {HTMLElement} */ (dot.querySelector(".presence-initial"));
   setText(letter, initial(name));
-  drawAvatar(dot, letter, avatar);
-  const messages = textsOf(item);
+  const { messages, look } = settingsOf(item);
+  // Hidden by the styles it could be shown by the page's, and loaded.
+  if (look === "avatars") drawAvatar(dot, letter, avatar);
   const states = /** @type {const} */ (["away", "reconnecting"]);
   const noted = states.find((it) => it === state);
   const note = (isMe ? say(messages, "you") : "") + (noted ? say(messages, noted) : "");
@@ -572,8 +573,8 @@ function drawAvatar(dot, letter, avatar = "") {
 }
 
 /** @param {Element} of a bar, or a person's item */
-function textsOf(of) {
-  return /** @type {Messages} */ (TEXTS.get(of));
+function settingsOf(of) {
+  return /** @type {{ messages: Messages, look: string }} */ (SETTINGS.get(of));
 }
 
 /**
