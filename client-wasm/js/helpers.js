@@ -60,7 +60,8 @@ function bindAll() {
   for (const element of [...bound.keys()]) {
     if (!element.isConnected) unbind(element, () => true);
   }
-  for (const element of document.querySelectorAll(ANY)) {
+  // What is bound may have lost its attribute.
+  for (const element of new Set([...bound.keys(), ...document.querySelectorAll(ANY)])) {
     for (const kind of KINDS) bind(/** @type {HTMLElement} */ (element), kind);
   }
 }

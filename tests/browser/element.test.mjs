@@ -261,8 +261,34 @@ test("data-presence-flash makes any element a flash area of the nearest or the n
   }
   assert.equal(await alice.page.locator("#c").getAttribute("role"), null);
   await alice.page.evaluate("document.querySelector('#a').removeAttribute('data-presence-flash')");
-  await alice.page.locator("#a .presence-flash").waitFor({ state: "detached" });
+  await alice.page.locator("#a[role]").waitFor({ state: "detached" });
   await bob.close(1001);
+});
+
+test("data-presence-typing tells and shows who types in a field, until it is taken away", async (t) => {
+  const [alice, bob] = [await withHelpers(t, "alice"), await withHelpers(t, "bob")];
+  await until("both are here", async () => (await shown(alice)).join() === "2 here,alice,bob");
+  await bob.page.locator("#note").press("x");
+  const line = alice.page.locator("#note + .presence-typing > .presence-typing-text");
+  await until("alice is shown bob", async () => (await line.textContent()) === "bob is typing…");
+  await bob.page.locator("#note").blur();
+  await until("it is over", async () => (await line.textContent()) === "");
+  await alice.page.evaluate("note.removeAttribute('data-presence-typing')");
+  await line.waitFor({ state: "detached" });
+});
+
+test("data-presence-cursors tells and shows who points where on an element, until it is taken away", async (t) => {
+  const [alice, bob] = [await withHelpers(t, "alice"), await withHelpers(t, "bob")];
+  await until("both are here", async () => (await shown(alice)).join() === "2 here,alice,bob");
+  const cursor = alice.page.locator(".presence-cursor");
+  await until("alice sees where bob points", async () => {
+    await bob.page.locator("#text").hover({ position: { x: 20 + Math.random() * 20, y: 8 } });
+    return (await cursor.count()) === 1;
+  });
+  assert.equal(await cursor.textContent(), "bob");
+  assert.ok(await cursor.locator(".presence-cursor-label").isVisible());
+  await alice.page.evaluate("doc.removeAttribute('data-presence-cursors')");
+  await cursor.waitFor({ state: "detached" });
 });
 
 test("its parts and custom properties give a page its own looks", async (t) => {
@@ -293,6 +319,26 @@ test("its parts and custom properties give a page its own looks", async (t) => {
 async function tagged(t, user, attributes) {
   const viewer = await stage.visit(t, user, { path: "/" });
   await add(viewer, attributes);
+  return viewer;
+}
+
+/**
+ * A page with a tag, and with a field and a document that are bound to it once it is there.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} user
+ */
+async function withHelpers(t, user) {
+  const viewer = await stage.visit(t, user, { path: "/" });
+  await viewer.page.evaluate(() => {
+    document.querySelector("main")?.insertAdjacentHTML(
+      "beforeend",
+      `<article id="doc" data-presence-cursors><p id="text">What everybody reads.</p></article>
+       <textarea id="note" data-presence-typing></textarea>`,
+    );
+  });
+  await add(viewer, { key: stage.key(t) });
+  await viewer.page.locator("#note + .presence-typing").waitFor({ state: "attached" });
   return viewer;
 }
 
