@@ -16,7 +16,7 @@ test("where somebody is in the page reaches the others as a location, and those 
   await hears(alice, ["bob: null > cell:B7"]);
   await bob.page.evaluate("window.stop = here.at('cell:C1')");
   await hears(alice, ["bob: null > cell:B7", "bob: cell:B7 > cell:C1"]);
-  assert.deepEqual(await alice.flashes(), ["bob joined"], "to move is not to come or go");
+  await alice.hasFlashed(["bob joined"]);
 
   const carol = await enter(t, "carol");
   await carol.sees(["alice", "bob", "carol"]);

@@ -51,7 +51,7 @@ describe("drops", { concurrency: 3 }, () => {
     await alice.page.evaluate("window.dispatchEvent(new Event('online'))");
     await alice.sees(["alice", "carol"]);
     await alice.page.locator(".presence[data-state=live]").waitFor();
-    assert.deepEqual(await alice.flashes(), ["bob joined"]);
+    await alice.hasFlashed(["bob joined"]);
     await carol.hasFlashed(["alice joined"]);
   });
 

@@ -34,7 +34,7 @@ describe("restarts", { concurrency: 2 }, () => {
       // And all goes on as if nothing had been.
       await bob.page.close();
       await alice.sees(["alice"]);
-      assert.deepEqual(await alice.flashes(), ["bob joined", "bob left"]);
+      await alice.hasFlashed(["bob joined", "bob left"]);
     });
   }
 
