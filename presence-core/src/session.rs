@@ -12,7 +12,7 @@ use crate::time::millis;
 use core::time::Duration;
 use presence_protocol::{
     ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Pulse, PulseName, PulseValue,
-    Reaction, Rev, ServerFrame, SessionId, Welcome, limits,
+    Reaction, Rev, ServerFrame, SessionId, Wait, Welcome, limits,
 };
 use std::collections::VecDeque;
 
@@ -35,6 +35,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(300);
 const BASE_WAIT: Duration = Duration::from_millis(250);
 /// The least wait before dialing a relay that said it was busy.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Spreads those whom a relay that is restarted has told the same tenth of a second.
+const RESTART_JITTER: Duration = Duration::from_millis(100);
 /// A token that expires sooner than this is not used for another dial.
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
 /// A timer that fires this much too late was held up together with the answers it waited for.
@@ -537,11 +539,12 @@ impl<M: Clone + PartialEq> Session<M> {
                 }
             }
             Some(it) if it.reaction() == Reaction::BackOff => {
-                self.lose(now, now);
-                let jitter = self.jitter(BUSY_WAIT);
-                self.phase = Phase::Waiting { retry_at: now + BUSY_WAIT + jitter };
+                self.lose_for(now, BUSY_WAIT, BUSY_WAIT);
             }
-            _ => self.lose(now, now),
+            _ => match Wait::from_code(code) {
+                Some(wait) => self.lose_for(now, wait.duration(), RESTART_JITTER),
+                None => self.lose(now, now),
+            },
         }
         self.tell_state();
     }
@@ -969,6 +972,13 @@ impl<M: Clone + PartialEq> Session<M> {
         } else {
             self.wait(now);
         }
+    }
+
+    /// The socket is gone, and the relay has said how long to stay away.
+    fn lose_for(&mut self, now: Time, wait: Duration, jitter: Duration) {
+        self.lose(now, now);
+        let jitter = self.jitter(jitter);
+        self.phase = Phase::Waiting { retry_at: now + wait + jitter };
     }
 
     /// Waits before the next attempt, longer each time, with jitter.

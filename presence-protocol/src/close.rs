@@ -1,5 +1,7 @@
 //! Close codes and error codes: one table each.
 
+use core::time::Duration;
+
 /// What a closed socket's code asks of the SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
@@ -9,6 +11,8 @@ pub enum Reaction {
     FetchToken,
     /// Dial again, but not soon.
     BackOff,
+    /// Dial again when the time has passed that the code says.
+    Wait,
     /// Don't come back: it would be refused again.
     Stop,
 }
@@ -76,6 +80,69 @@ close_codes! {
     Expired = 4419, "expired", FetchToken;
     /// The relay has no room for another connection, or this one abused it.
     Busy = 4429, "busy", BackOff;
+    /// The relay is restarted. A [`Wait`] is added to the code, lest all pages come back at once.
+    Restarting = 4500, "restarting", Wait;
+}
+
+/// How long a page waits before it dials a relay that is restarted, in tenths of a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait(u8);
+
+impl Wait {
+    /// The longest.
+    pub const MAX: Self = Self(99);
+
+    /// About so long, at most [`Wait::MAX`].
+    #[must_use]
+    pub fn about(duration: Duration) -> Self {
+        u8::try_from(duration.as_millis() / 100).map_or(Self::MAX, |it| Self(it.min(Self::MAX.0)))
+    }
+
+    /// What a code says; `None` if it isn't one of a relay that is restarted.
+    #[must_use]
+    pub fn from_code(code: u16) -> Option<Self> {
+        let tenths = code.checked_sub(CloseCode::Restarting.code())?;
+        u8::try_from(tenths).ok().filter(|it| *it <= Self::MAX.0).map(Self)
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0 as u64 * 100)
+    }
+}
+
+/// How a relay closes a socket: a row of the table, and how long to wait if it is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Close {
+    row: CloseCode,
+    wait: Wait,
+}
+
+impl Close {
+    /// The relay is restarted, and this page is to come back after a while.
+    #[must_use]
+    pub const fn restarting(wait: Wait) -> Self {
+        Self { row: CloseCode::Restarting, wait }
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.row.code() + self.wait.0 as u16
+    }
+
+    /// The close frame's reason.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row.name()
+    }
+}
+
+impl From<CloseCode> for Close {
+    fn from(row: CloseCode) -> Self {
+        Self { row, wait: Wait::default() }
+    }
 }
 
 /// Declares the table of error codes.

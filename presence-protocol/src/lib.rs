@@ -20,7 +20,7 @@ mod meta;
 mod pulse;
 mod user;
 
-pub use close::{CloseCode, ErrorCode, Reaction};
+pub use close::{Close, CloseCode, ErrorCode, Reaction, Wait};
 pub use frame::{
     ClientFrame, Delta, EpochInfo, LeaveReason, Left, Presence, PresenceState, ServerFrame,
     Snapshot, Updated, Welcome,

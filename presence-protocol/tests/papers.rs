@@ -8,7 +8,7 @@
     reason = "a test that can't go on fails; clippy.toml knows test functions, but not their helpers"
 )]
 
-use presence_protocol::{CloseCode, ErrorCode, PATH, Reaction, SUBPROTOCOL, limits};
+use presence_protocol::{Close, CloseCode, ErrorCode, PATH, Reaction, SUBPROTOCOL, Wait, limits};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -26,6 +26,26 @@ fn close_codes_are_unique_and_round_trip() {
     }
     for other in (0..=u16::MAX).filter(|it| !codes.contains(it)) {
         assert_eq!(CloseCode::from_code(other), None);
+    }
+}
+
+#[test]
+fn a_restart_says_in_its_code_how_long_to_wait() {
+    for tenths in 0..=99 {
+        let duration = Duration::from_millis(u64::from(tenths) * 100);
+        let wait = Wait::about(duration + Duration::from_millis(99));
+        assert_eq!(wait.duration(), duration);
+        assert_eq!(Close::restarting(wait).code(), 4500 + tenths);
+        assert_eq!(Wait::from_code(4500 + tenths), Some(wait));
+    }
+    for other in (0..4500).chain(4600..=u16::MAX) {
+        assert_eq!(Wait::from_code(other), None);
+    }
+    for close in CloseCode::ALL {
+        assert_eq!(Close::from(*close).code(), close.code());
+    }
+    for long in [Duration::from_secs(10), Duration::from_secs(30), Duration::MAX] {
+        assert_eq!(Wait::about(long), Wait::MAX);
     }
 }
 
@@ -80,9 +100,14 @@ fn the_table_of_close_codes_is_the_codes_own() {
             Reaction::Retry => "retry",
             Reaction::FetchToken => "fetch token",
             Reaction::BackOff => "back off",
+            Reaction::Wait => "wait",
             Reaction::Stop => "stop",
         };
-        [it.code().to_string(), format!("`{}`", it.name()), reaction.to_owned()]
+        let code = match it {
+            CloseCode::Restarting => "4500 to 4599".to_owned(),
+            _ => it.code().to_string(),
+        };
+        [code, format!("`{}`", it.name()), reaction.to_owned()]
     });
     assert_eq!(written, coded.collect::<Vec<_>>());
 }

@@ -3,6 +3,7 @@
 use crate::{Dev, Origin, Origins, TokenRules};
 use clap::Parser;
 use presence_core::relay::RelayConfig;
+use presence_protocol::Wait;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -112,6 +113,32 @@ pub struct Args {
     )]
     pub heartbeat: Duration,
 
+    /// When the relay is told to stop (SIGTERM): over how long pages are told to come back, so that not
+    /// all come at once. With few pages it is less: two milliseconds for each.
+    ///
+    /// Nobody sees anybody leave, since pages come back well within the grace. Example: 9s
+    #[arg(
+        long,
+        env = "WHOSHERE_DRAIN",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = duration(Duration::ZERO, Wait::MAX.duration())
+    )]
+    pub drain: Duration,
+
+    /// For how long the relay goes on as ever after it was told to stop, while /readyz says no: the time
+    /// in which a load balancer notices. A second signal ends it.
+    ///
+    /// Example: 10s
+    #[arg(
+        long,
+        env = "WHOSHERE_DRAIN_DELAY",
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = duration(Duration::ZERO, Duration::from_secs(600))
+    )]
+    pub drain_delay: Duration,
+
     /// Most connections at a time; each takes a few kilobytes and one open file.
     ///
     /// Mind the system's limit for open files (`ulimit -n`).
@@ -179,6 +206,10 @@ pub struct Config {
     pub relay: RelayConfig,
     /// How many messages a second are read from one connection; 0 is no limit.
     pub max_frames_per_second: u32,
+    /// Over how long pages are told to come back when the relay stops.
+    pub drain: Duration,
+    /// For how long the relay goes on before that.
+    pub drain_delay: Duration,
     /// What is served for development, if anything.
     pub dev: Option<Dev>,
 }
@@ -278,6 +309,8 @@ impl Args {
                 ..defaults
             },
             max_frames_per_second: self.max_frames_per_second,
+            drain: self.drain,
+            drain_delay: self.drain_delay,
             dev: self.dev.then_some(Dev { demo: self.demo, sdk: self.sdk }),
         })
     }
@@ -378,6 +411,7 @@ mod tests {
         check(&["--grace", "30"], "write it like 30s");
         check(&["--grace", "0s"], "between 100ms and 1h");
         check(&["--heartbeat", "1h"], "between 100ms and 5m");
+        check(&["--drain", "10s"], "between 0s and 9s 900ms");
         check(&["--origin", "app.example"], "like https://app.example");
         check(&["--origin", "https://a.example,*"], "like https://app.example");
         check(&["--max-connections", "0"], "is not in 1..=1000000");

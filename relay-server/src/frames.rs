@@ -3,8 +3,8 @@
 //! Headers are parsed and formatted by `tungstenite`; this module adds what a stream of frames needs.
 
 use bytes::Bytes;
-use presence_protocol::CloseCode;
 use presence_protocol::limits::MAX_CLIENT_FRAME_BYTES;
+use presence_protocol::{Close, CloseCode};
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use tungstenite::protocol::frame::FrameHeader;
@@ -255,8 +255,9 @@ pub(crate) fn pong(payload: &[u8]) -> Bytes {
 }
 
 /// A close frame of the protocol's table.
-pub(crate) fn close(code: CloseCode) -> Bytes {
-    control(Control::Close, &[&code.code().to_be_bytes(), code.name().as_bytes()])
+pub(crate) fn close(close: impl Into<Close>) -> Bytes {
+    let close = close.into();
+    control(Control::Close, &[&close.code().to_be_bytes(), close.name().as_bytes()])
 }
 
 /// The answer to a peer's close frame.

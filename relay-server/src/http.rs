@@ -2,7 +2,7 @@
 
 use crate::{App, beacon, dev, upgrade};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
@@ -11,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use presence_protocol::PATH;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -38,8 +39,17 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Rou
         .route(PATH, get(upgrade::upgrade))
         .route("/v1/leave", post(beacon::leave).layer(timeout))
         .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
         .with_state(Arc::clone(app))
+}
+
+/// Whether pages should be sent here: not any more once the relay was told to stop.
+async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    match app.is_ready.load(Ordering::Relaxed) {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
 }
 
 /// Accepts connections until the relay stops.

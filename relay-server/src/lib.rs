@@ -42,8 +42,8 @@ use resume::ResumeKey;
 use shared::Shared;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
-use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use throttle::Rate;
 use tokio::net::TcpListener;
@@ -70,10 +70,13 @@ struct App {
     tasks: TaskTracker,
     /// The most tasks before connections are dropped unheard.
     max_tasks: usize,
+    /// False once the relay was told to stop.
+    is_ready: AtomicBool,
     stopping: CancellationToken,
 }
 
-/// Serves until `shutdown` is ready, then says goodbye to everybody.
+/// Serves until `told_to_stop` is ready, goes on for as long as the configuration says or until it is
+/// ready once more, then tells all pages when to come back.
 ///
 /// # Errors
 ///
@@ -81,7 +84,7 @@ struct App {
 pub async fn run(
     listener: TcpListener,
     config: Config,
-    shutdown: impl Future<Output = ()>,
+    mut told_to_stop: impl AsyncFnMut(),
 ) -> Result<(), NoRandomness> {
     let resume_key = match &config.resume_secret {
         Some(secret) => ResumeKey::new(secret),
@@ -96,6 +99,7 @@ pub async fn run(
         rate: Rate::per_second(config.max_frames_per_second),
         tasks: TaskTracker::new(),
         max_tasks: config.relay.max_connections.saturating_add(1000),
+        is_ready: AtomicBool::new(true),
         stopping: CancellationToken::new(),
     });
     let mint = dev::Mint::new(&config.secret, config.token);
@@ -106,10 +110,15 @@ pub async fn run(
     let timer = tokio::spawn(timer::run(Arc::clone(&app)));
     tokio::select! {
         () = http::accept(&app, listener, routes) => {}
-        () = shutdown => {}
+        () = async {
+            told_to_stop().await;
+            app.is_ready.store(false, Ordering::Relaxed);
+            // Ended by another signal as well, for those who can't wait.
+            let _ = timeout(config.drain_delay, told_to_stop()).await;
+        } => {}
     }
     app.stopping.cancel();
-    app.shared.stop();
+    app.shared.stop(config.drain);
     app.tasks.close();
     info!(tasks = app.tasks.len(), "stopping");
     if timeout(STOP_TIMEOUT, app.tasks.wait()).await.is_err() {

@@ -43,13 +43,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 
-    let shutdown = async {
+    let told_to_stop = async move || {
         tokio::select! {
             _ = interrupt.recv() => info!("interrupted"),
             _ = terminate.recv() => info!("told to terminate"),
         }
     };
-    relay_server::run(listener, config, shutdown).await?;
+    relay_server::run(listener, config, told_to_stop).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use presence_core::relay::{Closed, ConnId, Full, MemoryBackplane, Relay, RelayCo
 use presence_protocol::{CloseCode, Epoch};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The core with this program's surroundings.
@@ -114,16 +115,12 @@ impl Shared {
         self.operate(None, |state, now| operation(&mut state.core, now))
     }
 
-    /// Closes every connection because the relay stops, and every later one as well.
-    pub(crate) fn stop(&self) {
+    /// Closes every connection because the relay stops, and every later one as well. Pages are told to
+    /// come back within `drain`.
+    pub(crate) fn stop(&self, drain: Duration) {
         self.operate(None, |state, now| {
             state.is_stopping = true;
-            for (index, place) in state.places.iter().enumerate() {
-                if let (Ok(index), Place::Awake | Place::Asleep(_)) = (u32::try_from(index), place)
-                {
-                    state.core.refuse(now, ConnId(index), CloseCode::GoingAway);
-                }
-            }
+            state.core.drain(now, drain);
         });
     }
 

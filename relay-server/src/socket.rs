@@ -379,9 +379,9 @@ impl Connection {
         frames.extend(outgoing.drain(..).map(|it| match it {
             Outgoing::Frame(frame) => frame,
             Outgoing::Ping => frames::PING,
-            Outgoing::Close(code) => {
-                debug!(conn = conn.0, code = code.name(), "closing a connection");
-                frames::close(code)
+            Outgoing::Close(close) => {
+                debug!(conn = conn.0, code = close.name(), "closing a connection");
+                frames::close(close)
             }
         }));
         turn

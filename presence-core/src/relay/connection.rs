@@ -3,7 +3,7 @@
 use super::KeyPattern;
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{CloseCode, Dial, Key, Meta, ServerFrame, SessionId, User};
+use presence_protocol::{Close, Dial, Key, Meta, ServerFrame, SessionId, User};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) enum Phase {
     /// It speaks for a session.
     Open(Box<Open>),
     /// It is being closed; what it says means nothing any more.
-    Closing(CloseCode),
+    Closing(Close),
 }
 
 /// A connection that speaks for a session.

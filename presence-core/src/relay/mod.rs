@@ -25,11 +25,14 @@ use connection::{Connection, Open, Phase, Silence};
 use core::time::Duration;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
-    CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState,
-    PulseName, PulseValue, Rev, ServerFrame, SessionId, Welcome, limits,
+    Close, CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState,
+    PulseName, PulseValue, Rev, ServerFrame, SessionId, Wait, Welcome, limits,
 };
 use sessions::{Fenced, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How far two sessions that are sent away are to come back apart, unless there are too many.
+const DRAIN_STEP: Duration = Duration::from_millis(2);
 
 /// What the shell does for the relay: writing frames down and signing.
 pub trait Host {
@@ -215,7 +218,7 @@ pub enum Outgoing<F> {
     /// A protocol ping.
     Ping,
     /// A close frame. Nothing follows; the shell closes the socket and reports it as lost.
-    Close(CloseCode),
+    Close(Close),
 }
 
 /// The relay has as many connections as it may.
@@ -425,11 +428,35 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 
     /// Closes a connection with a code. Its session counts as lost.
-    pub fn refuse(&mut self, now: Time, id: ConnId, code: CloseCode) {
+    pub fn refuse(&mut self, now: Time, id: ConnId, close: impl Into<Close>) {
         let (heartbeat, quiet) = (self.config.heartbeat, self.config.quiet());
         let Some(connection) = self.connection(id) else { return };
         let at = connection.lost_at(now, heartbeat, quiet);
-        self.end(now, id, code, at);
+        self.end(now, id, close.into(), at);
+    }
+
+    /// The relay is about to stop: every session is told when to come back, one after the other within
+    /// about `spread`, and everybody else that it is over.
+    pub fn drain(&mut self, now: Time, spread: Duration) {
+        let is_open = |it: &Connection| matches!(it.phase, Phase::Open(_));
+        let present = |(index, it): (usize, &Option<Connection>)| {
+            let id = ConnId(u32::try_from(index).ok()?);
+            it.as_ref().map(|it| (id, is_open(it)))
+        };
+        let all: Vec<_> = self.connections.iter().enumerate().filter_map(present).collect();
+        let n_open = u32::try_from(all.iter().filter(|it| it.1).count()).unwrap_or(u32::MAX);
+        // Nobody needs to be away for long if there are few, nor for so long that others notice.
+        let spread = spread.min(DRAIN_STEP.saturating_mul(n_open)).min(self.config.grace / 3);
+        let step = spread.checked_div(n_open).unwrap_or_default();
+        let mut wait = Duration::ZERO;
+        for (id, is_open) in all {
+            if is_open {
+                self.refuse(now, id, Close::restarting(Wait::about(wait)));
+                wait += step;
+            } else {
+                self.refuse(now, id, CloseCode::GoingAway);
+            }
+        }
     }
 
     /// Something was heard from a connection, be it only a pong.
@@ -547,8 +574,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let open = match &connection.phase {
             Phase::Open(open) => open,
             Phase::Greeting { .. } => return false,
-            Phase::Closing(code) => {
-                out.push(Outgoing::Close(*code));
+            Phase::Closing(close) => {
+                out.push(Outgoing::Close(*close));
                 return false;
             }
         };
@@ -831,18 +858,18 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     ///
     /// Its presences count as lost from now until the newer one joins, lest nobody watches over them.
     fn fence(&mut self, now: Time, id: ConnId) {
-        self.end(now, id, CloseCode::Replaced, now);
+        self.end(now, id, CloseCode::Replaced.into(), now);
     }
 
     /// Begins to close a connection whose session was lost at some moment.
-    fn end(&mut self, now: Time, id: ConnId, code: CloseCode, lost_at: Time) {
+    fn end(&mut self, now: Time, id: ConnId, close: Close, lost_at: Time) {
         let Some(connection) = self.connection(id) else { return };
         if matches!(connection.phase, Phase::Closing(_)) {
             return;
         }
         connection.heartbeat_due = false;
         connection.ping_due = false;
-        let former = core::mem::replace(&mut connection.phase, Phase::Closing(code));
+        let former = core::mem::replace(&mut connection.phase, Phase::Closing(close));
         if let Phase::Open(open) = former {
             self.release(now, id, *open, Closed::Lost, lost_at);
         }

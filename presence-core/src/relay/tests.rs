@@ -501,6 +501,81 @@ mod silence {
     }
 }
 
+mod draining {
+    use super::*;
+
+    #[test]
+    fn sessions_are_told_one_after_the_other_when_to_come_back() {
+        let waits = waits(60_000, 30_000);
+        assert!(waits.is_sorted());
+        for tenth in [0, 100, 200, 300] {
+            let n = waits.iter().filter(|it| **it == tenth).count();
+            assert_eq!(n, 50, "two milliseconds for each of them");
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_away_for_longer_than_was_asked_or_a_third_of_the_grace() {
+        for (spread, grace, longest) in [(300, 30_000, 200), (9_900, 900, 200), (0, 30_000, 0)] {
+            assert_eq!(waits(spread, grace).last(), Some(&longest));
+        }
+    }
+
+    #[test]
+    fn who_has_no_session_is_told_that_it_is_over_and_nobody_is_told_anything_else() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        let silent = shell.open();
+        shell.relay.drain(shell.now, Duration::from_secs(5));
+        assert_eq!(close_of(&mut shell, silent), [Outgoing::Close(CloseCode::GoingAway.into())]);
+        for page in [alice, bob] {
+            assert_eq!(wait_of(&close_of(&mut shell, page.conn)), Some(0));
+        }
+    }
+
+    #[test]
+    fn who_comes_back_to_the_next_relay_is_older_than_it_and_to_the_same_one_never_left() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.relay.drain(shell.now, Duration::from_secs(5));
+        shell.drain();
+        assert_eq!(shell.sees(&bob), ["close restarting"]);
+        shell.pass(5_000);
+        let again = shell.resume(&bob);
+        shell.join(&again, DOC);
+        shell.pass(100);
+        assert_eq!(shell.sees(&again), ["= alice bob"]);
+        let mut next = shell.restart();
+        let after = next.dial(&alice, Dial(2));
+        assert_eq!(after.session, alice.session);
+    }
+
+    /// How long each of 200 sessions is told to stay away.
+    fn waits(spread: u64, grace: u64) -> Vec<u64> {
+        let config = RelayConfig { grace: Duration::from_millis(grace), ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let visit = |it| shell.visit(&format!("user{it}"), &format!("document:{}", it / 10));
+        let pages: Vec<_> = (0..200).map(visit).collect();
+        shell.relay.drain(shell.now, Duration::from_millis(spread));
+        pages.iter().map(|it| wait_of(&close_of(&mut shell, it.conn)).unwrap()).collect()
+    }
+
+    /// What is written to a connection.
+    fn close_of(
+        shell: &mut Shell<MemoryBackplane>,
+        conn: ConnId,
+    ) -> Vec<Outgoing<Rc<ServerFrame<Meta>>>> {
+        let mut out = Vec::new();
+        shell.relay.collect(conn, usize::MAX, &mut out);
+        out
+    }
+
+    /// The milliseconds of a close frame that is all there is.
+    fn wait_of(out: &[Outgoing<Rc<ServerFrame<Meta>>>]) -> Option<u64> {
+        let [Outgoing::Close(close)] = out else { return None };
+        let wait = Wait::from_code(close.code())?;
+        u64::try_from(wait.duration().as_millis()).ok()
+    }
+}
+
 mod resuming {
     use super::*;
 

@@ -560,6 +560,23 @@ mod tokens {
         page.pass(5_001);
         assert_eq!(page.session.state(), State::Live);
     }
+
+    #[test]
+    fn a_relay_that_is_restarted_is_dialed_when_it_said_and_nothing_was_news() {
+        for (code, tenths) in [(4500, 0), (4507, 7), (4599, 99)] {
+            let mut page = Page::live();
+            page.pass(12_000);
+            page.told();
+            page.net = Net::Refuse;
+            let dials = page.dials();
+            page.closed(code);
+            assert_eq!(page.told(), ["state reconnecting"]);
+            page.pass((tenths * 100_u64).saturating_sub(1));
+            assert_eq!(page.dials(), dials, "{code}: too soon");
+            page.pass(101);
+            assert!(page.dials() > dials, "{code}: too late");
+        }
+    }
 }
 
 mod the_codes {

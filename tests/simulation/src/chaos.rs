@@ -134,7 +134,11 @@ pub fn step(world: &mut World) {
         (73..=76, _) => world.show(page),
         (77, _) => {
             let down_for = world.random.u64(100..12_000);
-            world.kill_relay(down_for);
+            if down_for.is_multiple_of(2) {
+                world.deploy_relay(down_for);
+            } else {
+                world.kill_relay(down_for);
+            }
         }
         (78, _) => {
             let millis = world.random.choice([1_500, 12_000, 40_000]).unwrap_or(40_000);

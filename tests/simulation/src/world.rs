@@ -3,6 +3,7 @@
 use crate::network::{Carriage, Down, Link, Up};
 use crate::page::{Page, Tab};
 use crate::relay::{Running, unseal};
+use core::time::Duration;
 use presence_core::StallClock;
 use presence_core::relay::{Closed, ConnId, Outgoing};
 use presence_core::session::{Event as Told, Output};
@@ -11,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// How much a relay may write to a socket at a time; small, so that it is sometimes not enough.
 const BUDGET: usize = 1_000;
+/// Over how long those come back whom a relay has sent away that was told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
 /// A hidden tab's timers fire at most this often when one arms the next; one that is armed from a
 /// socket's event is only held back to a second.
 const THROTTLED: u64 = 60_000;
@@ -302,6 +305,19 @@ impl World {
             self.say(|| format!("page {page}: connection stalls for {millis} ms"));
             self.links[link].carriage = Carriage::Stalled(self.now + millis);
         }
+    }
+
+    /// Tells the relay to stop, as a deploy does; it starts again after a while.
+    pub fn deploy_relay(&mut self, down_for: u64) {
+        if let Some(running) = &mut self.relay
+            && self.now >= self.stalled_until
+        {
+            let now = running.now(self.now);
+            running.relay.drain(now, DRAIN);
+            self.say(|| "the relay is told to stop".to_owned());
+            self.drain_relay();
+        }
+        self.kill_relay(down_for);
     }
 
     /// Kills the relay; it starts again after a while.

@@ -232,6 +232,30 @@ fn a_restart_of_the_relay_is_invisible() {
 }
 
 #[test]
+fn a_deploy_sends_a_crowd_away_and_back_in_turns_and_nobody_sees_it() {
+    let mut world = quiet_world();
+    let pages: Vec<_> = (0..300)
+        .map(|it| world.open(&format!("user{it}"), &format!("document:{}", it / 10)))
+        .collect();
+    world.run_for(15_000);
+    forget(&mut world);
+
+    world.deploy_relay(300);
+    world.run_for(400);
+    let is_live = |world: &World, page: &usize| world.pages[*page].live_since.is_some();
+    let n_early = pages.iter().filter(|it| is_live(&world, it)).count();
+    assert!(n_early < 150, "{n_early} of 300 are back before their turn");
+    world.run_for(3_600);
+    assert!(pages.iter().all(|it| is_live(&world, it)), "not all are back after 4 s");
+    world.run_for(86_000);
+
+    for page in pages {
+        assert_eq!(told(&world, page), NOTHING);
+    }
+    all_well(&world);
+}
+
+#[test]
 fn who_does_not_come_back_after_a_restart_leaves_once() {
     let mut world = quiet_world();
     let (alice, bob) = (world.open("alice", KEY), world.open("bob", KEY));
