@@ -8,9 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use presence_protocol::{
-    ClientFrame, Dial, Key, Meta, PATH, SUBPROTOCOL, ServerFrame, decode_server, encode_client,
-};
+use presence_protocol::{ClientFrame, Dial, Key, Meta, ServerFrame, decode_server, encode_client};
 use serde::Serialize;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -371,7 +369,8 @@ struct Claims {
     exp: u64,
 }
 
-fn token(user: usize) -> Result<String> {
+/// A token of a user for all keys of the load.
+pub(crate) fn token(user: usize) -> Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let claims = Claims {
         sub: format!("user-{user}"),
@@ -385,19 +384,11 @@ fn token(user: usize) -> Result<String> {
 
 /// Asks for a WebSocket. Returns what came behind the answer.
 fn upgrade(stream: &mut std::net::TcpStream, relay: SocketAddr) -> Result<Vec<u8>> {
-    const END: &[u8] = b"\r\n\r\n";
-    let request = format!(
-        "GET {PATH} HTTP/1.1\r\nHost: {relay}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIGxvYWQgcHJvZ3JhbQ==\r\n\
-         Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(wire::upgrade_request(relay).as_bytes())?;
     let mut answer = Vec::new();
     loop {
-        if let Some(end) = memchr::memmem::find(&answer, END) {
-            let is_upgraded = answer.starts_with(b"HTTP/1.1 101 ");
-            ensure!(is_upgraded, "no upgrade: {}", String::from_utf8_lossy(&answer));
-            return Ok(answer.split_off(end + END.len()));
+        if let Some(size) = wire::upgraded(&answer)? {
+            return Ok(answer.split_off(size));
         }
         read_some(stream, &mut answer)?;
     }

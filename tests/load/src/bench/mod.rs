@@ -4,7 +4,9 @@ mod count;
 mod crowd;
 mod idle;
 mod outgoing;
+mod pages;
 mod reference;
+mod restart;
 mod server;
 mod storm;
 mod system;
@@ -70,6 +72,12 @@ enum Part {
         #[arg(long, default_value_t = 200, value_parser = viewers)]
         viewers: usize,
     },
+    /// What people see of a restart of the relay under all of their pages.
+    Restart {
+        /// How many sessions, ten in each key.
+        #[arg(long, default_value_t = 5000, value_parser = viewers)]
+        sessions: usize,
+    },
     /// The bare reference of `outgoing`, which starts it itself.
     #[command(hide = true)]
     Reference(Reference),
@@ -116,7 +124,7 @@ fn run(args: Args) -> Result<()> {
     let bench = Bench { relay, cores, seconds: Duration::from_secs(seconds) };
     let parts = match part {
         Some(part) => vec![part],
-        None => ["outgoing", "idle", "join-storm"]
+        None => ["outgoing", "idle", "join-storm", "restart"]
             .into_iter()
             .filter_map(|name| Args::parse_from(["load", name]).part)
             .collect(),
@@ -139,11 +147,7 @@ fn run(args: Args) -> Result<()> {
                 ("outgoing", json!(results), text, outgoing::remarks(&results))
             }
             Part::Idle { connections } => {
-                let possible = usize::try_from(open_files.saturating_sub(OTHER_FILES))?;
-                if possible < connections {
-                    eprintln!("idle: no more than {open_files} open files are allowed here");
-                }
-                let connections = connections.min(possible);
+                let connections = connections.min(most_connections(open_files)?);
                 eprintln!("idle: {connections} connections …");
                 let result = idle::run(&bench, connections)?;
                 let text =
@@ -156,6 +160,14 @@ fn run(args: Args) -> Result<()> {
                 let title = "join-storm: everybody joins one key at the same moment";
                 let text = format!("{title}\n{}", storm::table(&result));
                 ("join_storm", json!(result), text, Vec::new())
+            }
+            Part::Restart { sessions } => {
+                let sessions = sessions.min(most_connections(open_files)?);
+                eprintln!("restart: {sessions} sessions …");
+                let result = restart::run(&bench, sessions)?;
+                let title = "restart: everybody's SDK goes on, ten to a key";
+                let text = format!("{title}\n{}", restart::table(&result));
+                ("restart", json!(result), text, restart::remarks(&result))
             }
             Part::Reference(_) => continue,
         };
@@ -171,6 +183,15 @@ fn run(args: Args) -> Result<()> {
         println!("{}", serde_json::Value::Object(all));
     }
     Ok(())
+}
+
+/// How many connections the system allows.
+fn most_connections(open_files: u64) -> Result<usize> {
+    let possible = usize::try_from(open_files.saturating_sub(OTHER_FILES))?;
+    if possible < 5000 {
+        eprintln!("no more than {open_files} open files are allowed here");
+    }
+    Ok(possible)
 }
 
 fn viewers(text: &str) -> Result<usize, String> {

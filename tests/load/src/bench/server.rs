@@ -46,11 +46,21 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the relay with its defaults.
+    /// Starts the relay with its defaults, on a free port.
     pub(crate) fn relay(program: &PathBuf, cores: Option<Cores>) -> Result<Self> {
+        Self::relay_at(SocketAddr::from(([127, 0, 0, 1], 0)), program, cores)
+    }
+
+    /// Starts the relay with its defaults.
+    pub(crate) fn relay_at(
+        listen: SocketAddr,
+        program: &PathBuf,
+        cores: Option<Cores>,
+    ) -> Result<Self> {
         let mut command = Command::new(program);
         command
-            .args(["--listen=127.0.0.1:0", "--origin=http://localhost", "--log=warn"])
+            .arg(format!("--listen={listen}"))
+            .args(["--origin=http://localhost", "--log=warn"])
             .env("WHOSHERE_SECRET", SECRET);
         Self::start(command, cores).context("the relay can't be started")
     }
@@ -101,12 +111,22 @@ impl Server {
         system::resident_bytes(self.pid)
     }
 
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        Ok(kill(self.pid, Signal::SIGTERM)?)
+    }
+
+    /// True once it has ended.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Asks it to end and waits until it has.
     pub(crate) fn stop(mut self) -> Result<()> {
-        kill(self.pid, Signal::SIGTERM)?;
+        self.terminate()?;
         let give_up_at = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < give_up_at {
-            if self.child.try_wait()?.is_some() {
+            if self.has_ended()? {
                 return Ok(());
             }
             sleep(Duration::from_millis(10));

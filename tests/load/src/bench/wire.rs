@@ -1,6 +1,8 @@
 //! WebSocket frames (RFC 6455), as far as a client of this protocol needs them.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+use presence_protocol::{PATH, SUBPROTOCOL};
+use std::net::SocketAddr;
 
 /// The mask of every frame. A client of real pages takes a new one each time; unmasking costs the same.
 const MASK: [u8; 4] = [0x5e, 0x3a, 0xc7, 0x91];
@@ -9,6 +11,24 @@ pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
+
+/// What asks for a WebSocket.
+pub(crate) fn upgrade_request(relay: SocketAddr) -> String {
+    format!(
+        "GET {PATH} HTTP/1.1\r\nHost: {relay}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIGxvYWQgcHJvZ3JhbQ==\r\n\
+         Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
+    )
+}
+
+/// How long the answer to it is; `None` if it isn't whole yet.
+pub(crate) fn upgraded(answer: &[u8]) -> Result<Option<usize>> {
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(end) = memchr::memmem::find(answer, END) else { return Ok(None) };
+    let is_upgraded = answer.starts_with(b"HTTP/1.1 101 ");
+    ensure!(is_upgraded, "no upgrade: {}", String::from_utf8_lossy(answer));
+    Ok(Some(end + END.len()))
+}
 
 /// Appends a client's frame: final, masked, with a payload of less than 64 KiB.
 pub(crate) fn push_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
