@@ -106,6 +106,10 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
             key_ = Some(key);
             "resync"
         }
+        ClientFrame::LastSeen { key } => {
+            key_ = Some(key);
+            "last_seen"
+        }
         ClientFrame::Attention { away } => {
             away_ = Some(*away);
             "attention"

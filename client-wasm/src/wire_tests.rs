@@ -41,7 +41,7 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
 #[wasm_bindgen_test]
 fn a_golden_client_frame_is_written_to_the_byte() {
     for (name, text) in fixtures!("client":
-        "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-bare" "join-token" "leave"
+        "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-bare" "join-token" "last-seen" "leave"
         "pulse" "pulse-end"
         "resync" "update" "update-escapes"
     ) {
@@ -59,6 +59,7 @@ fn a_golden_client_frame_is_written_to_the_byte() {
             }
             ClientFrame::Leave { key } => ClientFrame::Leave { key },
             ClientFrame::Resync { key } => ClientFrame::Resync { key },
+            ClientFrame::LastSeen { key } => ClientFrame::LastSeen { key },
             ClientFrame::Pulse { key, name, value } => ClientFrame::Pulse { key, name, value },
             ClientFrame::Heartbeat => ClientFrame::Heartbeat,
         };
@@ -142,6 +143,7 @@ fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {
             })
         }
         ServerFrame::Welcome(it) => ServerFrame::Welcome(it),
+        ServerFrame::LastSeen { key, seen } => ServerFrame::LastSeen { key, seen },
         ServerFrame::Heartbeat { revs } => ServerFrame::Heartbeat { revs },
         ServerFrame::Error { code, message, key } => ServerFrame::Error { code, message, key },
     }

@@ -754,6 +754,8 @@ impl<M: Clone + PartialEq> Session<M> {
                     }
                 }
             }
+            // The shell hands it to whoever has asked.
+            ServerFrame::LastSeen { .. } => {}
             ServerFrame::Error { code, message, key } => self.complaint(now, code, message, key),
         }
     }

@@ -60,6 +60,11 @@ pub enum ClientFrame<M> {
         /// The key.
         key: Key,
     },
+    /// Asks who has viewed a key, and when. Answered by a `last_seen`.
+    LastSeen {
+        /// The key.
+        key: Key,
+    },
     /// Says that the page is alive; answered by a `heartbeat`.
     Heartbeat,
 }
@@ -77,6 +82,13 @@ pub enum ServerFrame<M> {
     Heartbeat {
         /// The revs.
         revs: Vec<(Key, Rev)>,
+    },
+    /// The answer to `last_seen`: who has viewed a key, and how long ago, the latest first.
+    LastSeen {
+        /// The key.
+        key: Key,
+        /// At most [`MAX_LAST_SEEN`](crate::limits::MAX_LAST_SEEN).
+        seen: Vec<Seen>,
     },
     /// Something that was asked for can't be done; the connection goes on.
     Error {
@@ -106,6 +118,15 @@ pub struct Welcome {
     pub expires_in_ms: u64,
     /// The relay's epoch.
     pub epoch: EpochInfo,
+}
+
+/// When somebody has viewed a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Who.
+    pub user: Arc<User>,
+    /// How many milliseconds ago they last did.
+    pub ago_ms: u64,
 }
 
 /// An epoch and how old it is.

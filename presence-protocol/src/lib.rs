@@ -22,7 +22,7 @@ mod user;
 
 pub use close::{Close, CloseCode, ErrorCode, Reaction, Wait};
 pub use frame::{
-    ClientFrame, Delta, EpochInfo, LeaveReason, Left, Presence, PresenceState, ServerFrame,
+    ClientFrame, Delta, EpochInfo, LeaveReason, Left, Presence, PresenceState, Seen, ServerFrame,
     Snapshot, Updated, Welcome,
 };
 pub use ids::{Dial, Epoch, Key, Rev, SessionId, UserId};

@@ -33,6 +33,8 @@ pub const MAX_KEYS_PER_CONNECTION: usize = 64;
 pub const MAX_PRESENCES_PER_KEY: usize = 5000;
 /// Most presences of one user in one key.
 pub const MAX_PRESENCES_PER_USER: usize = 100;
+/// Most users in an answer about who viewed a key.
+pub const MAX_LAST_SEEN: usize = 50;
 
 /// Largest number on the wire: what JavaScript's numbers hold exactly, 2^53 - 1.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;

@@ -16,7 +16,7 @@
 use presence_protocol::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
     LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue,
-    Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
+    Rev, Seen, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
     decode_server, encode_client, encode_server,
 };
 use std::collections::BTreeMap;
@@ -102,6 +102,7 @@ fn a_client_frame_is_what_its_golden_text_says() {
             ),
             ("leave", ClientFrame::Leave { key: key("document:42") }),
             ("resync", ClientFrame::Resync { key: key("document:42") }),
+            ("last-seen", ClientFrame::LastSeen { key: key("document:42") }),
             ("heartbeat", ClientFrame::Heartbeat),
         ],
     );
@@ -286,6 +287,17 @@ fn a_server_frame_is_what_its_golden_text_says() {
             ("delta-nothing", delta(17, 18, vec![], vec![], vec![])),
             ("heartbeat", ServerFrame::Heartbeat { revs }),
             ("heartbeat-no-keys", ServerFrame::Heartbeat { revs: vec![] }),
+            (
+                "last-seen",
+                ServerFrame::LastSeen {
+                    key: key("document:42"),
+                    seen: vec![
+                        Seen { user: with_avatar(&alice, "/alice.png"), ago_ms: 720_000 },
+                        Seen { user: bob, ago_ms: MAX_EXACT },
+                    ],
+                },
+            ),
+            ("last-seen-nobody", ServerFrame::LastSeen { key: key("a"), seen: vec![] }),
             (
                 "error",
                 ServerFrame::Error {

@@ -139,6 +139,7 @@ fn the_table_of_limits_is_the_codes_own() {
         count("keys of a connection", limits::MAX_KEYS_PER_CONNECTION, "keys"),
         count("presences in a key", limits::MAX_PRESENCES_PER_KEY, "presences"),
         count("presences of a user in a key", limits::MAX_PRESENCES_PER_USER, "presences"),
+        count("answer about last seen", limits::MAX_LAST_SEEN, "users"),
         ("number".to_owned(), limits::MAX_SAFE_INTEGER.to_string()),
         time("time to `hello`", limits::HELLO_TIMEOUT),
         time("heartbeat", limits::HEARTBEAT),

@@ -11,7 +11,7 @@
 use presence_protocol::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
     LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue,
-    Rev, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
+    Rev, Seen, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
     decode_server, encode_client, encode_server,
 };
 use proptest::collection::vec;
@@ -203,6 +203,7 @@ fn client_frame() -> impl Strategy<Value = ClientFrame<Meta>> {
             .prop_map(|(key, name, value)| ClientFrame::Pulse { key, name, value }),
         key().prop_map(|key| ClientFrame::Leave { key }),
         key().prop_map(|key| ClientFrame::Resync { key }),
+        key().prop_map(|key| ClientFrame::LastSeen { key }),
         Just(ClientFrame::Heartbeat),
     ]
 }
@@ -233,6 +234,11 @@ fn server_frame() -> impl Strategy<Value = ServerFrame<Meta>> {
         snapshot.prop_map(ServerFrame::Snapshot),
         delta.prop_map(ServerFrame::Delta),
         vec((key(), rev()), 0..4).prop_map(|revs| ServerFrame::Heartbeat { revs }),
+        (key(), vec((user(), exact()), 0..4)).prop_map(|(key, seen)| {
+            let seen = seen.into_iter();
+            let seen = seen.map(|(user, ago_ms)| Seen { user: Arc::new(user), ago_ms }).collect();
+            ServerFrame::LastSeen { key, seen }
+        }),
         (select(ErrorCode::ALL.to_vec()), text(), option::of(key()))
             .prop_map(|(code, message, key)| ServerFrame::Error { code, message, key }),
     ]

@@ -68,6 +68,8 @@ struct Claims {
     color: Option<String>,
     avatar: Option<String>,
     keys: Vec<String>,
+    /// False if nothing may be kept of when this person viewed something.
+    last_seen: Option<bool>,
     /// A whole number for most issuers, but RFC 7519 allows fractions.
     exp: f64,
 }
@@ -112,6 +114,7 @@ impl Authority {
             keys: keys.ok_or(AuthError::Keys)?,
             // The leeway counts, or a token that is taken late would expire at once.
             expires_in: time_until(claims.exp + self.validation.leeway as f64),
+            last_seen: claims.last_seen.unwrap_or(true),
         })
     }
 }

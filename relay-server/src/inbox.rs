@@ -49,6 +49,7 @@ impl Input {
             }
             Ok(ClientFrame::Leave { key }) => Self::Command(Command::Leave { key }),
             Ok(ClientFrame::Resync { key }) => Self::Command(Command::Resync { key }),
+            Ok(ClientFrame::LastSeen { key }) => Self::Command(Command::LastSeen { key }),
             Ok(ClientFrame::Heartbeat) => Self::Command(Command::Heartbeat),
             Err(error) => Self::Bad(error),
         }

@@ -70,6 +70,7 @@ pub(crate) fn receive(relay: &mut Core, now: Time, conn: ConnId, text: &str) {
         Ok(ClientFrame::Leave { key }) => Command::Leave { key },
         Ok(ClientFrame::Resync { key }) => Command::Resync { key },
         Ok(ClientFrame::Attention { away }) => Command::Attention { away },
+        Ok(ClientFrame::LastSeen { key }) => Command::LastSeen { key },
         Ok(ClientFrame::Heartbeat) => Command::Heartbeat,
         Err(FrameError { code, message, key }) => {
             return relay.bad_frame(now, conn, code, message, key);

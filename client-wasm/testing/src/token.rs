@@ -32,7 +32,12 @@ pub(crate) fn check(now: Time, token: &str) -> Result<Grant, Refusal> {
     }
     let keys = claims.keys.iter().map(|it| KeyPattern::parse(it)).collect::<Option<_>>();
     let user = user_of(&claims).ok_or(Refusal::Denied)?;
-    Ok(Grant { user: Arc::new(user), keys: keys.ok_or(Refusal::Denied)?, expires_in })
+    Ok(Grant {
+        user: Arc::new(user),
+        keys: keys.ok_or(Refusal::Denied)?,
+        expires_in,
+        last_seen: true,
+    })
 }
 
 fn read(token: &str) -> Option<Claims> {

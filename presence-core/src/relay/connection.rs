@@ -1,6 +1,7 @@
 //! What the relay knows of one socket.
 
 use super::KeyPattern;
+use super::last_seen::LastSeen;
 use crate::Time;
 use core::time::Duration;
 use presence_protocol::{Close, Dial, Key, Meta, ServerFrame, SessionId, User};
@@ -10,6 +11,8 @@ use std::sync::Arc;
 /// Most frames that wait for one connection besides its keys' deltas. A peer that has more errors
 /// waiting than this sends garbage without reading the answers.
 const MAX_ANSWERS: usize = 32;
+/// Most keys for which a connection waits to be told who viewed them. Further questions get no answer.
+const MAX_ASKED: usize = 4;
 
 /// A connection, by a small number that is used again after it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +30,8 @@ pub(super) struct Connection {
     /// Frames for this connection alone.
     pub(super) answers: VecDeque<ServerFrame<Meta>>,
     pub(super) heartbeat_due: bool,
+    /// The keys for which it waits to be told who viewed them.
+    pub(super) asked_last_seen: Vec<Key>,
     /// At which of its keys the last collection stopped, so that a busy key can't starve the others.
     pub(super) next_key: usize,
     /// How many snapshots it asked for, and since when they are counted.
@@ -61,6 +66,12 @@ pub(super) struct Open {
     /// The keys it is joined to.
     pub(super) keys: Vec<Key>,
     pub(super) silence: Silence,
+    /// True if nobody looks at its page.
+    pub(super) is_away: bool,
+    /// True if it may be kept when this person viewed something.
+    pub(super) is_remembered: bool,
+    /// When it was last kept.
+    pub(super) remembered_at: Time,
 }
 
 /// What has been done about a socket that says nothing.
@@ -74,6 +85,18 @@ pub(super) enum Silence {
     Lost,
 }
 
+impl Open {
+    /// Its page is looked at, or was until this moment: in one of its keys, or in all.
+    pub(super) fn remember(&mut self, last_seen: &mut LastSeen, at: Time, key: Option<&Key>) {
+        if self.is_away || !self.is_remembered {
+            return;
+        }
+        for it in self.keys.iter().filter(|it| key.is_none_or(|key| key == *it)) {
+            last_seen.view(it, &self.user, at);
+        }
+    }
+}
+
 impl Connection {
     pub(super) const fn new(now: Time, deadline: Time) -> Self {
         Self {
@@ -83,6 +106,7 @@ impl Connection {
             woken: false,
             answers: VecDeque::new(),
             heartbeat_due: false,
+            asked_last_seen: Vec::new(),
             next_key: 0,
             asked: (0, now),
             ping_due: false,
@@ -105,6 +129,15 @@ impl Connection {
         let is_over = now.since(since) >= Duration::from_secs(1);
         self.asked = if is_over { (1, now) } else { (count.saturating_add(1), since) };
         self.asked.0 as usize <= open.keys.len().max(1)
+    }
+
+    /// True if it may ask who viewed a key, and isn't waiting for that already.
+    pub(super) fn asks_last_seen(&mut self, key: &Key) -> bool {
+        let asks = self.asked_last_seen.len() < MAX_ASKED && !self.asked_last_seen.contains(key);
+        if asks {
+            self.asked_last_seen.push(key.clone());
+        }
+        asks
     }
 
     /// Queues a frame for this connection alone; false if too many are waiting.

@@ -16,6 +16,8 @@ pub struct Grant {
     pub keys: Vec<KeyPattern>,
     /// How long the token is still good.
     pub expires_in: Duration,
+    /// False if nothing may be kept of when this person viewed something.
+    pub last_seen: bool,
 }
 
 impl Grant {

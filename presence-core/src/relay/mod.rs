@@ -7,6 +7,7 @@
 mod backplane;
 mod connection;
 mod grant;
+mod last_seen;
 mod outgoing;
 mod room;
 mod sessions;
@@ -17,16 +18,18 @@ mod tests;
 pub use backplane::{Backplane, MemoryBackplane};
 pub use connection::ConnId;
 pub use grant::{Grant, KeyPattern, Refusal, ResumeClaims};
+pub use last_seen::{Asked, LastSeenRules, Request, View};
 pub use room::{Change, JoinError, Room, RoomRules};
 
 use crate::Time;
 use crate::random::Random;
 use connection::{Connection, Open, Phase, Silence};
 use core::time::Duration;
+use last_seen::LastSeen;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
     Close, CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState,
-    PulseName, PulseValue, Rev, ServerFrame, SessionId, Wait, Welcome, limits,
+    PulseName, PulseValue, Rev, Seen, ServerFrame, SessionId, Wait, Welcome, limits,
 };
 use sessions::{Fenced, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -122,6 +125,7 @@ pub struct Relay<H: Host, B> {
     slots: BTreeMap<Key, Slot<H::Frame>>,
     /// How many presences there are in all keys.
     presences: usize,
+    last_seen: LastSeen,
     timers: BTreeSet<(Time, Timer)>,
     wakes: VecDeque<ConnId>,
 }
@@ -131,6 +135,8 @@ pub struct Relay<H: Host, B> {
 enum Timer {
     Key(Key),
     Connection(ConnId),
+    /// What was kept for too long.
+    Retention,
 }
 
 /// A key: its rules, its viewers, and what they are told.
@@ -197,6 +203,11 @@ pub enum Command {
         /// The key.
         key: Key,
     },
+    /// Tell who has viewed a key.
+    LastSeen {
+        /// The key.
+        key: Key,
+    },
     /// Answer.
     Heartbeat,
 }
@@ -239,9 +250,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             sessions: Sessions::new(),
             slots: BTreeMap::new(),
             presences: 0,
+            last_seen: LastSeen::off(),
             timers: BTreeSet::new(),
             wakes: VecDeque::new(),
         }
+    }
+
+    /// From now on it is kept who viewed which keys.
+    pub fn keep_last_seen(&mut self, now: Time, rules: LastSeenRules) {
+        self.last_seen.set(rules);
+        self.timers.insert((now, Timer::Retention));
     }
 
     /// A socket was upgraded.
@@ -336,6 +354,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             expires_at: now + grant.expires_in,
             keys: Vec::new(),
             silence: Silence::None,
+            is_away: false,
+            is_remembered: grant.last_seen,
+            remembered_at: now,
         };
         let due = open.expires_at.min(now + self.config.quiet());
         if let Some(connection) = self.connection(id) {
@@ -361,6 +382,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 self.join(now, id, key, grant, meta, age, state);
             }
             Command::Attention { away } => {
+                self.attend(now, id, away);
                 let Some(open) = self.open(id) else { return };
                 let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
                 for key in keys {
@@ -384,6 +406,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::Leave { key } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
+                    self.remember(id, now, Some(&key));
                     self.forget_viewer(id, &key);
                     let reason = LeaveReason::Left;
                     self.publish(now, &key, Change::Leave { session, dial, reason });
@@ -396,6 +419,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 {
                     slot.await_snapshot(id);
                     self.settle(now, &key);
+                }
+            }
+            Command::LastSeen { key } => {
+                if let Some(claim) = self.joined(now, id, &key)
+                    && self.connection(id).is_some_and(|it| it.asks_last_seen(&key))
+                {
+                    if self.last_seen.covers(&key) {
+                        self.last_seen.ask(now, key, id, claim);
+                    } else {
+                        self.answer(now, id, ServerFrame::LastSeen { key, seen: Vec::new() });
+                    }
                 }
             }
             Command::Heartbeat => {
@@ -515,6 +549,24 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.settle(now, key);
     }
 
+    /// The store's answer: who viewed a key, the latest first.
+    pub fn last_seen(&mut self, now: Time, asked: Asked, views: Vec<View>) {
+        let Asked { key, since, conn, claim } = asked;
+        let is_joined = |it: &mut Open| (it.session, it.dial) == claim && it.keys.contains(&key);
+        if !self.open(conn).is_some_and(is_joined) {
+            return;
+        }
+        let views = views.into_iter().filter(|it| it.at >= since).take(limits::MAX_LAST_SEEN);
+        let seen = views.map(|it| Seen { user: it.user, ago_ms: millis(now.since(it.at)) });
+        let seen = seen.collect();
+        self.answer(now, conn, ServerFrame::LastSeen { key, seen });
+    }
+
+    /// Something for the store. Call until `None`.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.last_seen.poll_request()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
@@ -545,6 +597,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     }
                     self.check_connection(now, id);
                 }
+                Timer::Retention => {
+                    if let Some(next) = self.last_seen.forget(now) {
+                        self.timers.insert((next, Timer::Retention));
+                    }
+                }
             }
         }
     }
@@ -566,6 +623,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.woken = false;
         let mut used = 0;
         while let Some(answer) = connection.answers.pop_front() {
+            if let ServerFrame::LastSeen { key, .. } = &answer {
+                connection.asked_last_seen.retain(|it| it != key);
+            }
             push::<H>(out, &mut used, host.encode(&answer));
         }
         if core::mem::take(&mut connection.ping_due) {
@@ -684,6 +744,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             meta,
         };
         let (session, dial) = (open.session, open.dial);
+        let may_remember = own.as_ref().is_none_or(|it| it.last_seen);
         let expires = own.map(|it| now + it.expires_in);
         let may_ask = is_new || self.connection(id).is_some_and(|it| it.may_ask(now));
         let slot = slot(&mut self.slots, &self.config, &key);
@@ -700,12 +761,15 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     if is_new {
                         open.keys.push(key.clone());
                     }
+                    open.is_away = state == PresenceState::Away;
+                    open.is_remembered &= may_remember;
                     // A connection lives no longer than the first of its tokens.
                     open.expires_at = expires.unwrap_or(open.expires_at).min(open.expires_at);
                     let expires_at = open.expires_at;
                     self.arm_connection_by(id, expires_at);
                 }
                 self.publish(now, &key, change);
+                self.remember(id, now, Some(&key));
             }
             Err(JoinError::Full) => {
                 let message = "the key holds as many presences as it may";
@@ -829,6 +893,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 );
             }
         }
+        if let Some(interval) = self.last_seen.interval()
+            && silence == Silence::None
+            && let Some(open) = self.open(id)
+            && now.since(open.remembered_at) >= interval
+        {
+            open.remembered_at = now;
+            self.remember(id, last_heard, None);
+        }
         if silence != Silence::None && former == Silence::None {
             if let Some(connection) = self.connection(id) {
                 connection.ping_due = true;
@@ -838,8 +910,30 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.arm_connection(id, next.min(expires_at));
     }
 
+    /// Somebody looks at a connection's page again, or nobody does any more.
+    fn attend(&mut self, now: Time, id: ConnId, away: bool) {
+        let Some(open) = self.open(id).filter(|it| it.is_away != away) else { return };
+        // Whether a view ends or begins, this is the moment.
+        open.is_away = false;
+        self.remember(id, now, None);
+        if let Some(open) = self.open(id) {
+            open.is_away = away;
+        }
+    }
+
+    /// A connection's page is looked at, or was until this moment: in one of its keys, or in all.
+    fn remember(&mut self, id: ConnId, at: Time, key: Option<&Key>) {
+        let Self { connections, last_seen, .. } = self;
+        if let Some(Some(connection)) = connections.get_mut(id.0 as usize)
+            && let Phase::Open(open) = &mut connection.phase
+        {
+            open.remember(last_seen, at, key);
+        }
+    }
+
     /// What a session's connection held is let go of.
-    fn release(&mut self, now: Time, id: ConnId, open: Open, how: Closed, at: Time) {
+    fn release(&mut self, now: Time, id: ConnId, mut open: Open, how: Closed, at: Time) {
+        open.remember(&mut self.last_seen, at, None);
         let Open { session, dial, keys, .. } = open;
         self.sessions.release(now, session, id, self.config.grace);
         for key in keys {
@@ -877,8 +971,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 
     fn error(&mut self, now: Time, id: ConnId, code: ErrorCode, message: String, key: Option<Key>) {
+        self.answer(now, id, ServerFrame::Error { code, message, key });
+    }
+
+    /// Queues a frame for one connection; one that has too many waiting is abusing the relay.
+    fn answer(&mut self, now: Time, id: ConnId, frame: ServerFrame<Meta>) {
         let Some(connection) = self.connection(id) else { return };
-        if connection.answer(ServerFrame::Error { code, message, key }) {
+        if connection.answer(frame) {
             self.wake(id);
         } else {
             self.refuse(now, id, CloseCode::Busy);

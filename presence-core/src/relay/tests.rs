@@ -13,6 +13,8 @@ use std::sync::Arc;
 const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
 
+mod last_seen;
+
 mod pulses {
     use super::*;
 
@@ -2604,6 +2606,10 @@ impl Socket {
                 }
                 text
             }
+            ServerFrame::LastSeen { key, seen } => {
+                let one = |it: &Seen| format!(" {} {}", it.user.name(), it.ago_ms / 1000);
+                format!("{key} seen by{}", seen.iter().map(one).collect::<String>())
+            }
             ServerFrame::Error { code, key, .. } => {
                 let key = key.as_ref().map_or_else(String::new, |it| format!(" {it}"));
                 format!("error {}{key}", code.name())
@@ -2678,7 +2684,7 @@ fn named(user: &str, name: &str) -> Grant {
     let id = UserId::parse(user).unwrap();
     let user = Arc::new(User::new(id, name, Color([1, 2, 3])).unwrap());
     let keys = vec![KeyPattern::parse("document:*").unwrap()];
-    Grant { user, keys, expires_in: Duration::from_secs(86_400) }
+    Grant { user, keys, expires_in: Duration::from_secs(86_400), last_seen: true }
 }
 
 /// A grant for one key.

@@ -2010,6 +2010,7 @@ impl Page {
                 | ClientFrame::Resync { .. }
                 | ClientFrame::Attention { .. }
                 | ClientFrame::Pulse { .. }
+                | ClientFrame::LastSeen { .. }
                 | ClientFrame::Heartbeat,
             ) => {}
         }
@@ -2193,6 +2194,7 @@ fn words(frame: &ClientFrame<u8>) -> String {
         ClientFrame::Leave { key } => format!("leave {key}"),
         ClientFrame::Resync { key } => format!("resync {key}"),
         ClientFrame::Attention { away } => format!("attention {away}"),
+        ClientFrame::LastSeen { key } => format!("last_seen {key}"),
         ClientFrame::Heartbeat => "heartbeat".to_owned(),
     }
 }

@@ -4,8 +4,8 @@ use super::{FrameError, LeaveBeacon};
 use crate::limits::{MAX_KEYS_PER_CONNECTION, MAX_SAFE_INTEGER, MAX_TOKEN_BYTES};
 use crate::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
-    Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, ServerFrame, SessionId,
-    Snapshot, Updated, User, UserId, Welcome,
+    Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, Seen, ServerFrame,
+    SessionId, Snapshot, Updated, User, UserId, Welcome,
 };
 use core::fmt;
 use core::marker::PhantomData;
@@ -51,6 +51,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame<Meta>, FrameError> {
         }
         wire::Client::Leave(Object(it)) => ClientFrame::Leave { key: key(&it.key)? },
         wire::Client::Resync(Object(it)) => ClientFrame::Resync { key: key(&it.key)? },
+        wire::Client::LastSeen(Object(it)) => ClientFrame::LastSeen { key: key(&it.key)? },
         wire::Client::Attention(Object(it)) => ClientFrame::Attention { away: it.away },
         wire::Client::Heartbeat(Object(wire::Nothing {})) => ClientFrame::Heartbeat,
     })
@@ -91,6 +92,15 @@ pub fn decode_server(text: &str) -> Result<ServerFrame<Meta>, FrameError> {
                 Ok((key, rev))
             })?,
         },
+        wire::Server::LastSeen(Object(it)) => {
+            let key = key(&it.key)?;
+            let seen = list(it.seen, |it| {
+                let Object(who) = it.user;
+                let ago_ms = number("ago_ms", it.ago_ms, Some(&key))?;
+                Ok(Seen { user: Arc::new(user(&who, &key)?), ago_ms })
+            })?;
+            ServerFrame::LastSeen { key, seen }
+        }
         wire::Server::Error(Object(it)) => ServerFrame::Error {
             code: ErrorCode::from_name(&it.code).ok_or_else(|| unknown("code", &it.code, None))?,
             message: it.message,
@@ -328,6 +338,7 @@ mod wire {
         Pulse(Object<Pulse<'a>>),
         Leave(Object<OfKey<'a>>),
         Resync(Object<OfKey<'a>>),
+        LastSeen(Object<OfKey<'a>>),
         Attention(Object<Attention>),
         Heartbeat(Object<Nothing>),
     }
@@ -398,6 +409,7 @@ mod wire {
         Snapshot(Object<Snapshot<'a>>),
         Delta(Object<Delta<'a>>),
         Heartbeat(Object<Heartbeat<'a>>),
+        LastSeen(Object<LastSeen<'a>>),
         Error(Object<Error<'a>>),
     }
 
@@ -510,6 +522,21 @@ mod wire {
         #[serde(borrow)]
         pub(super) key: Cow<'a, str>,
         pub(super) rev: u64,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct LastSeen<'a> {
+        #[serde(borrow)]
+        pub(super) key: Cow<'a, str>,
+        #[serde(borrow)]
+        pub(super) seen: Vec<Object<Seen<'a>>>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Seen<'a> {
+        #[serde(borrow)]
+        pub(super) user: Object<User<'a>>,
+        pub(super) ago_ms: u64,
     }
 
     #[derive(Deserialize)]

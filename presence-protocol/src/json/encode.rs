@@ -3,7 +3,7 @@
 use crate::limits::MAX_SAFE_INTEGER;
 use crate::{
     ClientFrame, Delta, Key, LeaveBeacon, Left, Meta, Presence, Pulse, PulseName, PulseValue, Rev,
-    ServerFrame, Snapshot, Updated, Welcome,
+    Seen, ServerFrame, Snapshot, Updated, User, Welcome,
 };
 use core::fmt::{self, Write};
 
@@ -65,6 +65,7 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
         }
         ClientFrame::Leave { key } => write!(out, r#"{{"leave":{{"key":"{key}"}}}}"#),
         ClientFrame::Resync { key } => write!(out, r#"{{"resync":{{"key":"{key}"}}}}"#),
+        ClientFrame::LastSeen { key } => write!(out, r#"{{"last_seen":{{"key":"{key}"}}}}"#),
         ClientFrame::Attention { away } => write!(out, r#"{{"attention":{{"away":{away}}}}}"#),
         ClientFrame::Heartbeat => out.write_str(r#"{"heartbeat":{}}"#),
     }
@@ -78,6 +79,15 @@ fn server<W: Write>(out: &mut W, frame: &ServerFrame<Meta>) -> fmt::Result {
         ServerFrame::Heartbeat { revs } => {
             out.write_str(r#"{"heartbeat":{"revs":"#)?;
             list(out, revs, rev)?;
+            out.write_str("}}")
+        }
+        ServerFrame::LastSeen { key, seen } => {
+            write!(out, r#"{{"last_seen":{{"key":"{key}","seen":"#)?;
+            list(out, seen, |out, Seen { user: who, ago_ms }| {
+                out.write_str(r#"{"user":"#)?;
+                user(out, who)?;
+                write!(out, r#","ago_ms":{}}}"#, Millis(*ago_ms))
+            })?;
             out.write_str("}}")
         }
         ServerFrame::Error { code, message, key } => {
@@ -152,20 +162,20 @@ fn rev<W: Write>(out: &mut W, (key, rev): &(Key, Rev)) -> fmt::Result {
 }
 
 fn presence<W: Write>(out: &mut W, presence: &Presence<Meta>) -> fmt::Result {
-    let Presence { session, user, since, state, meta } = presence;
-    write!(
-        out,
-        r#"{{"session":"{}","user":{{"id":{},"name":{},"color":"{}""#,
-        session,
-        Quoted(user.id().as_str()),
-        Quoted(user.name()),
-        user.color(),
-    )?;
+    let Presence { session, user: who, since, state, meta } = presence;
+    write!(out, r#"{{"session":"{session}","user":"#)?;
+    user(out, who)?;
+    let (state, meta) = (state.name(), meta.as_str());
+    write!(out, r#","since":{since},"state":"{state}","meta":{meta}}}"#)
+}
+
+fn user<W: Write>(out: &mut W, user: &User) -> fmt::Result {
+    let (id, name) = (Quoted(user.id().as_str()), Quoted(user.name()));
+    write!(out, r#"{{"id":{id},"name":{name},"color":"{}""#, user.color())?;
     if let Some(avatar) = user.avatar() {
         write!(out, r#","avatar":{}"#, Quoted(avatar.as_str()))?;
     }
-    let (state, meta) = (state.name(), meta.as_str());
-    write!(out, r#"}},"since":{since},"state":"{state}","meta":{meta}}}"#)
+    out.write_char('}')
 }
 
 fn gone<W: Write>(out: &mut W, left: &Left) -> fmt::Result {

@@ -51,6 +51,16 @@ fn an_avatar_is_what_the_token_says_or_none() {
 }
 
 #[test]
+fn a_token_can_forbid_to_keep_when_its_user_viewed_something() {
+    for (more, may) in
+        [("", true), (r#","last_seen":true"#, true), (r#","last_seen":false"#, false)]
+    {
+        assert_eq!(check(&token(&claims(more))).unwrap().last_seen, may, "{more}");
+    }
+    assert!(check(&token(&claims(r#","last_seen":"no""#))).is_err(), "not taken for a yes");
+}
+
+#[test]
 fn an_expired_token_is_told_from_one_that_is_denied() {
     let expired = token(expired_claims());
     assert!(matches!(check(&expired), Err(AuthError::Expired)));

@@ -83,6 +83,7 @@ impl Running {
             ClientFrame::Pulse { key, name, value } => Command::Pulse { key, name, value },
             ClientFrame::Leave { key } => Command::Leave { key },
             ClientFrame::Resync { key } => Command::Resync { key },
+            ClientFrame::LastSeen { key } => Command::LastSeen { key },
             ClientFrame::Heartbeat => Command::Heartbeat,
         };
         self.relay.frame(now, conn, command);
@@ -96,7 +97,7 @@ fn check(token: &str) -> Result<Grant, Refusal> {
     let user = User::new(id, user, Color([1, 2, 3])).map_err(|_| Refusal::Denied)?;
     let pattern = KeyPattern::parse(key).ok_or(Refusal::Denied)?;
     let expires_in = core::time::Duration::from_secs(100);
-    Ok(Grant { user: Arc::new(user), keys: vec![pattern], expires_in })
+    Ok(Grant { user: Arc::new(user), keys: vec![pattern], expires_in, last_seen: true })
 }
 
 /// Reads a resume token of the simulation.

@@ -820,6 +820,7 @@ const fn name(frame: &ClientFrame<Meta>) -> &'static str {
         ClientFrame::Leave { .. } => "leave",
         ClientFrame::Resync { .. } => "resync",
         ClientFrame::Attention { .. } => "attention",
+        ClientFrame::LastSeen { .. } => "last_seen",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }

@@ -1,0 +1,249 @@
+//! Claims about what is kept of who viewed a key, and who is told.
+
+use super::*;
+use crate::relay::{Asked, LastSeenRules, Request, View};
+
+const RETENTION: u64 = 7_200_000;
+
+#[test]
+fn a_view_is_kept_when_it_begins_and_when_it_ends() {
+    let (mut shell, mut store) = keeping("document:*");
+    let alice = shell.visit("alice", DOC);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 0"]);
+    shell.pass(5_000);
+    shell.leave(&alice, DOC);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 5"]);
+    shell.pass(5_000);
+    shell.close_tab(&alice);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+}
+
+#[test]
+fn of_who_stays_it_is_kept_once_a_minute() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    store.takes(&mut shell);
+    let mut kept = Vec::new();
+    for _ in 0..360 {
+        shell.pass(10_000);
+        shell.beat(&alice);
+        kept.extend(store.takes(&mut shell).into_iter().filter(|it| it.contains("alice")));
+    }
+    assert!((50..=60).contains(&kept.len()), "{} in an hour", kept.len());
+}
+
+#[test]
+fn who_is_away_views_nothing() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.pass(1_000);
+    shell.attention(&alice, true);
+    store.takes(&mut shell);
+    for _ in 0..60 {
+        shell.pass(10_000);
+        shell.beat(&alice);
+    }
+    shell.attention(&alice, true);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+    shell.attention(&alice, false);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 601"]);
+    shell.attention(&alice, true);
+    store.takes(&mut shell);
+    shell.close_tab(&alice);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+}
+
+#[test]
+fn a_page_that_was_opened_behind_others_was_not_viewed() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.page("alice");
+    let (key, meta) = (parse(DOC), Meta::empty());
+    shell.frame(alice.conn, Command::Join { key, grant: None, meta, age: None, away: true });
+    shell.close_tab(&alice);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+}
+
+#[test]
+fn a_silent_page_was_viewed_until_it_fell_silent() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.pass(7_000);
+    shell.beat(&alice);
+    shell.fall_silent(&alice);
+    store.takes(&mut shell);
+    shell.pass(120_000);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 17"]);
+}
+
+#[test]
+fn nothing_is_kept_of_other_keys_nor_unless_it_is_asked_for() {
+    let mut shell = Shell::new();
+    let mut store = Store::default();
+    let alice = shell.visit("alice", DOC);
+    shell.leave(&alice, DOC);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+
+    let (mut shell, mut store) = keeping(OTHER);
+    let alice = shell.visit("alice", DOC);
+    shell.leave(&alice, DOC);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+    let alice = shell.visit("alice", DOC);
+    shell.sees(&alice);
+    shell.frame(alice.conn, Command::LastSeen { key: parse(DOC) });
+    assert_eq!(shell.sees(&alice), ["document:42 seen by"]);
+}
+
+#[test]
+fn a_token_can_forbid_it() {
+    let (mut shell, mut store) = keeping("*");
+    let conn = shell.open();
+    shell.greet(conn, Ok(Grant { last_seen: false, ..grant("alice") }), None, Dial(1));
+    shell.frame(conn, join(DOC));
+    shell.end(conn, Closed::Leave);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+
+    let alice = shell.page("alice");
+    let forbids = Grant { last_seen: false, ..only("alice", DOC) };
+    shell.frame(alice.conn, join_with(DOC, Ok(forbids)));
+    shell.close_tab(&alice);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+}
+
+#[test]
+fn who_is_in_the_key_is_told_and_nobody_else() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.close_tab(&alice);
+    shell.pass(60_000);
+    let bob = shell.visit("bob", DOC);
+    shell.sees(&bob);
+    shell.frame(bob.conn, Command::LastSeen { key: parse(DOC) });
+    store.answers(&mut shell);
+    assert_eq!(shell.sees(&bob), ["document:42 seen by bob 0 alice 60"]);
+
+    let carol = shell.visit("carol", OTHER);
+    shell.sees(&carol);
+    shell.frame(carol.conn, Command::LastSeen { key: parse(DOC) });
+    store.answers(&mut shell);
+    assert_eq!(shell.sees(&carol), ["error not_joined document:42"]);
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_told_to_nobody() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.frame(alice.conn, Command::LastSeen { key: parse(DOC) });
+    let asked = store.asked(&mut shell).pop().unwrap();
+    shell.close_tab(&alice);
+    let bob = shell.visit("bob", DOC);
+    assert_eq!(alice.conn, bob.conn, "the number is used again");
+    shell.sees(&bob);
+    shell.relay.last_seen(shell.now, asked, Vec::new());
+    shell.drain();
+    assert_eq!(shell.sees(&bob), NOTHING);
+
+    shell.frame(bob.conn, Command::LastSeen { key: parse(DOC) });
+    let asked = store.asked(&mut shell).pop().unwrap();
+    shell.leave(&bob, DOC);
+    shell.relay.last_seen(shell.now, asked, Vec::new());
+    shell.drain();
+    assert_eq!(shell.sees(&bob), NOTHING);
+}
+
+#[test]
+fn who_asks_faster_than_the_store_answers_waits_for_four_keys_at_most() {
+    let (mut shell, mut store) = keeping("*");
+    let keys: Vec<_> = (0..10).map(|it| format!("document:{it}")).collect();
+    let alice = shell.page("alice");
+    for key in &keys {
+        shell.join(&alice, key);
+    }
+    for key in keys.iter().chain(&keys) {
+        shell.frame(alice.conn, Command::LastSeen { key: parse(key) });
+    }
+    assert_eq!(store.asked(&mut shell).len(), 4);
+}
+
+#[test]
+fn what_is_too_old_is_forgotten_and_never_told() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.close_tab(&alice);
+    shell.pass(RETENTION + 3_600_000);
+    assert_eq!(store.views.len(), 0, "nothing was put there yet");
+    store.takes(&mut shell);
+    assert_eq!(store.views.len(), 0, "it was kept and then forgotten");
+
+    let alice = shell.visit("alice", DOC);
+    shell.close_tab(&alice);
+    store.takes(&mut shell);
+    let bob = shell.visit("bob", DOC);
+    shell.sees(&bob);
+    // A store that hasn't come round to forgetting.
+    let old = store.views.clone();
+    for _ in 0..(RETENTION / 10_000) {
+        shell.pass(10_000);
+        shell.beat(&bob);
+    }
+    store.takes(&mut shell);
+    shell.sees(&bob);
+    shell.pass(1);
+    shell.frame(bob.conn, Command::LastSeen { key: parse(DOC) });
+    let asked = store.asked(&mut shell).pop().unwrap();
+    shell.relay.last_seen(shell.now, asked, old);
+    shell.drain();
+    assert_eq!(shell.sees(&bob), ["document:42 seen by"]);
+}
+
+/// A relay that keeps who viewed such keys for two hours.
+fn keeping(pattern: &str) -> (Shell<MemoryBackplane>, Store) {
+    let mut shell = Shell::new();
+    let keys = vec![KeyPattern::parse(pattern).unwrap()];
+    let rules = LastSeenRules::new(keys, Duration::from_millis(RETENTION));
+    shell.relay.keep_last_seen(shell.now, rules);
+    let store = Store { began: shell.now, ..Store::default() };
+    (shell, store)
+}
+
+/// A store that does what it is asked to when the test says so.
+#[derive(Default)]
+struct Store {
+    began: Time,
+    views: Vec<View>,
+    asked: Vec<Asked>,
+}
+
+impl Store {
+    /// Takes what there is to keep, and tells it.
+    fn takes(&mut self, shell: &mut Shell<MemoryBackplane>) -> Vec<String> {
+        let mut kept = Vec::new();
+        while let Some(request) = shell.relay.poll_request() {
+            match request {
+                Request::Keep(view) => {
+                    let at = view.at.since(self.began).as_secs();
+                    kept.push(format!("{} {} {at}", view.key, view.user.name()));
+                    self.views.retain(|it| (&it.key, it.user.id()) != (&view.key, view.user.id()));
+                    self.views.insert(0, view);
+                }
+                Request::LookUp(asked) => self.asked.push(asked),
+                Request::ForgetBefore(before) => self.views.retain(|it| it.at >= before),
+            }
+        }
+        kept
+    }
+
+    /// The questions that there are.
+    fn asked(&mut self, shell: &mut Shell<MemoryBackplane>) -> Vec<Asked> {
+        self.takes(shell);
+        core::mem::take(&mut self.asked)
+    }
+
+    /// Answers them.
+    fn answers(&mut self, shell: &mut Shell<MemoryBackplane>) {
+        for asked in self.asked(shell) {
+            let of_key = self.views.iter().filter(|it| it.key == asked.key).cloned().collect();
+            shell.relay.last_seen(shell.now, asked, of_key);
+        }
+        shell.drain();
+    }
+}
