@@ -2,9 +2,11 @@
 //
 // A page with presence. The few lines that make it one are in `enter`; all the rest is the page.
 import { connect } from "/sdk/index.js";
+import { offerChoices } from "./choices.mjs";
+import { element, names, setText } from "./page.mjs";
+import { showPeople } from "./people.mjs";
 
 /** @typedef {import("whoshere").Here} Here */
-/** @typedef {import("whoshere").Member} Member */
 
 const TITLES = /** @type {Record<string, string>} */ ({
   1: "Quarterly planning",
@@ -16,6 +18,8 @@ const STATES = {
   reconnecting: "Reconnecting…",
   stopped: "Not connected",
 };
+/** Who has a picture. */
+const FACES = ["ada", "alan", "grace"];
 
 const docId = decodeURIComponent(location.pathname.split("/").at(-1) ?? "");
 const user = new URLSearchParams(location.search).get("user")?.trim();
@@ -30,25 +34,26 @@ else element("ask").hidden = false;
 /** @param {string} user */
 async function enter(user) {
   element("lead").textContent = `You are reading this as ${user}.`;
-  element("doc").hidden = false;
+  element("page").hidden = false;
 
   const here = await connect({
     url: "/v1/presence",
     key: "document:{doc_id}",
     params: { doc_id: docId },
     token: () => tokenOf(user),
-    meta: { section: "goals", is_typing: false },
   });
-  here.bar("#presence");
+  offerChoices((look) => here.bar("#presence", { look }), here);
   here.flash("#flash-area");
   here.cursors("#doc");
-
-  showState(here);
+  here.typing("#note", { show: "#typing" });
   here.on("state", () => showState(here));
   here.on("error", (error) => showError(error.message));
-  here.on("change", () => showWhatTheyDo(here));
+  here.on("change", () => showReaders(here));
+
+  showState(here);
+  showPeople(here);
   tellSection(here);
-  tellTyping(here);
+  tellHand(here);
 }
 
 /**
@@ -57,7 +62,9 @@ async function enter(user) {
  * @param {string} user
  */
 async function tokenOf(user) {
-  const response = await fetch(`/dev/token?${new URLSearchParams({ user, keys: "document:*" })}`);
+  const query = new URLSearchParams({ user, keys: "document:*" });
+  if (FACES.includes(user)) query.set("avatar", `/faces/${user}.svg`);
+  const response = await fetch(`/dev/token?${query}`);
   if (!response.ok) throw new Error(`no token: ${await response.text()}`);
   return response.text();
 }
@@ -74,91 +81,51 @@ function showError(message) {
 }
 
 /**
- * What the others put into their presence, shown where it belongs.
+ * Who else reads each section, beside its title.
  *
  * @param {Here} here
  */
-function showWhatTheyDo(here) {
-  const others = here.members.filter((member) => !member.self);
-
+function showReaders(here) {
   for (const section of sections()) {
-    const lookers = others.filter((member) => member.meta.section === section.id);
+    const readers = here.members.filter(({ self, meta }) => !self && meta.at === section.id);
     const mark = /** @type {HTMLElement} */ (section.querySelector(".lookers"));
-    mark.hidden = lookers.length === 0;
-    setText(mark, lookers.length === 0 ? "" : `${names(lookers)} ${be(lookers)} here`);
+    mark.hidden = readers.length === 0;
+    const verb = readers.length === 1 ? "is" : "are";
+    setText(mark, readers.length === 0 ? "" : `${names(readers)} ${verb} here`);
   }
-
-  const typists = others.filter((member) => member.meta.is_typing === true);
-  setText(element("typing"), typists.length ? `${names(typists)} ${be(typists)} typing…` : "");
 }
 
 /**
- * Tells the others which section is in the middle of the window.
+ * Tells the others which section is in the middle of the window, or is written in.
  *
  * @param {Here} here
  */
 function tellSection(here) {
+  here.at("goals");
   const observer = new IntersectionObserver(
     (entries) => {
-      for (const entry of entries) {
-        if (entry.isIntersecting) here.update({ section: entry.target.id });
-      }
+      for (const { isIntersecting, target } of entries) if (isIntersecting) here.at(target.id);
     },
     { rootMargin: "-30% 0px -60% 0px" },
   );
   for (const section of sections()) observer.observe(section);
+  element("note").addEventListener("focus", () => here.at("notes"));
 }
 
 /**
- * Tells the others that something is being written, until nothing has been for two seconds.
+ * Whatever a page puts into its meta reaches the others.
  *
  * @param {Here} here
  */
-function tellTyping(here) {
-  const note = element("note");
-  let pause = 0;
-  const stop = () => {
-    clearTimeout(pause);
-    here.update({ is_typing: false });
-  };
-  note.addEventListener("focus", () => here.update({ section: "notes" }));
-  note.addEventListener("blur", stop);
-  note.addEventListener("input", () => {
-    here.update({ is_typing: true });
-    clearTimeout(pause);
-    pause = setTimeout(stop, 2000);
+function tellHand(here) {
+  const button = element("hand");
+  button.addEventListener("click", () => {
+    const isUp = button.ariaPressed !== "true";
+    button.ariaPressed = String(isUp);
+    here.update({ hand: isUp });
   });
-}
-
-/** @param {readonly Member[]} members */
-function names(members) {
-  const list = members.map((member) => member.name);
-  if (list.length > 3) list.splice(2, list.length - 2, `${list.length - 2} others`);
-  return new Intl.ListFormat("en").format(list);
-}
-
-/** @param {readonly Member[]} members */
-function be(members) {
-  return members.length === 1 ? "is" : "are";
 }
 
 function sections() {
   return /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-section]"));
-}
-
-/**
- * Screen readers would read the same text again.
- *
- * @param {HTMLElement} element
- * @param {string} text
- */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-/** @param {string} id */
-function element(id) {
-  const element = document.getElementById(id);
-  if (element === null) throw new Error(`there is no #${id}`);
-  return element;
 }

@@ -533,7 +533,9 @@ class Cursor {
     highlights.set(this.#highlight, new Highlight(range));
     if (this.#highlightColor === color) return;
     const sheet = new CSSStyleSheet();
-    const tint = `color-mix(in srgb, ${color} 30%, transparent)`;
+    // On either theme a color that is much like the ground is seen, and the text on it can be read.
+    const shade = `color-mix(in srgb, ${color}, CanvasText 30%)`;
+    const tint = `color-mix(in srgb, ${shade} 35%, transparent)`;
     sheet.replaceSync(`::highlight(${this.#highlight}) { background-color: ${tint}; }`);
     this.#style(sheet);
     this.#highlightColor = color;

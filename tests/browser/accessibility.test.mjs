@@ -42,6 +42,10 @@ for (const [name, look] of Object.entries(LOOKS)) {
     const alice = await stage.visit(t, "alice", { look });
     await alice.sees(["alice"]);
     if (isTurned) await turn(alice);
+    for (const id of ["looks", "inspect"]) {
+      await alice.page.locator(`#${id}`).evaluate((it) => it.setAttribute("open", ""));
+    }
+    await alice.page.locator("#inspector section").waitFor();
     assert.deepEqual(await violations(alice), []);
 
     await fill(t);

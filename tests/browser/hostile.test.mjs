@@ -32,7 +32,7 @@ test("names are text wherever they are shown, and nothing in them runs", async (
   for (const name of NAMES) {
     const peer = await Peer.open(stage.relay);
     await peer.hello(mintToken({ sub: name.slice(0, 40), name }));
-    await peer.join(key, { section: "goals", is_typing: true });
+    await peer.join(key, { at: "goals", hand: true });
     await alice.sees(["alice", name]);
     const flash = (await alice.seen()).flashes.at(-1);
     assert.deepEqual([flash?.text, flash?.tags], [`${name} joined`, "SPAN"]);
@@ -74,7 +74,7 @@ test("however long a name is, all fits into the window, and a flash says what it
   for (const [i, name] of ["n".repeat(256), "long name ".repeat(25).trim()].entries()) {
     const peer = await Peer.open(stage.relay);
     await peer.hello(mintToken({ sub: `u-${i}`, name }));
-    await peer.join(stage.key(t), { section: "goals", is_typing: true });
+    await peer.join(stage.key(t), { at: "goals", hand: true });
   }
   const { start, verb, verbEnd, end } = await atFlash();
   assert.ok(0 <= start && start < verb && verb < verbEnd && verbEnd < end && end <= 320);
@@ -83,7 +83,9 @@ test("however long a name is, all fits into the window, and a flash says what it
   await alice.page.locator(".presence-dot").nth(1).hover();
   const boxes = await alice.page.evaluate(() => {
     const label = ".presence-dot:hover .presence-label";
-    const shown = document.querySelectorAll(`.presence, .presence-dot, .lookers, ${label}`);
+    const shown = document.querySelectorAll(
+      `.presence, .presence-dot, .lookers, .person, ${label}`,
+    );
     return [...shown].map((it) => {
       const { left, right } = it.getBoundingClientRect();
       return { what: it.className, left, right };

@@ -32,7 +32,7 @@ await runMain(async () => {
   const enter = async (name) => {
     const peer = await Peer.open(relay);
     await peer.hello(mintToken({ sub: name, name }));
-    await peer.join(KEY, { section: "goals" });
+    await peer.join(KEY, { at: "goals" });
     return peer;
   };
   const open = async ([name, look] = ["", {}]) => {

@@ -111,10 +111,11 @@ test("P9: what a page puts into its meta reaches the others as an update, never 
   const carol = await stage.visit(t, "carol");
   await carol.sees(["alice", "bob", "carol"]);
 
-  await bob.page.locator("#note").fill("Everything but Fridays");
-  await carol.page.getByText("bob is typing…").waitFor();
-  await bob.page.locator("#note").blur();
-  await carol.page.getByText("bob is typing…").waitFor({ state: "detached" });
+  const person = carol.page.locator(".person", { hasText: "bob" });
+  await bob.page.locator("#hand").click();
+  await person.locator(".note", { hasText: "hand up" }).waitFor();
+  await bob.page.locator("#hand").click();
+  await person.locator(".note", { hasText: /^Goals$/ }).waitFor();
   await carol.page.locator(".lookers", { hasText: /^bob is here$/ }).waitFor();
 
   const events = await alice.events();
@@ -131,8 +132,7 @@ test("P9: what a page puts into its meta reaches the others as an update, never 
     const { here } = /** @type {any} */ (window);
     return here.members.find((/** @type {any} */ it) => it.name === "bob").meta;
   });
-  assert.equal(meta.is_typing, false);
-  assert.equal(typeof meta.section, "string");
+  assert.deepEqual(meta, { at: "goals", hand: false });
 });
 
 test("P10: a user has the same color on every page, the first six digits of the name's SHA-1", async (t) => {

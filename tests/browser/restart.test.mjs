@@ -26,9 +26,9 @@ describe("restarts", { concurrency: 2 }, () => {
       await relay.startAgain();
       for (const viewer of [alice, bob]) await viewer.becomes("live");
       await bob.page.locator("#note").fill("Still here");
-      await alice.page.getByText("bob is typing…").waitFor();
+      await alice.readsTyping("bob is typing…");
       await bob.page.locator("#note").blur();
-      await alice.page.getByText("bob is typing…").waitFor({ state: "detached" });
+      await alice.readsTyping("");
       for (const assertHeld of helds) await assertHeld();
 
       // And all goes on as if nothing had been.

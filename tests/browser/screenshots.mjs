@@ -103,7 +103,7 @@ async function shoot(name, { look, names = [], areNews = false, act }) {
     for (const name of names) {
       const peer = await Peer.open(relay);
       await peer.hello(mintToken({ sub: name, name }));
-      await peer.join(`document:${doc}`, { section: "goals" });
+      await peer.join(`document:${doc}`, { at: "goals" });
       peers.push(peer);
     }
   };

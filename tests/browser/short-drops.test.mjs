@@ -81,9 +81,9 @@ describe("P5", { concurrency: 3 }, () => {
       await proxy.goOn();
       await bob.becomes("live");
       await bob.page.locator("#note").fill("I am back");
-      await alice.page.getByText("bob is typing…").waitFor();
+      await alice.readsTyping("bob is typing…");
       await bob.page.locator("#note").blur();
-      await alice.page.getByText("bob is typing…").waitFor({ state: "detached" });
+      await alice.readsTyping("");
       for (const assertHeld of helds) await assertHeld();
     });
   }

@@ -153,7 +153,12 @@ export class Stage {
     await viewer.page.addInitScript(record);
     await viewer.page.goto(`${at}${path ?? `/docs/${doc}?${new URLSearchParams({ user })}`}`);
     // Who comes from here on is news.
-    if (path === undefined) await viewer.page.locator(".presence[data-state=live]").waitFor();
+    if (path === undefined) {
+      await viewer.page.locator(".presence[data-state=live]").waitFor();
+      // Loaded a little later than the rest: what is typed before isn't told.
+      const line = viewer.page.locator("#typing > .presence-typing-text");
+      await line.waitFor({ state: "attached" });
+    }
     return viewer;
   }
 
@@ -355,6 +360,12 @@ export class Viewer {
         ({ name, code, message }) => ({ name, code, message }),
       );
     }, options);
+  }
+
+  /** @param {string} text what the document's page says of who is typing; empty if nobody is */
+  async readsTyping(text) {
+    const read = () => this.page.locator("#typing > .presence-typing-text").textContent();
+    await this.#poll("reads of typing", read, text, PATIENCE_MS);
   }
 
   /** What `here` has told so far. @returns {Promise<string[]>} */
