@@ -74,11 +74,11 @@ pub struct Args {
     )]
     pub token_leeway: Duration,
 
-    /// An origin whose pages may connect, exactly as browsers send it. May be repeated, or a list with
-    /// commas.
+    /// An origin whose pages may connect, exactly as browsers send it, or with `*.` for every subdomain.
+    /// May be repeated, or a list with commas.
     ///
     /// Pages of any other origin are refused; programs that send no origin are not. Example:
-    /// `https://app.example,https://staging.app.example`
+    /// `https://app.example,https://*.app.example`
     #[arg(
         long = "origin",
         env = "WHOSHERE_ORIGIN",
@@ -355,7 +355,8 @@ fn duration(
 
 fn origin(text: &str) -> Result<Origin, String> {
     let problem = "not an origin; write it as browsers send it, like https://app.example: in lower \
-        case, without a path, and without the scheme's own port";
+        case, without a path, and without the scheme's own port; https://*.app.example stands for the \
+        subdomains";
     Origin::parse(text.trim()).ok_or_else(|| problem.to_owned())
 }
 

@@ -6,18 +6,26 @@ use axum::http::header::{HOST, ORIGIN};
 /// The origins that may connect.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// Exactly these, such as `https://app.example`.
+    /// These, such as `https://app.example` or `https://*.app.example`.
     pub listed: Vec<Origin>,
     /// Pages that the relay serves itself, for development.
     pub same_host: bool,
 }
 
-/// A scheme, a host and, unless it is the scheme's own, a port, as a browser writes them.
+/// A scheme, a host and, unless it is the scheme's own, a port, as a browser writes them; or all
+/// subdomains of such a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(String);
+pub struct Origin(Pattern);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Exact(String),
+    /// Everything between these two: `https://` and `.app.example`.
+    Subdomains(String, String),
+}
 
 impl Origin {
-    /// Parses an origin; `None` if no browser would ever send it.
+    /// Parses an origin, or one whose host begins with `*.`; `None` if no browser would ever send it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
@@ -27,13 +35,48 @@ impl Origin {
             "http" => authority.ends_with(":80"),
             _ => false,
         };
+        let (host, is_pattern) = match authority.strip_prefix("*.") {
+            // Nobody owns everything below a top-level domain.
+            Some(host) if host.contains('.') || is_localhost(host) => (host, true),
+            Some(_) => return None,
+            None => (authority, false),
+        };
         let is_written_so = !text.chars().any(|it| it.is_ascii_uppercase()) && !has_own_port;
         let is_origin = is_written_so
             && !scheme.is_empty()
-            && !authority.is_empty()
-            && authority.chars().all(allowed);
-        is_origin.then(|| Self(text.into()))
+            && !host.is_empty()
+            && !(is_pattern && host.starts_with('.'))
+            && host.chars().all(allowed);
+        is_origin.then(|| {
+            Self(if is_pattern {
+                Pattern::Subdomains(format!("{scheme}://"), format!(".{host}"))
+            } else {
+                Pattern::Exact(text.into())
+            })
+        })
     }
+
+    fn allows(&self, origin: &str) -> bool {
+        match &self.0 {
+            Pattern::Exact(exact) => exact == origin,
+            Pattern::Subdomains(scheme, host) => origin
+                .strip_prefix(scheme.as_str())
+                .and_then(|it| it.strip_suffix(host.as_str()))
+                .is_some_and(is_subdomain),
+        }
+    }
+}
+
+/// True for one or more labels of a host's name, and for nothing that could end a host's name early.
+fn is_subdomain(text: &str) -> bool {
+    text.split('.').all(|label| {
+        !label.is_empty()
+            && label.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_'))
+    })
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.split_once(':').map_or(host, |(name, _)| name) == "localhost"
 }
 
 impl Origins {
@@ -42,7 +85,7 @@ impl Origins {
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
-        self.listed.iter().any(|it| it.0 == origin)
+        self.listed.iter().any(|it| it.allows(origin))
             || (self.same_host && is_same_host(origin, headers))
     }
 }
@@ -85,6 +128,33 @@ mod tests {
     }
 
     #[test]
+    fn a_star_stands_for_subdomains_of_any_depth_and_for_nothing_else() {
+        let listed = ["https://*.app.example", "http://*.localhost:3000"];
+        let listed = listed.map(|it| Origin::parse(it).unwrap()).to_vec();
+        let origins = Origins { listed, same_host: false };
+        for own in ["https://a.app.example", "https://b-1.a.app.example", "http://x.localhost:3000"]
+        {
+            assert!(origins.allow(&headers(Some(own))), "{own}");
+        }
+        for foreign in [
+            "https://app.example",
+            "https://.app.example",
+            "https://a..app.example",
+            "https://evilapp.example",
+            "http://a.app.example",
+            "https://a.app.example:8443",
+            "https://a.app.example.evil.example",
+            "https://evil.example/.app.example",
+            "https://evil.example:1.app.example",
+            "https://evil.example#.app.example",
+            "https://user@a.app.example",
+            "http://x.localhost",
+        ] {
+            assert!(!origins.allow(&headers(Some(foreign))), "{foreign}");
+        }
+    }
+
+    #[test]
     fn for_development_a_page_of_the_relay_itself_may_connect() {
         let origins = Origins { listed: Vec::new(), same_host: true };
         assert!(origins.allow(&headers(Some("http://127.0.0.1:8080"))));
@@ -94,7 +164,13 @@ mod tests {
 
     #[test]
     fn what_no_browser_sends_is_no_origin() {
-        for good in ["https://app.example", "http://localhost:3000", "https://[::1]:8443"] {
+        for good in [
+            "https://app.example",
+            "http://localhost:3000",
+            "https://[::1]:8443",
+            "https://*.app.example",
+            "http://*.localhost:3000",
+        ] {
             assert!(Origin::parse(good).is_some(), "{good}");
         }
         for bad in [
@@ -106,6 +182,12 @@ mod tests {
             "HTTPS://app.example",
             "https://a@b",
             "https://*.example",
+            "https://*",
+            "https://*.",
+            "https://*.*.app.example",
+            "https://a.*.example",
+            "https://*app.example",
+            "https://*..app.example",
             "*",
             "null",
         ] {

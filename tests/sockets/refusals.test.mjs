@@ -14,7 +14,7 @@ const HOUR_AGO = Math.floor(Date.now() / 1000) - 3600;
 let relay;
 
 before(async () => {
-  relay = await startRelay({ args: ["--origin", "https://app.example"] });
+  relay = await startRelay({ args: ["--origin", "https://app.example,https://*.app.example"] });
 });
 after(() => relay.stop());
 
@@ -116,12 +116,20 @@ test("a token that expires closes its socket, which is a loss", async () => {
 });
 
 test("a page of a foreign origin is upgraded and then told", async () => {
-  for (const origin of ["https://evil.example", "http://app.example", "null"]) {
+  for (const origin of [
+    "https://evil.example",
+    "http://app.example",
+    "https://evil-app.example",
+    "https://app.example.evil.example",
+    "null",
+  ]) {
     const peer = await Peer.open(relay, { origin });
     assert.deepEqual(await peer.closed(), { code: 4403, reason: "origin_denied" }, origin);
   }
-  const peer = await Peer.open(relay, { origin: "https://app.example" });
-  await peer.hello(mintToken("alice"));
+  for (const origin of ["https://app.example", "https://team-7.app.example"]) {
+    const peer = await Peer.open(relay, { origin });
+    await peer.hello(mintToken("alice"));
+  }
 });
 
 test("the first message must be hello", async () => {
