@@ -36,17 +36,14 @@ impl Origin {
             _ => false,
         };
         let (host, is_pattern) = match authority.strip_prefix("*.") {
-            // Nobody owns everything below a top-level domain.
-            Some(host) if host.contains('.') || is_localhost(host) => (host, true),
+            // Nobody owns everything below a top-level domain, but for this machine's own name.
+            Some(host) if is_below_a_domain(host) => (host, true),
             Some(_) => return None,
             None => (authority, false),
         };
         let is_written_so = !text.chars().any(|it| it.is_ascii_uppercase()) && !has_own_port;
-        let is_origin = is_written_so
-            && !scheme.is_empty()
-            && !host.is_empty()
-            && !(is_pattern && host.starts_with('.'))
-            && host.chars().all(allowed);
+        let is_origin =
+            is_written_so && !scheme.is_empty() && !host.is_empty() && host.chars().all(allowed);
         is_origin.then(|| {
             Self(if is_pattern {
                 Pattern::Subdomains(format!("{scheme}://"), format!(".{host}"))
@@ -75,8 +72,9 @@ fn is_subdomain(text: &str) -> bool {
     })
 }
 
-fn is_localhost(host: &str) -> bool {
-    host.split_once(':').map_or(host, |(name, _)| name) == "localhost"
+fn is_below_a_domain(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || (name.contains('.') && !name.starts_with('.'))
 }
 
 impl Origins {
