@@ -5,7 +5,6 @@ import { PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
 import load, {
-  bar,
   flash,
   hold,
   leave,
@@ -14,13 +13,26 @@ import load, {
   pulse,
   remove,
   roundTrip,
+  standing,
   state,
   update,
 } from "./whoshere.js";
 
 export { PresenceError };
 
-const core = { bar, flash, hold, leave, members, open, pulse, remove, roundTrip, state, update };
+const core = {
+  flash,
+  hold,
+  leave,
+  members,
+  open,
+  pulse,
+  remove,
+  roundTrip,
+  standing,
+  state,
+  update,
+};
 
 /** @type {Promise<unknown> | undefined} */
 let loading;

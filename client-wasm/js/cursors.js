@@ -2,7 +2,8 @@
 //
 // Where the others point, and what they have selected. Loaded when the first surface is bound.
 import { anchorAround, anchorOf, idOf, isPlace, placeAt } from "./anchor.js";
-import { adopt, ink } from "./style.js";
+import { ink } from "./ink.js";
+import { adopt } from "./style.js";
 
 /**
  * @typedef {import("./here.js").Here} Here

@@ -1,6 +1,7 @@
 // @ts-check
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
+import { Bar } from "./bar.js";
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
 import { messagesOf, say, template } from "./messages.js";
@@ -15,8 +16,8 @@ import {
 } from "./options.js";
 
 /**
- * @typedef {Pick<typeof import("../pkg/whoshere.js"), "bar" | "flash" | "hold" | "leave" | "members" |
- *   "open" | "pulse" | "remove" | "roundTrip" | "state" | "update">} Core the module's functions
+ * @typedef {Pick<typeof import("../pkg/whoshere.js"), "flash" | "hold" | "leave" | "members" | "open" |
+ *   "pulse" | "remove" | "roundTrip" | "standing" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {import("../index.js").Member} Member
  * @typedef {import("../index.js").Pulse} Pulse
@@ -40,6 +41,9 @@ const EVENTS = {
   error: (error) => error,
 };
 
+/** What the bars are worth, by the numbers of open_key.rs. */
+const STANDINGS = /** @type {const} */ (["connecting", "live", "stale", "stopped"]);
+
 export class Here {
   #core;
   #id;
@@ -47,9 +51,10 @@ export class Here {
   #listeners = new Map();
   /** What was loaded for this page and has not been ended. @type {Set<AbortController>} */
   #helpers = new Set();
-  /** Makes bars anew. @type {Set<() => void>} */
-  #parts = new Set();
+  /** @type {Set<{ draw(): void, again(): void, remove(): void }>} */
+  #bars = new Set();
   #messages;
+  #isOver = false;
   #tellsLocations = false;
   /** What others say for the moment, by session and name. @type {Map<string, { text: string, pulse: Pulse }>} */
   #pulses = new Map();
@@ -97,7 +102,7 @@ export class Here {
 
   set messages(messages) {
     this.#messages = messagesOf(messages);
-    for (const again of this.#parts) again();
+    for (const bar of this.#bars) bar.again();
   }
 
   get members() {
@@ -181,16 +186,27 @@ export class Here {
    * @param {unknown} [options]
    */
   bar(target, options) {
-    const { max, place, look } = barOptionsOf(options);
+    const checked = barOptionsOf(options);
     const element = elementOf(target);
-    const settings = { messages: this.messages, look };
-    return this.#part((former) => {
-      settings.messages = this.messages;
-      const part = this.#core.bar(this.#id, element, max, place, settings);
-      // Now that the other has its place.
-      this.#remove(former);
-      return part;
-    });
+    let bar = new Bar(this.messages, checked);
+    const part = {
+      draw: () => bar.draw(this.members, STANDINGS[this.#core.standing(this.#id)]),
+      again: () => {
+        const { root } = bar;
+        bar = new Bar(this.messages, checked);
+        root.replaceWith(bar.root);
+        part.draw();
+      },
+      remove: () => {
+        this.#bars.delete(part);
+        bar.root.remove();
+      },
+    };
+    if (this.#isOver) return part.remove;
+    element.append(bar.root);
+    this.#bars.add(part);
+    part.draw();
+    return part.remove;
   }
 
   /**
@@ -274,9 +290,10 @@ export class Here {
   }
 
   leave() {
+    this.#isOver = true;
     for (const helper of this.#helpers) helper.abort();
     this.#listeners.clear();
-    this.#parts.clear();
+    for (const { remove } of [...this.#bars]) remove();
     this.#pulses.clear();
     this.#core.leave(this.#id);
   }
@@ -307,22 +324,6 @@ export class Here {
    */
   #flash(teller, { joins, leaves, muteAbove }) {
     return this.#core.flash(this.#id, /** @type {any} */ (teller), joins, leaves, muteAbove);
-  }
-
-  /**
-   * @param {(former: number) => number} make takes away what it has made before
-   * @returns {() => void} takes it away
-   */
-  #part(make) {
-    let part = make(0);
-    const again = () => {
-      part = make(part);
-    };
-    this.#parts.add(again);
-    return () => {
-      this.#parts.delete(again);
-      this.#remove(part);
-    };
   }
 
   /** @param {number} part */
@@ -364,6 +365,7 @@ export class Here {
    * @param {unknown[]} parts
    */
   #emit(name, parts) {
+    if (name === "change" || name === "state") for (const { draw } of [...this.#bars]) draw();
     if (name === "state" && parts[0] === "stopped") {
       for (const { pulse } of this.#pulses.values()) {
         this.#pulsed(undefined, pulse.session, pulse.name);

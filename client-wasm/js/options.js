@@ -51,7 +51,7 @@ export function connectOptions(value) {
 /** What `bar` can be told; the bindings take the same as properties. */
 export const BAR_OPTIONS = ["max", "look", "self"];
 
-/** Where oneself stands, by the numbers of bar.rs. */
+/** Where oneself stands. */
 const PLACES = ["age", "first", "last", "hidden"];
 
 /** @param {unknown} away */
@@ -67,7 +67,7 @@ export function barOptionsOf(options = {}) {
   return {
     max: wholeOf("max", max, 1, 1000),
     look: oneOf("look", look, ["avatars", "initials", "dots"]),
-    place: PLACES.indexOf(oneOf("self", self, PLACES)),
+    place: oneOf("self", self, PLACES),
   };
 }
 

@@ -7,9 +7,6 @@
 // server of wasm-bindgen's test runner gets stuck when it is asked for more than three at a time.
 //
 // Metas come out of `JSON.parse`: all of their fields are own ones, `__proto__` too.
-import { isHidden } from "./dom.js";
-
-export * from "./dom.js";
 export { PresenceError } from "./error.js";
 
 // What happens to a page. Numbers, because a text is decoded and compared at length on the other side.
@@ -74,6 +71,11 @@ function watchInputs(onInput, signal) {
   for (const type of ["pointermove", "pointerdown", "keydown", "wheel", "touchmove"]) {
     window.addEventListener(type, listener, { signal, passive: true, capture: true });
   }
+}
+
+/** True while the tab is behind others, or its window is. */
+export function isHidden() {
+  return document.visibilityState === "hidden";
 }
 
 /** True while the page is loaded ahead of time, for a reader who may never come. */

@@ -367,7 +367,7 @@ impl Driver {
         match event {
             Event::State(state) => {
                 for key in self.keys() {
-                    key.tell_state(self, *state);
+                    key.tell_state(*state);
                 }
                 if let State::Stopped(StopReason::Refused(code)) = state {
                     let message = "the relay refuses this page; it will not be asked again";
@@ -380,7 +380,7 @@ impl Driver {
             Event::Refused { key, code, message } => {
                 if let Some(open) = self.open_key(key) {
                     self.forget(&open);
-                    open.refuse(self, code.name(), &PresenceError::new(code.name(), message));
+                    open.refuse(code.name(), &PresenceError::new(code.name(), message));
                 }
             }
             Event::Complaint { key, code, message } => {

@@ -1,13 +1,11 @@
-//! What one call of `connect` has got: its events, bars and flash areas on a key.
+//! What one call of `connect` has got: its events and flashes on a key.
 
-use crate::bar::{Bar, Place, Standing};
 use crate::clock;
 use crate::driver::Driver;
 use crate::error::PresenceError;
 use crate::flash::FlashTeller;
-use crate::members::Entry;
 use crate::meta::Meta;
-use crate::open_key::OpenKey;
+use crate::open_key::{OpenKey, Standing};
 use core::cell::{Cell, RefCell};
 use js_sys::{Array, Function};
 use presence_core::session::{Event, State};
@@ -15,7 +13,6 @@ use presence_core::{Dedupe, Time};
 use presence_protocol::{Key, PulseName, PulseValue};
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
-use web_sys::HtmlElement;
 
 thread_local! {
     static HANDLES: RefCell<Vec<Rc<Handle>>> = const { RefCell::new(Vec::new()) };
@@ -31,23 +28,7 @@ pub(crate) struct Handle {
     driver: Rc<Driver>,
     key: Rc<OpenKey>,
     sink: Function,
-    parts: RefCell<Vec<(u32, Part)>>,
-}
-
-/// What a handle has put into the page, or tells it.
-#[derive(Clone, Debug)]
-enum Part {
-    Bar(Rc<Bar>),
-    Flashes(Rc<FlashTeller>),
-}
-
-impl Part {
-    /// Takes it away. Whoever has a copy tells it nothing any more.
-    fn end(self) {
-        if let Self::Flashes(flashes) = &self {
-            flashes.end();
-        }
-    }
+    flashes: RefCell<Vec<(u32, Rc<FlashTeller>)>>,
 }
 
 impl Handle {
@@ -77,8 +58,8 @@ impl Handle {
                 return Err(PresenceError::new("bad_options", message));
             }
         };
-        let (driver, parts) = (driver.clone(), RefCell::default());
-        let handle = Rc::new(Self { id: next_id(), driver, key, sink, parts });
+        let (driver, flashes) = (driver.clone(), RefCell::default());
+        let handle = Rc::new(Self { id: next_id(), driver, key, sink, flashes });
         HANDLES.with_borrow_mut(|handles| handles.push(handle.clone()));
         handle.key.add_handle(handle.clone());
         if is_new {
@@ -124,40 +105,35 @@ impl Handle {
         parsed.is_some() == value.is_some() && self.driver.pulse(&self.key, name, parsed)
     }
 
-    /// Puts a bar into an element.
-    pub(crate) fn add_bar(
-        &self,
-        target: &HtmlElement,
-        max: u32,
-        place: Place,
-        settings: &JsValue,
-    ) -> u32 {
-        let bar = Bar::new(target, max as usize, place, settings);
-        bar.draw(&self.key.entries(&self.driver), self.key.standing(&self.driver));
-        self.add(Part::Bar(bar))
+    /// What the members are worth.
+    pub(crate) fn standing(&self) -> Standing {
+        self.key.standing(&self.driver)
     }
 
     /// Tells from now on who joins and leaves.
     pub(crate) fn add_flashes(&self, flashes: FlashTeller) -> u32 {
-        self.add(Part::Flashes(Rc::new(flashes)))
+        let id = next_id();
+        self.flashes.borrow_mut().push((id, Rc::new(flashes)));
+        id
     }
 
-    /// Somebody reads the flashes of a part, or doesn't any more.
-    pub(crate) fn hold(&self, part: u32, is_held: bool) {
-        if let Some(Part::Flashes(flashes)) = self.part(part) {
+    /// Somebody reads flashes, or doesn't any more.
+    pub(crate) fn hold(&self, id: u32, is_held: bool) {
+        let found = self.flashes().into_iter().find(|it| it.0 == id);
+        if let Some((_, flashes)) = found {
             flashes.hold(clock::now(), is_held);
             self.driver.rearm();
         }
     }
 
-    /// Takes a part away.
-    pub(crate) fn remove(&self, part: u32) {
-        // It outlives the borrow: what goes out of the page can run the page's own code, which may come
+    /// Takes flashes away.
+    pub(crate) fn remove(&self, id: u32) {
+        // They outlive the borrow: what goes out of the page can run the page's own code, which may come
         // back to here.
-        let gone = self.part(part);
-        self.parts.borrow_mut().retain(|(id, _)| *id != part);
-        if let Some(gone) = gone {
-            gone.end();
+        let before = self.flashes();
+        self.flashes.borrow_mut().retain(|it| it.0 != id);
+        for (_, flashes) in before.iter().filter(|it| it.0 == id) {
+            flashes.end();
         }
     }
 
@@ -165,46 +141,30 @@ impl Handle {
     pub(crate) fn leave(id: u32) {
         let Some(handle) = Self::of(id) else { return };
         HANDLES.with_borrow_mut(|handles| handles.retain(|it| it.id != id));
-        for (_, part) in handle.parts.take() {
-            part.end();
+        for (_, flashes) in handle.flashes.take() {
+            flashes.end();
         }
         if handle.key.remove_handle(&handle) {
             handle.driver.leave(&handle.key);
         }
     }
 
-    pub(crate) fn draw(&self, entries: &[Rc<Entry>], standing: Standing) {
-        for part in self.parts() {
-            if let Part::Bar(bar) = part {
-                bar.draw(entries, standing);
-            }
-        }
-    }
-
     /// Takes an event; `member` stands for whom it is about.
     pub(crate) fn flash(&self, now: Time, n_members: usize, event: &Event<Meta>, member: &JsValue) {
-        for part in self.parts() {
-            if let Part::Flashes(it) = part {
-                it.observe(now, n_members, event, member);
-            }
+        for (_, flashes) in self.flashes() {
+            flashes.observe(now, n_members, event, member);
         }
     }
 
     /// When a flash has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        let due = |(_, part): &(u32, Part)| match part {
-            Part::Flashes(it) => it.poll_timeout(),
-            Part::Bar(_) => None,
-        };
-        self.parts.borrow().iter().filter_map(due).min()
+        self.flashes.borrow().iter().filter_map(|(_, it)| it.poll_timeout()).min()
     }
 
     /// Does what flashes have to do.
     pub(crate) fn handle_timeout(&self, now: Time) {
-        for part in self.parts() {
-            if let Part::Flashes(it) = part {
-                it.handle_timeout(now);
-            }
+        for (_, flashes) in self.flashes() {
+            flashes.handle_timeout(now);
         }
     }
 
@@ -218,20 +178,9 @@ impl Handle {
         let _ = self.sink.apply(&JsValue::UNDEFINED, &arguments);
     }
 
-    fn add(&self, part: Part) -> u32 {
-        let id = next_id();
-        self.parts.borrow_mut().push((id, part));
-        id
-    }
-
-    fn part(&self, part: u32) -> Option<Part> {
-        let parts = self.parts.borrow();
-        parts.iter().find(|(id, _)| *id == part).map(|(_, part)| part.clone())
-    }
-
-    /// A copy, since drawing can make the page add and remove some.
-    fn parts(&self) -> Vec<Part> {
-        self.parts.borrow().iter().map(|(_, part)| part.clone()).collect()
+    /// A copy, since what they tell can make the page add and remove some.
+    fn flashes(&self) -> Vec<(u32, Rc<FlashTeller>)> {
+        self.flashes.borrow().clone()
     }
 }
 

@@ -1,15 +1,13 @@
 //! The browser SDK of whoshere: who else is looking at this page right now.
 //!
 //! This crate is the shell around [`presence_core::Session`], where all rules are. It owns the socket,
-//! the timer, the page's life, the bar and the flash area. Of the outside it knows no more than
-//! `web_sys`, of the protocol no more than its codec.
+//! the timer, the page's life, and when something flashes. Of the protocol it knows no more than its codec.
 //!
 //! What is exported here are plain functions on numbered handles. `js/here.js` makes the object of them
-//! that pages see, and `js/options.js` checks what they pass in. What is imported is in `js/shell.js`
-//! and `js/dom.js`: events of the page, and what bars and flashes are made of. That is JavaScript because
-//! there it is a tenth of the size. `index.js` is the package's entry and `index.d.ts` its contract.
+//! that pages see, and `js/options.js` checks what they pass in. What is imported is in `js/shell.js`.
+//! Bars and flashes are drawn by `js/bar.js` and `js/dom.js`: JavaScript, because there it is a tenth of the
+//! size. `index.js` is the package's entry and `index.d.ts` its contract.
 
-mod bar;
 mod clock;
 mod driver;
 mod error;
@@ -17,11 +15,9 @@ mod flash;
 mod handle;
 mod js;
 mod lifecycle;
-mod look;
 mod members;
 mod meta;
 mod open_key;
-mod people;
 mod socket;
 mod text;
 mod timer;
@@ -32,11 +28,11 @@ mod wire_tests;
 
 pub use crate::error::PresenceError;
 
-use crate::bar::Place;
 use crate::driver::{Driver, RelayUrls};
 use crate::flash::{FlashTeller, Teller};
 use crate::handle::Handle;
 use crate::meta::Meta;
+use crate::open_key::Standing;
 use crate::token::TokenSource;
 use core::time::Duration;
 use js_sys::{Array, Function};
@@ -44,7 +40,6 @@ use presence_core::Dedupe;
 use presence_core::flash::FlashRules;
 use presence_protocol::Key;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use web_sys::HtmlElement;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
@@ -117,11 +112,11 @@ pub fn pulse(handle: u32, name: &str, value: Option<String>) -> bool {
     Handle::of(handle).is_none_or(|it| it.pulse(name, value.as_deref()))
 }
 
-/// Puts a bar with at most `max` dots into an element. `place` is where oneself stands, `settings` are for
-/// `js/dom.js`. The number that is returned takes it away.
+/// What the members are worth: nothing is known yet (0), up to date (1), out of reach for longer than the
+/// grace (2), or ended (3).
 #[wasm_bindgen]
-pub fn bar(handle: u32, target: &HtmlElement, max: u32, place: u32, settings: &JsValue) -> u32 {
-    Handle::of(handle).map_or(0, |it| it.add_bar(target, max, Place::from_number(place), settings))
+pub fn standing(handle: u32) -> u32 {
+    Handle::of(handle).map_or(Standing::Stopped, |it| it.standing()) as u32
 }
 
 /// Lets `teller` show and say who joins and who leaves. The number that is returned ends that.
@@ -140,7 +135,7 @@ pub fn hold(handle: u32, part: u32, is_held: bool) {
     }
 }
 
-/// Takes a bar or a flash area away.
+/// Takes flashes away.
 #[wasm_bindgen]
 pub fn remove(handle: u32, part: u32) {
     if let Some(handle) = Handle::of(handle) {
@@ -148,7 +143,7 @@ pub fn remove(handle: u32, part: u32) {
     }
 }
 
-/// Leaves at once, and takes bars and flash areas away.
+/// Leaves at once, and takes flashes away.
 #[wasm_bindgen]
 pub fn leave(handle: u32) {
     Handle::leave(handle);

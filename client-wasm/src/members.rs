@@ -1,13 +1,12 @@
 //! A key's members, as the page gets to see them.
 
 use crate::js::freeze;
-use crate::look::hex_color;
 use crate::meta::Meta;
-use crate::text::digits;
+use crate::text::{concat, digits};
 use core::cell::OnceCell;
 use js_sys::Array;
 use presence_core::{Member, MemberId, Roster};
-use presence_protocol::AvatarUrl;
+use presence_protocol::{AvatarUrl, Color};
 use std::rc::Rc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -29,8 +28,8 @@ extern "C" {
 
 /// A member, and the object that stands for it as long as nothing about it changes.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) member: Member<Meta>,
+struct Entry {
+    member: Member<Meta>,
     /// When it came, in milliseconds after 1970 by the page's clock.
     since: f64,
     object: OnceCell<JsValue>,
@@ -42,7 +41,7 @@ impl Entry {
     }
 
     /// What JavaScript gets.
-    pub(crate) fn object(&self) -> &JsValue {
+    fn object(&self) -> &JsValue {
         self.object.get_or_init(|| {
             let Member { id, user, is_me, state, sessions, .. } = &self.member;
             let metas = Array::new();
@@ -62,6 +61,12 @@ impl Entry {
             )
         })
     }
+}
+
+/// `#rrggbb`.
+fn hex_color(Color([red, green, blue]): Color) -> String {
+    let number = u32::from_be_bytes([0, red, green, blue]);
+    concat(&["#", &digits(number.into(), 16, 6)])
 }
 
 fn id_text(id: &MemberId) -> String {
@@ -107,9 +112,9 @@ impl Members {
         }
     }
 
-    /// Everybody.
-    pub(crate) fn entries(&self) -> &[Rc<Entry>] {
-        &self.entries
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The array that JavaScript gets: the same one until something changes.
@@ -140,8 +145,19 @@ impl Members {
 
 /// Where an item is. The search begins at `start` and goes round, because members hardly ever change
 /// places: mostly the next one stands right behind the last one.
-pub(crate) fn find_from<T>(items: &[T], start: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+fn find_from<T>(items: &[T], start: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
     let (before, behind) = items.split_at_checked(start).unwrap_or((items, &[]));
     let found = behind.iter().position(&is_it).map(|it| start + it);
     found.or_else(|| before.iter().position(&is_it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_color_is_written_as_it_is_read() {
+        let color = Color([0, 0x0f, 0xff]);
+        assert_eq!(hex_color(color), color.to_string());
+    }
 }

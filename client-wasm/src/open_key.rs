@@ -1,11 +1,10 @@
 //! One key that this page is in, whoever on the page has asked for it.
 
-use crate::bar::Standing;
 use crate::clock;
 use crate::driver::Driver;
 use crate::error::PresenceError;
 use crate::handle::Handle;
-use crate::members::{Entry, Members};
+use crate::members::Members;
 use crate::meta::Meta;
 use crate::text::digits;
 use core::cell::{Cell, Ref, RefCell};
@@ -14,6 +13,19 @@ use presence_core::{Dedupe, Roster, Time};
 use presence_protocol::{Key, Pulse, PulseValue};
 use std::rc::Rc;
 use wasm_bindgen::prelude::JsValue;
+
+/// What a roster is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing is known yet.
+    Connecting,
+    /// It is up to date, or will be before anybody could be missed.
+    Live,
+    /// The relay has been out of reach for longer than the grace: this is how it was.
+    Stale,
+    /// It will not come back by itself.
+    Stopped,
+}
 
 /// What all handles of a key share.
 #[derive(Debug)]
@@ -86,11 +98,6 @@ impl OpenKey {
         self.members.borrow()
     }
 
-    /// Everybody. A copy, since drawing can run the page's own code.
-    pub(crate) fn entries(&self, driver: &Driver) -> Vec<Rc<Entry>> {
-        self.members(driver).entries().to_vec()
-    }
-
     /// What the roster is worth.
     pub(crate) fn standing(&self, driver: &Driver) -> Standing {
         driver.with_session(|session| match session.roster(&self.key) {
@@ -117,7 +124,7 @@ impl OpenKey {
     pub(crate) fn tell(&self, driver: &Driver, event: &Event<Meta>) {
         if let Event::Joined { member, .. } | Event::Left { member, .. } = event {
             let members = self.members(driver);
-            let (n_members, object) = (members.entries().len(), members.object_of(member));
+            let (n_members, object) = (members.len(), members.object_of(member));
             drop(members);
             for handle in self.handles() {
                 handle.flash(clock::now(), n_members, event, &object);
@@ -148,7 +155,6 @@ impl OpenKey {
             }
             Event::Ready { .. } => self.emit("ready", &[]),
             Event::Changed { .. } => {
-                self.draw(driver);
                 let members = self.members(driver).list().clone();
                 self.emit("change", &[&members]);
             }
@@ -157,7 +163,7 @@ impl OpenKey {
     }
 
     /// Takes the connection's state.
-    pub(crate) fn tell_state(&self, driver: &Driver, state: State) {
+    pub(crate) fn tell_state(&self, state: State) {
         let reason = match state {
             State::Stopped(reason) => JsValue::from_str(reason.name()),
             State::Connecting | State::Live | State::Reconnecting => JsValue::UNDEFINED,
@@ -165,13 +171,13 @@ impl OpenKey {
         for handle in self.handles() {
             handle.flash(clock::now(), 0, &Event::State(state), &JsValue::UNDEFINED);
         }
-        self.emit_state(driver, state.name(), &reason);
+        self.emit("state", &[&JsValue::from_str(state.name()), &reason]);
     }
 
     /// The relay has ended this key, and goes on with the others.
-    pub(crate) fn refuse(&self, driver: &Driver, code: &str, error: &PresenceError) {
+    pub(crate) fn refuse(&self, code: &str, error: &PresenceError) {
         self.is_refused.set(true);
-        self.emit_state(driver, "stopped", &JsValue::from_str(code));
+        self.emit("state", &["stopped".into(), code.into()].each_ref());
         self.fail(error);
     }
 
@@ -185,18 +191,6 @@ impl OpenKey {
     pub(crate) fn emit(&self, event: &str, parts: &[&JsValue]) {
         for handle in self.handles() {
             handle.emit(event, parts);
-        }
-    }
-
-    fn emit_state(&self, driver: &Driver, state: &str, reason: &JsValue) {
-        self.draw(driver);
-        self.emit("state", &[&JsValue::from_str(state), reason]);
-    }
-
-    fn draw(&self, driver: &Driver) {
-        let (entries, standing) = (self.entries(driver), self.standing(driver));
-        for handle in self.handles() {
-            handle.draw(&entries, standing);
         }
     }
 

@@ -58,6 +58,7 @@ tests! {
         a_blur_handler_may_call_back_while_what_has_the_focus_is_taken_away
         a_bar_and_a_flash_speak_the_language_of_the_page
         a_picture_is_shown_until_it_fails
+        the_ink_can_be_read_on_every_color
     }
     flashes {
         the_area_is_a_polite_live_region_from_the_start

@@ -333,3 +333,21 @@ export async function a_picture_is_shown_until_it_fails() {
   equal(dotOf("bob").querySelector("img"), null);
   equal(dotOf("bob").querySelector(".presence-initial").textContent, "b");
 }
+
+export async function the_ink_can_be_read_on_every_color() {
+  const { ink } = await import("../../js/ink.js");
+  const linear = (channel) =>
+    channel <= 10 ? channel / 255 / 12.92 : ((channel / 255 + 0.055) / 1.055) ** 2.4;
+  const steps = Array.from({ length: 18 }, (_, i) => i * 15);
+  for (const red of steps) {
+    for (const green of steps) {
+      for (const blue of steps) {
+        const hex = [red, green, blue].map((it) => it.toString(16).padStart(2, "0")).join("");
+        const luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+        const isBlack = ink(`#${hex}`) === "#000000";
+        const contrast = isBlack ? (luminance + 0.05) / 0.05 : 1.05 / (luminance + 0.05);
+        ok(contrast >= 4.5, `#${hex}: ${contrast}`);
+      }
+    }
+  }
+}
