@@ -59,6 +59,7 @@ const STAGES = [
       { run: cargoTest("--package=presence-protocol", "--package=presence-core") },
       { run: cargoTest("--package=relay-server", "--package=load", "--package=whoshere") },
       { run: cargoTest("--package=whoshere-testing") },
+      { run: cargoTest("--package=fuzz") },
     ],
   },
   {

@@ -18,6 +18,8 @@ mod clock;
 pub mod config;
 mod dev;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod host;
 mod http;
 mod inbox;
