@@ -1,8 +1,8 @@
 //! Flags and environment variables, read once.
 
-use crate::{Dev, Origin, Origins, TokenRules};
+use crate::{Dev, Origin, Origins, SqliteStore, Store, StoreError, TokenRules};
 use clap::Parser;
-use presence_core::relay::RelayConfig;
+use presence_core::relay::{KeyPattern, LastSeenRules, RelayConfig};
 use presence_protocol::Wait;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
@@ -139,6 +139,39 @@ pub struct Args {
     )]
     pub drain_delay: Duration,
 
+    /// Keys of which is kept who viewed them and when, for "Last viewed by alice 12 minutes ago": exact
+    /// ones, or beginnings followed by `*`. May be repeated, or a list with commas. [default: none]
+    ///
+    /// Whoever may join such a key is told. A token with `"last_seen": false` forbids it for its user.
+    /// Example: `document:*`
+    #[arg(
+        long,
+        env = "WHOSHERE_LAST_SEEN",
+        value_name = "KEYS",
+        value_delimiter = ',',
+        value_parser = pattern
+    )]
+    pub last_seen: Vec<KeyPattern>,
+
+    /// For how long it is kept.
+    ///
+    /// Example: 7d
+    #[arg(
+        long,
+        env = "WHOSHERE_LAST_SEEN_RETENTION",
+        value_name = "DURATION",
+        default_value = "30d",
+        value_parser = duration(Duration::from_secs(1), Duration::from_secs(3650 * 86_400))
+    )]
+    pub last_seen_retention: Duration,
+
+    /// The folder in which the relay keeps what has to outlive it: who viewed what. [default: none, so it
+    /// is kept in memory and lost at the end]
+    ///
+    /// A relay that is killed loses the last quarter of a second at most. Example: /var/lib/whoshere
+    #[arg(long, env = "WHOSHERE_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
     /// Most connections at a time; each takes a few kilobytes and one open file.
     ///
     /// Mind the system's limit for open files (`ulimit -n`).
@@ -210,8 +243,19 @@ pub struct Config {
     pub drain: Duration,
     /// For how long the relay goes on before that.
     pub drain_delay: Duration,
+    /// What is kept of who viewed what, if anything.
+    pub last_seen: Option<LastSeen>,
     /// What is served for development, if anything.
     pub dev: Option<Dev>,
+}
+
+/// What is kept of who viewed what, and where.
+#[derive(Debug)]
+pub struct LastSeen {
+    /// Of which keys, and for how long.
+    pub rules: LastSeenRules,
+    /// Where.
+    pub store: Box<dyn Store>,
 }
 
 /// Why a relay can't start as it was asked to.
@@ -261,6 +305,15 @@ pub enum ConfigError {
         /// The folder.
         path: PathBuf,
     },
+    /// A database that can't be used.
+    #[error("store_unusable: {} can't be used to keep who viewed what", place.display())]
+    StoreUnusable {
+        /// Its folder, or that it is in memory.
+        place: PathBuf,
+        /// What the database says.
+        #[source]
+        error: StoreError,
+    },
     /// No randomness for a secret.
     #[error("no_randomness: a random secret could not be made")]
     NoRandomness,
@@ -276,7 +329,8 @@ impl Args {
         if self.dev && !self.listen.ip().is_loopback() {
             return Err(ConfigError::DevNotLoopback { listen: self.listen });
         }
-        for (flag, folder) in [("--demo", &self.demo), ("--sdk", &self.sdk)] {
+        let folders = [("--demo", &self.demo), ("--sdk", &self.sdk), ("--data", &self.data)];
+        for (flag, folder) in folders {
             if let Some(path) = folder.as_ref().filter(|it| !it.is_dir()) {
                 return Err(ConfigError::NoFolder { flag, path: path.clone() });
             }
@@ -311,9 +365,26 @@ impl Args {
             max_frames_per_second: self.max_frames_per_second,
             drain: self.drain,
             drain_delay: self.drain_delay,
+            last_seen: last_seen(self.last_seen, self.last_seen_retention, self.data)?,
             dev: self.dev.then_some(Dev { demo: self.demo, sdk: self.sdk }),
         })
     }
+}
+
+fn last_seen(
+    keys: Vec<KeyPattern>,
+    retention: Duration,
+    data: Option<PathBuf>,
+) -> Result<Option<LastSeen>, ConfigError> {
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let store = data.as_deref().map_or_else(SqliteStore::in_memory, SqliteStore::open);
+    let store = store.map_err(|error| ConfigError::StoreUnusable {
+        place: data.unwrap_or_else(|| "memory".into()),
+        error,
+    })?;
+    Ok(Some(LastSeen { rules: LastSeenRules::new(keys, retention), store: Box::new(store) }))
 }
 
 fn read_secret(path: PathBuf) -> Result<SecretString, ConfigError> {
@@ -358,6 +429,12 @@ fn origin(text: &str) -> Result<Origin, String> {
         case, without a path, and without the scheme's own port; https://*.app.example stands for the \
         subdomains";
     Origin::parse(text.trim()).ok_or_else(|| problem.to_owned())
+}
+
+fn pattern(text: &str) -> Result<KeyPattern, String> {
+    KeyPattern::parse(text.trim()).ok_or_else(|| {
+        "not a key; write document:42, or document:* for all that begin so".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -415,6 +492,8 @@ mod tests {
         check(&["--drain", "10s"], "between 0s and 9s 900ms");
         check(&["--origin", "app.example"], "like https://app.example");
         check(&["--origin", "https://a.example,*"], "like https://app.example");
+        check(&["--last-seen", "doc*ument"], "write document:42");
+        check(&["--last-seen-retention", "0s"], "between 1s and");
         check(&["--max-connections", "0"], "is not in 1..=1000000");
         check(&["--listen", "8080"], "invalid socket address");
     }
@@ -435,7 +514,17 @@ mod tests {
         assert_eq!(config.relay.max_connections, 7);
         assert_eq!(config.origins.listed.len(), 3);
         assert!(!config.origins.same_host);
+        assert!(config.last_seen.is_none(), "nothing is kept unless it is asked for");
         assert!(!format!("{config:?}").contains("thirty-two"), "secrets are not shown");
+    }
+
+    #[test]
+    fn what_people_viewed_is_kept_where_it_is_asked_for() {
+        let asked = [SECRET, "--last-seen=document:*,wiki", "--last-seen-retention=7d"];
+        let last_seen = config(&asked).unwrap().last_seen.unwrap();
+        assert_eq!(last_seen.rules.keys.len(), 2);
+        assert_eq!(last_seen.rules.retention, Duration::from_secs(7 * 86_400));
+        assert!(refusal(&[SECRET, "--data=/nowhere"]).starts_with("no_folder: --data"));
     }
 
     fn config(args: &[&str]) -> Result<Config, ConfigError> {

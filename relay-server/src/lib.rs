@@ -7,7 +7,7 @@
 //! ```text
 //!   browser ── http.rs ── upgrade.rs ── socket.rs ─┐
 //!                  └───── beacon.rs ───────────────┼── shared.rs ── presence_core::relay::Relay
-//!                                       timer.rs ──┘
+//!                           store.rs ── timer.rs ──┘
 //! ```
 //!
 //! One lock guards the core. Nothing is awaited, decoded, verified or written while it is held.
@@ -28,6 +28,7 @@ mod problem;
 mod resume;
 mod shared;
 mod socket;
+mod store;
 mod throttle;
 mod timer;
 mod upgrade;
@@ -36,6 +37,7 @@ pub use auth::TokenRules;
 pub use config::Config;
 pub use dev::Dev;
 pub use origin::{Origin, Origins};
+pub use store::{SqliteStore, Store, StoreError};
 
 use auth::Authority;
 use host::WireHost;
@@ -47,6 +49,7 @@ use socket2::SockRef;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use store::Keeper;
 use throttle::Rate;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -82,12 +85,12 @@ struct App {
 ///
 /// # Errors
 ///
-/// If the system has no random numbers to give.
+/// [`RunError`] if the system doesn't give what a relay needs.
 pub async fn run(
     listener: TcpListener,
     config: Config,
     mut told_to_stop: impl AsyncFnMut(),
-) -> Result<(), NoRandomness> {
+) -> Result<(), RunError> {
     let resume_key = match &config.resume_secret {
         Some(secret) => ResumeKey::new(secret),
         None => ResumeKey::derive(&config.secret),
@@ -108,6 +111,14 @@ pub async fn run(
     keep_little_unsent(&listener);
     let routes = http::routes(&app, config.dev.as_ref().map(|it| (it, mint)));
 
+    let keeper = match config.last_seen {
+        None => None,
+        Some(config::LastSeen { rules, store }) => {
+            let inbox = app.shared.keep_last_seen(rules);
+            Some(Keeper::start(Arc::clone(&app), inbox, store).map_err(RunError::NoThread)?)
+        }
+    };
+
     // A task of its own: it is woken more often than anything else here.
     let timer = tokio::spawn(timer::run(Arc::clone(&app)));
     tokio::select! {
@@ -127,6 +138,10 @@ pub async fn run(
         warn!(tasks = app.tasks.len(), "some connections did not end in time");
     }
     timer.abort();
+    if let Some(keeper) = keeper {
+        // If it can't be waited for, the process ends with it.
+        let _ = tokio::task::spawn_blocking(|| keeper.end()).await;
+    }
     Ok(())
 }
 
@@ -142,13 +157,20 @@ fn keep_little_unsent(listener: &TcpListener) {
     let _ = listener;
 }
 
-/// The system has no random numbers to give.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the system has no random numbers to give")]
-pub struct NoRandomness;
+/// The system doesn't give what a relay needs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// No random numbers.
+    #[error("the system has no random numbers to give")]
+    NoRandomness,
+    /// No further thread.
+    #[error("the system has no thread to give")]
+    NoThread(#[source] std::io::Error),
+}
 
-fn random() -> Result<u64, NoRandomness> {
+fn random() -> Result<u64, RunError> {
     let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RunError::NoRandomness)?;
     Ok(u64::from_ne_bytes(bytes))
 }

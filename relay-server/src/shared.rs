@@ -6,10 +6,13 @@
 
 use crate::clock::Clock;
 use crate::host::WireHost;
+use crate::store::Inbox;
 use presence_core::Time;
-use presence_core::relay::{Closed, ConnId, Full, MemoryBackplane, Relay, RelayConfig};
+use presence_core::relay::{
+    Closed, ConnId, Full, LastSeenRules, MemoryBackplane, Relay, RelayConfig,
+};
 use presence_protocol::{CloseCode, Epoch};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -23,6 +26,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Tells the timer that a deadline came nearer.
     sooner: Notify,
+    /// Where the core's requests go.
+    inbox: Arc<Inbox>,
 }
 
 #[derive(Debug)]
@@ -64,7 +69,13 @@ impl Shared {
         let backplane = MemoryBackplane::new(epoch, clock.now());
         let core = Relay::new(config, host, backplane, seed);
         let state = State { core, clock, places: Vec::new(), armed: None, is_stopping: false };
-        Self { state: Mutex::new(state), sooner: Notify::new() }
+        Self { state: Mutex::new(state), sooner: Notify::new(), inbox: Arc::default() }
+    }
+
+    /// From now on it is kept who viewed what, by whoever serves the inbox.
+    pub(crate) fn keep_last_seen(&self, rules: LastSeenRules) -> Arc<Inbox> {
+        self.with(|core, now| core.keep_last_seen(now, rules));
+        Arc::clone(&self.inbox)
     }
 
     /// Registers a socket that was just upgraded.
@@ -148,6 +159,7 @@ impl Shared {
     fn operate<R>(&self, own: Option<ConnId>, operation: impl FnOnce(&mut State, Time) -> R) -> R {
         // Tasks are woken after the lock was given back, or they would wait for it at once.
         let mut woken = Vec::new();
+        let mut requests = Vec::new();
         let (result, is_sooner) = {
             let mut state = self.lock();
             let state = &mut *state;
@@ -161,6 +173,7 @@ impl Shared {
                     woken.push(waker);
                 }
             }
+            requests.extend(std::iter::from_fn(|| state.core.poll_request()));
             let next = state.core.poll_timeout();
             let is_sooner = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
             if is_sooner {
@@ -171,6 +184,7 @@ impl Shared {
         if is_sooner {
             self.sooner.notify_one();
         }
+        self.inbox.add(requests);
         for waker in woken {
             waker.wake();
         }

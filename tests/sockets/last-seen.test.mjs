@@ -1,0 +1,164 @@
+// @ts-check
+//
+// Who viewed what: told to those in the key, kept over a kill and a restart, and kept of nobody who
+// doesn't want it.
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, test } from "node:test";
+import { Peer, sleep } from "../support/peer.mjs";
+import { mintToken, startRelay } from "../support/relay.mjs";
+
+/** @type {string} */
+let folder;
+/** @type {import("../support/relay.mjs").Relay | undefined} */
+let relay;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "whoshere-last-seen-"));
+});
+afterEach(() => relay?.stop("SIGKILL"));
+after(() => rm(folder, { recursive: true, force: true }));
+
+test("who has left is told to the next in the key, and to nobody else", async () => {
+  relay = await startRelay({ args: ["--last-seen", "document:*"] });
+  const token = mintToken({ sub: "alice", name: "Alice", color: "#353182", avatar: "/a.png" });
+  const alice = await Peer.open(relay);
+  await alice.hello(token);
+  await alice.join("document:1");
+  await alice.close(1001);
+
+  const bob = await Peer.join(relay, "bob");
+  const seen = await seenBy(bob, "document:1");
+  const user = { id: "alice", name: "Alice", color: "#353182", avatar: "/a.png" };
+  const found = seen.find((it) => it.user.id === "alice");
+  assert.deepEqual(found?.user, user);
+  assert.ok(found.ago_ms >= 0 && found.ago_ms < 60_000, `${found.ago_ms} ms`);
+
+  const carol = await Peer.join(relay, "carol", "other:1");
+  carol.send({ last_seen: { key: "document:1" } });
+  assert.equal((await carol.next("error")).code, "not_joined");
+  assert.deepEqual(await seenBy(carol, "other:1"), [], "nothing is kept of this key");
+  for (const peer of [bob, carol]) await peer.close(1000);
+});
+
+test("nothing is kept unless it is asked for", async () => {
+  relay = await startRelay();
+  await (await Peer.join(relay, "alice")).close(1001);
+  const bob = await Peer.join(relay, "bob");
+  assert.deepEqual(await seenBy(bob, "document:1"), []);
+  await bob.close(1000);
+});
+
+test("a token can forbid that it is kept of its user", async () => {
+  relay = await startRelay({ args: ["--last-seen", "*"] });
+  const alice = await Peer.open(relay);
+  await alice.hello(mintToken({ sub: "alice", last_seen: false }));
+  await alice.join("document:1");
+  await alice.close(1001);
+  const bob = await Peer.join(relay, "bob");
+  const seen = await seenBy(bob, "document:1");
+  assert.deepEqual(
+    seen.map((it) => it.user.id),
+    ["bob"],
+  );
+  await bob.close(1000);
+});
+
+test("it outlives a relay that is killed, and one that is stopped", async () => {
+  const args = ["--last-seen", "*", "--data", folder];
+  relay = await startRelay({ args });
+  const gone = await Peer.join(relay, "gone");
+  await gone.close(1001);
+  const there = await Peer.join(relay, "there");
+  for (const name of ["gone", "there"]) await written(folder, name);
+  await relay.stop("SIGKILL");
+  there.destroy();
+  const killedAt = Date.now();
+
+  relay = await startRelay({ args });
+  const bob = await Peer.join(relay, "bob");
+  const seen = await seenBy(bob, "document:1");
+  assert.deepEqual(seen.map((it) => it.user.id).sort(), ["bob", "gone", "there"]);
+  const ago = Math.max(...seen.map((it) => it.ago_ms));
+  assert.ok(ago >= Date.now() - killedAt, "it goes on counting while no relay runs");
+  // What a relay that is told to stop has not written yet, it writes before it ends.
+  const last = await Peer.join(relay, "last");
+  assert.equal(await relay.stop(), 0);
+  for (const peer of [bob, last]) await peer.closed();
+
+  relay = await startRelay({ args });
+  const carol = await Peer.join(relay, "carol");
+  const names = (await seenBy(carol, "document:1")).map((it) => it.user.id);
+  assert.deepEqual(names.sort(), ["bob", "carol", "gone", "last", "there"]);
+  await carol.close(1000);
+});
+
+test("what is too old is not told, and no longer on the disk", async () => {
+  const data = await mkdtemp(join(folder, "short-"));
+  const args = ["--last-seen", "*", "--data", data, "--last-seen-retention", "1s"];
+  relay = await startRelay({ args });
+  await (await Peer.join(relay, "alice-who-was-here")).close(1001);
+  await written(data, "alice-who-was-here");
+  await sleep(1000);
+  const bob = await Peer.join(relay, "bob");
+  const names = (await seenBy(bob, "document:1")).map((it) => it.user.id);
+  assert.ok(!names.includes("alice-who-was-here"));
+  await bob.close(1000);
+  await relay.stop();
+  // It is forgotten at every start, and once an hour.
+  relay = await startRelay({ args });
+  await relay.stop();
+  assert.ok(!(await isOnDisk(data, "alice-who-was-here")));
+});
+
+test("questions beyond what may wait are no reason to close anybody", async () => {
+  relay = await startRelay({ args: ["--last-seen", "*"] });
+  const alice = await Peer.join(relay, "alice");
+  for (let n = 0; n < 150; n += 1) alice.send({ last_seen: { key: "document:1" } });
+  await alice.heartbeat();
+  await seenBy(alice, "document:1");
+  assert.ok(alice.isOpen);
+  await alice.close(1000);
+});
+
+test("a relay whose data folder can't be used says so", async () => {
+  const args = ["--last-seen", "*", "--data", join(folder, "nowhere")];
+  await assert.rejects(startRelay({ args }), /no_folder: --data/);
+});
+
+/**
+ * @param {Peer} peer
+ * @param {string} key
+ * @returns {Promise<{ user: { id: string, name: string }, ago_ms: number }[]>}
+ */
+async function seenBy(peer, key) {
+  peer.send({ last_seen: { key } });
+  const answer = await peer.next("last_seen");
+  assert.equal(answer.key, key);
+  return answer.seen;
+}
+
+/**
+ * Waits until a batch with a name in it is on the disk.
+ *
+ * @param {string} data
+ * @param {string} name
+ */
+async function written(data, name) {
+  const deadline = Date.now() + 10_000;
+  while (!(await isOnDisk(data, name))) {
+    assert.ok(Date.now() < deadline, `${name} is not written`);
+    await sleep(50);
+  }
+}
+
+/**
+ * @param {string} data
+ * @param {string} text
+ */
+async function isOnDisk(data, text) {
+  const files = await Promise.all((await readdir(data)).map((it) => readFile(join(data, it))));
+  return files.some((it) => it.includes(text));
+}
