@@ -1,12 +1,16 @@
 //! `POST /v1/leave`: the goodbye of a page that is closed while it is disconnected.
 
 use crate::App;
+use crate::limits::TooOften;
 use crate::problem::Problem;
+use crate::proxies::Peer;
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::rejection::StringRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use presence_protocol::LeaveBeacon;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest body. A beacon holds a resume token and at most 64 keys.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -15,8 +19,14 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// another origin without asking first, and a page that is being closed can't ask.
 pub(crate) async fn leave(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     body: Result<String, StringRejection>,
 ) -> Result<StatusCode, Problem> {
+    app.knock(peer, &headers).map_err(|it| match it {
+        TooOften::Busy => Problem::too_often(Duration::from_secs(1)),
+        TooOften::Flood { wait } => Problem::too_often(wait),
+    })?;
     let body = body.map_err(|rejection| match rejection.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
             Problem::new(status, "too_large", "a beacon must not be larger than 64 KiB")

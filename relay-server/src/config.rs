@@ -1,11 +1,12 @@
 //! Flags and environment variables, read once.
 
-use crate::{Dev, Origin, Origins, SqliteStore, Store, StoreError, TokenRules};
+use crate::{Dev, Limits, Origin, Origins, Proxies, SqliteStore, Store, StoreError, TokenRules};
 use clap::Parser;
+use ipnet::IpNet;
 use presence_core::relay::{KeyPattern, LastSeenRules, RelayConfig};
 use presence_protocol::Wait;
 use secrecy::{ExposeSecret, SecretString};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -196,6 +197,23 @@ pub struct Args {
     )]
     pub max_frames_per_second: u32,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would become the program's own help text")]
+    pub limits: Limits,
+
+    /// A proxy in front of the relay, or a network of them, whose X-Forwarded-For or Forwarded is
+    /// believed. May be repeated, or a list with commas.
+    ///
+    /// From anybody else these headers mean nothing. Example: 127.0.0.1,10.0.0.0/8
+    #[arg(
+        long = "trusted-proxy",
+        env = "WHOSHERE_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+
     /// For development: mints tokens for whoever asks, at /dev/token?user=alice, and lets pages of its
     /// own address connect. On loopback addresses only.
     ///
@@ -239,6 +257,10 @@ pub struct Config {
     pub relay: RelayConfig,
     /// How many messages a second are read from one connection; 0 is no limit.
     pub max_frames_per_second: u32,
+    /// How much one address may ask for.
+    pub limits: Limits,
+    /// Which proxies are believed.
+    pub proxies: Proxies,
     /// Over how long pages are told to come back when the relay stops.
     pub drain: Duration,
     /// For how long the relay goes on before that.
@@ -363,6 +385,8 @@ impl Args {
                 ..defaults
             },
             max_frames_per_second: self.max_frames_per_second,
+            limits: self.limits,
+            proxies: Proxies(self.trusted_proxies),
             drain: self.drain,
             drain_delay: self.drain_delay,
             last_seen: last_seen(self.last_seen, self.last_seen_retention, self.data)?,
@@ -437,6 +461,13 @@ fn pattern(text: &str) -> Result<KeyPattern, String> {
     })
 }
 
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network
+        .map_err(|_| "not an address or a network; write it like 10.0.0.1 or 10.0.0.0/8".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -494,6 +525,9 @@ mod tests {
         check(&["--origin", "https://a.example,*"], "like https://app.example");
         check(&["--last-seen", "doc*ument"], "write document:42");
         check(&["--last-seen-retention", "0s"], "between 1s and");
+        check(&["--trusted-proxy", "10.0.0.0/33"], "write it like 10.0.0.1");
+        check(&["--trusted-proxy", "proxy.example"], "write it like 10.0.0.1");
+        check(&["--max-connects-per-address", "1000001"], "is not in 0..=1000000");
         check(&["--max-connections", "0"], "is not in 1..=1000000");
         check(&["--listen", "8080"], "invalid socket address");
     }

@@ -1,10 +1,12 @@
 //! The HTTP half: routes, and the loop that accepts connections.
 
+use crate::proxies::Peer;
 use crate::{App, beacon, dev, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tower_http::timeout::TimeoutLayer;
 use tracing::{debug, warn};
 
@@ -64,13 +67,13 @@ pub(crate) async fn accept(app: &Arc<App>, listener: TcpListener, routes: Router
             Ok(_) if app.tasks.len() > app.max_tasks => {
                 debug!("dropping a connection: there are far more than --max-connections");
             }
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // A frame is written in one piece, so waiting for more would only delay it.
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "a connection was closed before it was accepted");
                 }
                 let (routes, stopping) = (routes.clone(), app.stopping.clone());
-                app.tasks.spawn(serve(stream, routes, stopping));
+                app.tasks.spawn(serve(stream, Peer(address.ip()), routes, stopping));
             }
             Err(error) => {
                 warn!(%error, "can't accept connections for the moment");
@@ -81,7 +84,11 @@ pub(crate) async fn accept(app: &Arc<App>, listener: TcpListener, routes: Router
 }
 
 /// Serves one HTTP connection, until it is upgraded or closed.
-async fn serve(stream: TcpStream, routes: Router, stopping: CancellationToken) {
+async fn serve(stream: TcpStream, peer: Peer, routes: Router, stopping: CancellationToken) {
+    let routes = routes.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -23,8 +23,10 @@ pub mod fuzzing;
 mod host;
 mod http;
 mod inbox;
+mod limits;
 mod origin;
 mod problem;
+mod proxies;
 mod resume;
 mod shared;
 mod socket;
@@ -36,11 +38,14 @@ mod upgrade;
 pub use auth::TokenRules;
 pub use config::Config;
 pub use dev::Dev;
+pub use limits::Limits;
 pub use origin::{Origin, Origins};
+pub use proxies::Proxies;
 pub use store::{SqliteStore, Store, StoreError};
 
 use auth::Authority;
 use host::WireHost;
+use limits::Spent;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
 use shared::Shared;
@@ -72,6 +77,8 @@ struct App {
     resume_key: ResumeKey,
     origins: Origins,
     rate: Rate,
+    proxies: Proxies,
+    spent: Spent,
     tasks: TaskTracker,
     /// The most tasks before connections are dropped unheard.
     max_tasks: usize,
@@ -102,6 +109,8 @@ pub async fn run(
         resume_key,
         origins: config.origins,
         rate: Rate::per_second(config.max_frames_per_second),
+        proxies: config.proxies,
+        spent: Spent::new(config.limits),
         tasks: TaskTracker::new(),
         max_tasks: config.relay.max_connections.saturating_add(1000),
         is_ready: AtomicBool::new(true),
@@ -121,6 +130,7 @@ pub async fn run(
 
     // A task of its own: it is woken more often than anything else here.
     let timer = tokio::spawn(timer::run(Arc::clone(&app)));
+    let tidying = tokio::spawn(limits::tidy(Arc::clone(&app)));
     tokio::select! {
         () = http::accept(&app, listener, routes) => {}
         () = async {
@@ -142,6 +152,7 @@ pub async fn run(
         // If it can't be waited for, the process ends with it.
         let _ = tokio::task::spawn_blocking(|| keeper.end()).await;
     }
+    tidying.abort();
     Ok(())
 }
 

@@ -2,16 +2,19 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{HeaderValue, UPGRADE};
+use axum::http::header::{HeaderValue, RETRY_AFTER, UPGRADE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Why a request was refused.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     #[serde(skip)]
     status: StatusCode,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
     code: &'static str,
     message: Cow<'static, str>,
 }
@@ -22,7 +25,14 @@ impl Problem {
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, retry_after: None, code, message: message.into() }
+    }
+
+    /// The address asks for too much; `wait` is how long to ask for nothing.
+    pub(crate) fn too_often(wait: Duration) -> Self {
+        let message = "this address connects too often";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message);
+        Self { retry_after: Some(wait), ..problem }
     }
 
     pub(crate) fn bad_request(message: &'static str) -> Self {
@@ -36,10 +46,14 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.status;
+        let (status, retry_after) = (self.status, self.retry_after);
         let mut response = (status, Json(self)).into_response();
         if status == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        if let Some(wait) = retry_after {
+            // Whole seconds, and not too few.
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response
     }

@@ -3,8 +3,11 @@
 //! Once the handshake is right the request is upgraded whatever else is wrong with it, because a page
 //! can't read why an upgrade was refused: reasons are close codes.
 
+use crate::limits::{Place, TooOften};
 use crate::problem::Problem;
+use crate::proxies::Peer;
 use crate::{App, socket};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -17,7 +20,7 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use presence_core::relay::Full;
 use presence_protocol::{CloseCode, SUBPROTOCOL};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use tokio::net::TcpStream;
 use tracing::{debug, warn};
 use tungstenite::handshake::derive_accept_key;
@@ -25,12 +28,18 @@ use tungstenite::handshake::derive_accept_key;
 /// Answers the request and starts the connection's task.
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
     mut request: Request,
 ) -> Result<Response, Problem> {
     let accept = accept_key(request.headers())?;
-    let is_origin_allowed = app.origins.allow(request.headers());
+    let verdict = match app.knock(peer, request.headers()) {
+        Err(TooOften::Flood { wait }) => return Err(Problem::too_often(wait)),
+        Err(TooOften::Busy) => Verdict::TurnAway,
+        Ok(_) if !app.origins.allow(request.headers()) => Verdict::Refuse,
+        Ok(_) => Verdict::Serve,
+    };
     let on_upgrade = hyper::upgrade::on(&mut request);
-    app.tasks.clone().spawn(begin(app, on_upgrade, is_origin_allowed));
+    app.tasks.clone().spawn(begin(app, on_upgrade, verdict));
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -42,8 +51,36 @@ pub(crate) async fn upgrade(
     Ok(response)
 }
 
+/// What becomes of a socket.
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Serve,
+    /// Its origin is foreign.
+    Refuse,
+    /// Its address dials too often.
+    TurnAway,
+}
+
+impl App {
+    /// Somebody is at the door: where they are counted, unless they have been there too often.
+    pub(crate) fn knock(&self, peer: Peer, headers: &HeaderMap) -> Result<Place, TooOften> {
+        if self.proxies.ignore(peer, headers) {
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| {
+                warn!(
+                    peer = %peer.0,
+                    "a proxy seems to be in front, and is not believed: --trusted-proxy is missing"
+                );
+            });
+        }
+        let place = self.spent.of_address(self.proxies.client(peer, headers));
+        self.spent.connect(place)?;
+        Ok(place)
+    }
+}
+
 /// Waits for the socket and hands it to a task of its own, which is small.
-async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, is_origin_allowed: bool) {
+async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, verdict: Verdict) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "a peer went away while it was upgraded"),
@@ -52,9 +89,14 @@ async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, is_origin_allowed: bool) {
         return warn!("an upgraded connection is not a TCP socket");
     };
     let stream = io.into_inner();
+    if matches!(verdict, Verdict::TurnAway) {
+        debug!("refusing a connection: its address has begun too many");
+        app.tasks.clone().spawn(socket::turn_away(stream, CloseCode::Busy));
+        return;
+    }
     match app.shared.connect() {
         Ok(conn) => {
-            if !is_origin_allowed {
+            if matches!(verdict, Verdict::Refuse) {
                 debug!(conn = conn.0, "refusing a page of a foreign origin");
                 app.shared.with(|core, now| core.refuse(now, conn, CloseCode::OriginDenied));
             }

@@ -51,7 +51,7 @@ impl Server {
         Self::relay_at(SocketAddr::from(([127, 0, 0, 1], 0)), program, cores)
     }
 
-    /// Starts the relay with its defaults.
+    /// Starts the relay with its defaults, but for what one address may do: here all come from one.
     pub(crate) fn relay_at(
         listen: SocketAddr,
         program: &PathBuf,
@@ -61,6 +61,7 @@ impl Server {
         command
             .arg(format!("--listen={listen}"))
             .args(["--origin=http://localhost", "--log=warn"])
+            .arg("--max-connects-per-address=0")
             .env("WHOSHERE_SECRET", SECRET);
         Self::start(command, cores).context("the relay can't be started")
     }

@@ -1,0 +1,196 @@
+//! How much one address or one user may ask for, whatever number of sockets they have.
+
+use crate::App;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// An address that dials faster than it may is told so; one that dials this much faster yet is only
+/// answered over HTTP.
+const FLOOD: u32 = 4;
+/// For how many seconds of the rate one may have saved up.
+const SAVED_SECONDS: u32 = 10;
+/// How many different places there are to count in. A few share one; which ones, nobody can know.
+const PLACES: u64 = 1 << 18;
+
+/// How often what is not needed is given back.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+
+/// How often; 0 is no limit.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Limits {
+    /// How many connections a second one address may begin; 0 is no limit.
+    ///
+    /// Ten times as many may come at once, because a whole office may share an address. Behind a proxy
+    /// this needs --trusted-proxy, or all of them count as the proxy's.
+    #[arg(
+        long = "max-connects-per-address",
+        env = "WHOSHERE_MAX_CONNECTS_PER_ADDRESS",
+        value_name = "NUMBER",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub connects_per_address: u32,
+}
+
+/// Gives back places that nobody needs any more, for as long as the relay runs.
+pub(crate) async fn tidy(app: Arc<App>) {
+    loop {
+        sleep(TIDY_EVERY).await;
+        app.spent.tidy();
+    }
+}
+
+/// Where somebody is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place(u32);
+
+/// What everybody has spent.
+///
+/// Its memory has a bound however many addresses and users there are, because these are hashed into
+/// a fixed number of places; and the places of those who have spent nothing lately are given back.
+#[derive(Debug)]
+pub(crate) struct Spent {
+    hasher: RandomState,
+    connects: Counter,
+    floods: Counter,
+}
+
+/// An address dials too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooOften {
+    /// A page there can be told to wait.
+    Busy,
+    /// Even saying so in a way that pages understand would cost too much.
+    Flood {
+        /// When it is worth trying again.
+        wait: Duration,
+    },
+}
+
+impl Spent {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let per_second = limits.connects_per_address;
+        Self {
+            hasher: RandomState::new(),
+            connects: Counter::per_second(per_second),
+            floods: Counter::per_second(per_second.saturating_mul(FLOOD)),
+        }
+    }
+
+    /// Where an address is counted. In IPv6 whoever has one address has 2^64 of them.
+    pub(crate) fn of_address(&self, address: IpAddr) -> Place {
+        match address {
+            IpAddr::V4(it) => self.place(it),
+            IpAddr::V6(it) => self.place(u128::from(it) >> 64),
+        }
+    }
+
+    /// An address wants something new.
+    pub(crate) fn connect(&self, place: Place) -> Result<(), TooOften> {
+        self.floods.spend(place).map_err(|wait| TooOften::Flood { wait })?;
+        self.connects.spend(place).map_err(|_| TooOften::Busy)
+    }
+
+    /// Gives back what those took who have spent nothing lately.
+    pub(crate) fn tidy(&self) {
+        for counter in [&self.connects, &self.floods] {
+            counter.tidy();
+        }
+    }
+
+    fn place(&self, whose: impl Hash) -> Place {
+        let place = self.hasher.hash_one(whose) % PLACES;
+        Place(u32::try_from(place).unwrap_or_default())
+    }
+}
+
+/// Counts one kind of thing; nothing if there is no limit.
+#[derive(Debug)]
+struct Counter(Option<DefaultKeyedRateLimiter<Place>>);
+
+impl Counter {
+    fn per_second(number: u32) -> Self {
+        let at_once = NonZeroU32::new(number.saturating_mul(SAVED_SECONDS));
+        Self(NonZeroU32::new(number).zip(at_once).map(|(per_second, at_once)| {
+            RateLimiter::keyed(Quota::per_second(per_second).allow_burst(at_once))
+        }))
+    }
+
+    /// Spends one, or says how long to wait.
+    fn spend(&self, place: Place) -> Result<(), Duration> {
+        let Some(limiter) = &self.0 else { return Ok(()) };
+        limiter
+            .check_key(&place)
+            .map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
+    }
+
+    fn tidy(&self) {
+        if let Some(limiter) = &self.0 {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spent(connects_per_address: u32) -> Spent {
+        Spent::new(Limits { connects_per_address })
+    }
+
+    #[test]
+    fn an_address_is_first_told_to_wait_and_then_only_answered() {
+        let spent = spent(1);
+        let place = spent.of_address([192, 0, 2, 1].into());
+        let told = (0..60).map(|_| spent.connect(place)).collect::<Vec<_>>();
+        assert!(told.iter().take(10).all(Result::is_ok));
+        assert!(told.iter().skip(15).take(25).all(|it| *it == Err(TooOften::Busy)));
+        assert!(matches!(told.last(), Some(Err(TooOften::Flood { wait })) if !wait.is_zero()));
+        let other = spent.of_address([192, 0, 2, 2].into());
+        assert_eq!(spent.connect(other), Ok(()), "nobody else notices");
+    }
+
+    #[test]
+    fn without_a_limit_nobody_waits() {
+        let spent = spent(0);
+        let place = spent.of_address([192, 0, 2, 1].into());
+        assert!((0..100_000).all(|_| spent.connect(place).is_ok()));
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_count_as_one() {
+        let spent = spent(1);
+        let of = |text: &str| spent.of_address(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn however_many_addresses_there_are_they_take_no_more_than_the_places() {
+        let spent = spent(1);
+        for n in 0..400_000_u32 {
+            let _ = spent.connects.spend(spent.of_address(n.to_be_bytes().into()));
+        }
+        let n_places = spent.connects.0.as_ref().unwrap().len();
+        assert!((200_000..=1 << 18).contains(&n_places), "{n_places}");
+    }
+
+    #[test]
+    fn who_has_spent_nothing_lately_is_forgotten() {
+        let spent = spent(1000);
+        let place = spent.of_address([192, 0, 2, 1].into());
+        spent.connect(place).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        spent.tidy();
+        assert!(spent.connects.0.as_ref().unwrap().is_empty());
+    }
+}

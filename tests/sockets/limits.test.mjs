@@ -1,0 +1,81 @@
+// @ts-check
+//
+// How often one address may come: what its pages are told, and that nobody else notices.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { Peer } from "../support/peer.mjs";
+import { RawSocket } from "../support/raw.mjs";
+import { startRelay } from "../support/relay.mjs";
+
+/** @type {import("../support/relay.mjs").Relay | undefined} */
+let relay;
+
+afterEach(() => relay?.stop("SIGKILL"));
+
+/** A machine that is too slow to dial so often within its limits has other problems. */
+const MOST_DIALS = 500;
+const LIMITED = ["--max-connects-per-address", "1", "--trusted-proxy", "127.0.0.1"];
+
+/** @param {string} address what a proxy would say */
+async function dial(address) {
+  const from = { "X-Forwarded-For": address };
+  const raw = await RawSocket.open(/** @type {any} */ (relay), from);
+  return { raw, status: raw.status };
+}
+
+test("an address that dials too often is told busy, then answered with 429, and others come in", async () => {
+  relay = await startRelay({ args: LIMITED });
+  const alice = await Peer.join(relay, "alice", "door:1");
+  const open = [];
+  let isFlooded = false;
+  while (!isFlooded && open.length < MOST_DIALS) {
+    const { raw, status } = await dial("198.51.100.7");
+    if (status === 429) {
+      isFlooded = true;
+      assert.match(raw.head, /^retry-after: [1-9]\d*$/im);
+      raw.end();
+    } else {
+      assert.equal(status, 101);
+      open.push(raw);
+    }
+  }
+  assert.ok(isFlooded, "in the end it is only answered");
+  const first = open.splice(0, 10);
+  const refused = open.splice(15);
+  assert.ok(refused.length > 0);
+  for (const raw of refused) assert.equal(await raw.closeCode(), 4429);
+
+  const { raw, status } = await dial("198.51.100.8");
+  assert.equal(status, 101);
+  const bob = await Peer.join(relay, "bob", "door:1");
+  await alice.sees(["alice", "bob"], "door:1");
+  assert.ok(bob.isOpen);
+  for (const socket of [raw, ...first, ...open]) socket.end();
+});
+
+test("who writes the headers of a proxy without being one is counted by its own address", async () => {
+  relay = await startRelay({ args: ["--max-connects-per-address", "1"] });
+  let last = 0;
+  for (let n = 0; last !== 429 && n < MOST_DIALS; n += 1) {
+    const { raw, status } = await dial(`198.51.100.${n % 256}`);
+    last = status;
+    raw.end();
+  }
+  assert.equal(last, 429);
+  const log = () => relay?.log ?? "";
+  assert.equal(
+    log().match(/--trusted-proxy is missing/g)?.length,
+    1,
+    "and the operator is told once",
+  );
+});
+
+test("goodbyes of one address count as well", async () => {
+  relay = await startRelay({ args: ["--max-connects-per-address", "1"] });
+  const goodbye = () => fetch(`${relay?.http}/v1/leave`, { method: "POST", body: "{}" });
+  let answer = await goodbye();
+  assert.equal(answer.status, 400, "a beacon without a resume token");
+  for (let n = 0; answer.status !== 429 && n < MOST_DIALS; n += 1) answer = await goodbye();
+  assert.equal(answer.status, 429);
+  assert.match(await answer.text(), /"code":"busy"/);
+});
