@@ -29,8 +29,8 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  * An element within the tag that has `slot="self"` is shown in its reader's dot, instead of picture and
  * initial; images fill the dot.
  *
- * Any element of the page with `data-presence-flash` (`-cursors`, `-typing`) is given to `here.flash`
- * (`cursors`, `typing`) of the nearest `<whos-here>`, or of the one whose id is the attribute's value.
+ * Any element of the page with `data-presence-flash` (`-cursors`, `-typing`, `-inspect`) is given to
+ * `here.flash` (`cursors`, `typing`, `inspect`) of the nearest `<whos-here>`, or of the one whose id is the attribute's value.
  */
 export class WhosHereElement extends HTMLElement {
   /** This page's presence; null while there is none. */

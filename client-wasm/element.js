@@ -52,6 +52,13 @@ export class WhosHereElement extends Base {
   #observer = globalThis.MutationObserver && new MutationObserver(() => this.#updateSoon());
 
   connectedCallback() {
+    // Set before the tag was known, they stand before its own ones.
+    for (const name of /** @type {const} */ (["token", "messages", "meta"])) {
+      if (!Object.hasOwn(this, name)) continue;
+      const value = this[name];
+      delete (/** @type {any} */ (this)[name]);
+      /** @type {any} */ (this)[name] = value;
+    }
     this.#observer.observe(this, { attributes: true });
     // The page's script may have more to set.
     this.#updateSoon();

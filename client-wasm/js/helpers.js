@@ -1,11 +1,11 @@
 // @ts-check
 //
-// `data-presence-flash`, `-cursors` and `-typing`: what the page's other elements ask of a `<whos-here>`.
+// `data-presence-flash`, `-cursors`, `-typing` and `-inspect`: what the page's other elements ask of a `<whos-here>`.
 
 /** @typedef {import("../index.js").Here} Here */
 /** @typedef {HTMLElement & { here: Here | null }} Owner */
 
-const KINDS = /** @type {const} */ (["flash", "cursors", "typing"]);
+const KINDS = /** @type {const} */ (["flash", "cursors", "typing", "inspect"]);
 const ANY = KINDS.map((kind) => `[data-presence-${kind}]`).join();
 
 /** What is bound to what, by kind. @type {Map<Element, Map<string, { here: Here, end: () => void }>>} */

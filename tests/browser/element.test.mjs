@@ -217,6 +217,30 @@ test("token-url may answer with JSON, and the token may be a function that the p
   await until("bob is here", async () => (await shown(bob)).join() === "2 here,alice,bob");
 });
 
+test("what a page sets before the tag is known counts, and so does what it sets later", async (t) => {
+  const alice = await stage.visit(t, "alice", { path: "/" });
+  const early = await alice.page.evaluate(
+    async ([token, key]) => {
+      const element = document.createElement("whos-here");
+      element.setAttribute("url", "/v1/presence");
+      element.setAttribute("key", String(key));
+      const messages = { here: "{n} reading" };
+      Object.assign(element, { token, messages, meta: { page: 1 } });
+      document.querySelector("main")?.append(element);
+      await import("/sdk/element.js");
+      return Object.getOwnPropertyNames(element);
+    },
+    [mintToken("alice"), stage.key(t)],
+  );
+  assert.deepEqual(early, []);
+  await until("alice is here", async () => (await shown(alice)).join() === "1 reading,alice");
+  const meta = () =>
+    alice.page.evaluate("JSON.stringify(document.querySelector('whos-here').here.self.meta)");
+  assert.equal(await meta(), '{"page":1}');
+  await alice.page.evaluate("document.querySelector('whos-here').meta = { page: 2 }");
+  await until("the meta has changed", async () => (await meta()) === '{"page":2}');
+});
+
 test("another look makes another bar, and leaves the flashes what they are", async (t) => {
   const alice = await tagged(t, "alice", { key: stage.key(t), flash: "" });
   await alice.page.evaluate(`document.addEventListener("whoshere-flash", ({ detail }) => {
@@ -289,6 +313,22 @@ test("data-presence-cursors tells and shows who points where on an element, unti
   assert.ok(await cursor.locator(".presence-cursor-label").isVisible());
   await alice.page.evaluate("doc.removeAttribute('data-presence-cursors')");
   await cursor.waitFor({ state: "detached" });
+});
+
+test("data-presence-inspect shows in any element what the connection does, and is loaded for it alone", async (t) => {
+  const alice = await withHelpers(t, "alice");
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  const isLoaded = () =>
+    alice.page.evaluate(() =>
+      performance.getEntriesByType("resource").some((it) => it.name.endsWith("/inspect.js")),
+    );
+  assert.equal(await isLoaded(), false);
+  await alice.page.evaluate("doc.dataset.presenceInspect = ''");
+  const panel = alice.page.locator("#doc").getByRole("region", { name: "whoshere inspector" });
+  await panel.getByText(stage.key(t)).waitFor();
+  await panel.getByRole("cell", { name: "alice (you)" }).waitFor();
+  await alice.page.evaluate("delete doc.dataset.presenceInspect");
+  await panel.waitFor({ state: "detached" });
 });
 
 test("its parts and custom properties give a page its own looks", async (t) => {
