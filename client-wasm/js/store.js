@@ -102,6 +102,13 @@ export class PresenceStore {
       // After the next one is entered, so that they can share the connection.
       setTimeout(() => here?.leave());
     } else if (here !== null) this.#tellMeta(here);
+    else if (
+      this.snapshot.error?.code === "bad_meta" &&
+      textOf(options.meta ?? {}) !== this.#meta
+    ) {
+      this.#enter();
+      this.#tell(NOTHING);
+    }
   }
 
   /** @param {() => void} listener */
@@ -143,6 +150,8 @@ export class PresenceStore {
       here = await connect({ ...this.#options, token: this.#token() });
     } catch (cause) {
       if (!isCurrent()) return;
+      // Another one may be a good one.
+      this.#meta = text;
       const error = /** @type {PresenceError} */ (cause);
       this.#tell({ ...NOTHING, state: "stopped", error });
       return this.#fail(error);

@@ -165,6 +165,16 @@ for (const name of NAMES) {
   });
 
   if (name !== kindOf(name)) continue;
+  test(`${name}: a meta that was too large keeps nobody out once it is a good one`, async (t) => {
+    const key = stage.key(t);
+    const large = { a: "x".repeat(5000) };
+    const { viewer, page, set } = await mounted(t, name, { key, meta: large });
+    await page.locator("#people[data-state=stopped]").waitFor({ state: "attached" });
+    assert.match(viewer.problems.splice(0).join(), /meta/);
+    await set({ key, meta: { a: 1 } });
+    await shows(page, "alice");
+  });
+
   test(`${name}: on a server nobody is here, and nothing is done`, async () => {
     const script = await bundle(
       `const options = { url: "/v1/presence", key: "document:1", token: () => { throw new Error(); } };
