@@ -380,7 +380,8 @@ impl Driver {
             Event::Refused { key, code, message } => {
                 if let Some(open) = self.open_key(key) {
                     self.forget(&open);
-                    open.refuse(code.name(), &PresenceError::new(code.name(), message));
+                    let error = PresenceError::new(code.name(), message);
+                    open.refuse(event, code.name(), &error);
                 }
             }
             Event::Complaint { key, code, message } => {

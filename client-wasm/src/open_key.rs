@@ -175,8 +175,11 @@ impl OpenKey {
     }
 
     /// The relay has ended this key, and goes on with the others.
-    pub(crate) fn refuse(&self, code: &str, error: &PresenceError) {
+    pub(crate) fn refuse(&self, event: &Event<Meta>, code: &str, error: &PresenceError) {
         self.is_refused.set(true);
+        for handle in self.handles() {
+            handle.flash(clock::now(), 0, event, &JsValue::UNDEFINED);
+        }
         self.emit("state", &["stopped".into(), code.into()].each_ref());
         self.fail(error);
     }

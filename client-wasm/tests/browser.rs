@@ -62,6 +62,7 @@ tests! {
     }
     flashes {
         the_area_is_a_polite_live_region_from_the_start
+        none_stays_when_the_key_is_refused
         joined_and_left_are_shown_for_four_seconds
         a_reload_withdraws_its_left
         who_was_here_first_is_not_announced

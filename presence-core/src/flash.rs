@@ -142,10 +142,17 @@ impl<P: Clone> Flashes<P> {
                     }
                 }
             }
+            Event::Refused { .. } => {
+                // No time passes for a key that has ended.
+                for it in core::mem::take(&mut self.flashes) {
+                    if it.hide_at.is_some() {
+                        self.outputs.push_back(FlashOutput::Hide { id: it.id });
+                    }
+                }
+            }
             Event::Ready { .. }
             | Event::Updated { .. }
             | Event::Changed { .. }
-            | Event::Refused { .. }
             | Event::Pulse { .. }
             | Event::Complaint { .. } => {}
         }

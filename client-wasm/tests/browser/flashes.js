@@ -45,6 +45,21 @@ export async function the_area_is_a_polite_live_region_from_the_start() {
   equal(area.textContent, "");
 }
 
+export async function none_stays_when_the_key_is_refused() {
+  begin();
+  const area = place();
+  const { here, socket } = await live();
+  const hears = hearing(area);
+  here.flash("#place");
+  here.on("error", () => {});
+  delta(socket, 1, { joined: [bob()] });
+  equal(texts(), ["bob joined"]);
+  socket.say({ error: { code: "key_denied", message: "no token allows it", key: here.key } });
+  equal(texts(), []);
+  await clock.pass(10_000);
+  ok(!hears().includes("bob joined"), "nothing is said of a key that has ended");
+}
+
 export async function joined_and_left_are_shown_for_four_seconds() {
   begin();
   place();

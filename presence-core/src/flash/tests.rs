@@ -1,7 +1,7 @@
 //! Claims about flashes, in virtual time.
 
 use super::*;
-use presence_protocol::{Color, Key, LeaveReason, PresenceState, User, UserId};
+use presence_protocol::{Color, ErrorCode, Key, LeaveReason, PresenceState, User, UserId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +24,16 @@ fn a_leave_flashes_at_once_and_is_said_when_it_is_known_to_be_one() {
     assert_eq!(run(&mut flashes, 4_000), ["hide 0"]);
     assert_eq!(run(&mut flashes, 4_999), NOTHING);
     assert_eq!(run(&mut flashes, 5_000), ["say bob left"]);
+    assert_eq!(flashes.poll_timeout(), None);
+}
+
+#[test]
+fn nothing_stays_or_is_said_of_a_key_that_has_been_refused() {
+    let mut flashes = flashes();
+    assert_eq!(observe(&mut flashes, 0, &joined("bob")), ["0: bob joined"]);
+    let message = String::new();
+    let refused = Event::Refused { key: key(), code: ErrorCode::KeyDenied, message };
+    assert_eq!(observe(&mut flashes, 500, &refused), ["hide 0"]);
     assert_eq!(flashes.poll_timeout(), None);
 }
 
