@@ -224,7 +224,7 @@ export interface Here {
    * @example
    * here.pulse("progress", { page: 7 });
    *
-   * @param name 1 to 16 lower-case letters, at most 4 names at a time. `typing`, `cursor` and `scroll` are
+   * @param name 1 to 16 lower-case letters, at most 8 names at a time. `typing`, `cursor` and `scroll` are
    *   what this package says itself.
    * @param value plain JSON, at most 512 bytes; null ends it
    * @throws {PresenceError} `bad_pulse` if it isn't such a name or such a value, or there are too many.

@@ -59,6 +59,8 @@ export class Here {
   /** What others say for the moment, by session and name. @type {Map<string, { text: string, pulse: Pulse }>} */
   #pulses = new Map();
   #leads = false;
+  /** The page's own pulses have left no room for the package's, which was told. */
+  #isFull = false;
   /** @type {string | null} */
   #place = null;
 
@@ -166,8 +168,23 @@ export class Here {
     const text = value === null ? undefined : textOf(value);
     const fits = typeof name === "string" && text !== null;
     if (fits && this.#core.pulse(this.#id, name, text)) return;
-    const rule = "takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 4 at a time";
+    const rule = "takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 8 at a time";
     throw new PresenceError("bad_pulse", `pulse: ${rule}`);
+  }
+
+  /**
+   * The same for what is loaded later: its listeners have nobody to throw to, and are told again and again.
+   *
+   * @param {string} name
+   * @param {unknown} value
+   */
+  tell(name, value) {
+    try {
+      this.pulse(name, value);
+    } catch (error) {
+      if (!this.#isFull) this.#emit("error", [error]);
+      this.#isFull = true;
+    }
   }
 
   /** @param {string} name */
@@ -275,7 +292,7 @@ export class Here {
     if (typeof userId !== "string" || userId === "") throw wrong("follow", "takes a user's id");
     const { onEnd } = followOptions(options);
     const end = () => onEnd && call(onEnd, /** @type {never} */ (undefined));
-    return this.#later(loadLocation, (it, controller) => it.follow(this, controller, userId, end));
+    return this.#later(loadLocation, (it, controller) => it.follow(this, controller, userId), end);
   }
 
   /** @param {unknown} place */
@@ -304,16 +321,31 @@ export class Here {
    * @template Module
    * @param {() => Promise<Module>} load
    * @param {(module: Module, controller: AbortController) => void} start
+   * @param {() => void} [onEnd] called when it has ended, also if it never began
    * @returns {() => void} ends it, also before it is there
    */
-  #later(load, start) {
+  #later(load, start, onEnd = () => {}) {
     const controller = new AbortController();
     const { signal } = controller;
     this.#helpers.add(controller);
-    signal.addEventListener("abort", () => this.#helpers.delete(controller));
+    const end = () => {
+      this.#helpers.delete(controller);
+      onEnd();
+    };
+    // Until it has begun: then it is the last to be told.
+    signal.addEventListener("abort", end);
     load().then(
-      (module) => signal.aborted || start(module, controller),
-      (cause) => this.#emit("error", [failed("a part of whoshere", cause)]),
+      (module) => {
+        if (signal.aborted) return;
+        signal.removeEventListener("abort", end);
+        start(module, controller);
+        signal.addEventListener("abort", end);
+      },
+      (cause) => {
+        if (signal.aborted) return;
+        this.#emit("error", [failed("a part of whoshere", cause)]);
+        controller.abort();
+      },
     );
     return () => controller.abort();
   }

@@ -51,9 +51,8 @@ export function watch(here, { signal }, before, tell) {
  * @param {Here} here
  * @param {AbortController} controller ends it
  * @param {string} userId
- * @param {() => void} onEnd
  */
-export function follow(here, controller, userId, onEnd) {
+export function follow(here, controller, userId) {
   const { signal } = controller;
   const end = () => controller.abort();
   // Two would pull the page to and fro.
@@ -122,7 +121,6 @@ export function follow(here, controller, userId, onEnd) {
       followers.delete(here);
       here.update({ following: null });
     }
-    onEnd();
   });
 }
 
@@ -151,7 +149,7 @@ export function lead(here, { signal }) {
     if (!isFollowed || document.hidden || signal.aborted) return;
     const [x, y] = [document.documentElement.clientWidth / 2, window.innerHeight * READING_LINE];
     const place = placeAt(document.body, "[id]", x, y);
-    if (place !== null) here.pulse("scroll", place);
+    if (place !== null) here.tell("scroll", place);
   };
   const flush = () => {
     if (isFollowed && !isDue) requestAnimationFrame(tell);
@@ -164,7 +162,7 @@ export function lead(here, { signal }) {
       me !== null &&
       !me.meta.following &&
       here.members.some(({ self, meta }) => !self && meta.following === me.userId);
-    if (wasFollowed && !isFollowed) here.pulse("scroll", null);
+    if (wasFollowed && !isFollowed) here.tell("scroll", null);
     else if (!wasFollowed) flush();
   };
   const off = here.on("change", look);

@@ -88,7 +88,7 @@ function tell(here, signal, target, field) {
   const stop = () => {
     clearTimeout(pause);
     // Another field may have begun.
-    if (isTyping) here.pulse("typing", null);
+    if (isTyping) here.tell("typing", null);
     isTyping = false;
   };
   const type = (/** @type {Event} */ event) => {
@@ -96,7 +96,7 @@ function tell(here, signal, target, field) {
     if (!isText(event) || !target.matches(":focus-within")) return;
     clearTimeout(pause);
     pause = setTimeout(stop, isComposing ? COMPOSING_PAUSE_MS : PAUSE_MS);
-    if (!isTyping) here.pulse("typing", field);
+    if (!isTyping) here.tell("typing", field);
     isTyping = true;
   };
 

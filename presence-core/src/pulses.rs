@@ -194,14 +194,14 @@ mod tests {
     fn one_that_has_ended_makes_room_at_once_and_is_told_first() {
         let mut pulses = Pulses::default();
         let at = |ms| Time::from_millis(10_000 + ms);
-        for (i, it) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        for (i, it) in ["a", "b", "c", "d", "f", "g", "h", "i"].into_iter().enumerate() {
             assert!(pulses.set(at(0), name(it), value("1")));
             assert!(pulses.poll_mine(at(1_000 + 50 * i as u64), 50).is_some());
         }
-        assert!(!pulses.set(at(1_151), name("e"), value("1")));
-        assert!(pulses.set(at(1_151), name("d"), None));
-        assert!(pulses.set(at(1_151), name("e"), value("1")));
-        assert_eq!(pulses.poll_mine(at(1_300), 50), Some((name("d"), None)));
-        assert_eq!(pulses.poll_mine(at(1_350), 50), Some((name("e"), value("1"))));
+        assert!(!pulses.set(at(1_351), name("e"), value("1")));
+        assert!(pulses.set(at(1_351), name("d"), None));
+        assert!(pulses.set(at(1_351), name("e"), value("1")));
+        assert_eq!(pulses.poll_mine(at(1_500), 50), Some((name("d"), None)));
+        assert_eq!(pulses.poll_mine(at(1_550), 50), Some((name("e"), value("1"))));
     }
 }

@@ -22,7 +22,7 @@ pub const MAX_PULSE_NAME_BYTES: usize = 16;
 /// Largest value of a pulse, in bytes of text.
 pub const MAX_PULSE_BYTES: usize = 512;
 /// Most pulses of one presence at a time.
-pub const MAX_PULSES_PER_PRESENCE: usize = 4;
+pub const MAX_PULSES_PER_PRESENCE: usize = 8;
 /// Largest message a relay accepts, in bytes. Room for a token, a meta and the envelope.
 pub const MAX_CLIENT_FRAME_BYTES: usize = 16 * 1024;
 /// Longest token, in bytes.

@@ -89,6 +89,23 @@ test("who ends it before the relay has answered follows nobody, and the last one
   await until("nobody is followed", async () => (await meta()) === "{}");
 });
 
+test("that it has ended is said, too, if it never began", async (t) => {
+  const alice = await enterBound(stage, t, "alice");
+  alice.mayLoseNetwork = true;
+  const ended = () => alice.page.evaluate("ended.join()");
+  await alice.page.route("**/location.js", (route) => route.abort());
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    /** @type {string[]} */
+    const ended = [];
+    Object.assign(window, { ended });
+    here.follow("bob", { onEnd: () => ended.push("stopped") })();
+    here.follow("carol", { onEnd: () => ended.push("failed") });
+  });
+  await until("both have ended", async () => (await ended()) === "stopped,failed");
+  await alice.hasHeard(["state live", "error load_failed"]);
+});
+
 test("who writes goes on following, and who scrolls by a key doesn't", async (t) => {
   const alice = await enterBound(stage, t, "alice");
   const bob = await enterBound(stage, t, "bob");

@@ -136,6 +136,22 @@ test("the line is there before anybody types, and is read out calmly", async (t)
   assert.equal(await line.count(), 0);
 });
 
+test("a page whose own pulses leave no room is told so once, and none of its listeners throws", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  await bob.page.evaluate("for (const name of 'abcdefgh') here.pulse(name, 1)");
+  const errors = async () => (await bob.events()).filter((it) => it.startsWith("error"));
+  await bob.page.locator("#note").press("x");
+  await until("bob is told", async () => (await errors()).join() === "error bad_pulse");
+  await bob.page.locator("#note").blur();
+  await bob.page.locator("#note").press("x");
+  await bob.page.locator("#note").blur();
+  await bob.page.evaluate("here.pulse('a', null)");
+  await bob.page.locator("#note").press("x");
+  await shows(alice, "bob is typing…");
+  assert.deepEqual(await errors(), ["error bad_pulse"]);
+});
+
 test("options of typing that make no sense are errors with codes", async (t) => {
   const alice = await enter(t, "alice");
   const code = (/** @type {string} */ call) =>

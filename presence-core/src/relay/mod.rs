@@ -398,7 +398,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 let Some((session, dial)) = self.joined(now, id, &key) else { return };
                 let slot = self.slots.get(&key);
                 if value.is_some() && slot.is_some_and(|it| !it.room.takes_pulse(session, &name)) {
-                    let message = "a presence must not have more than 4 pulses at a time";
+                    let message = "a presence must not have more than 8 pulses at a time";
                     let (code, message) = (ErrorCode::BadPulse, message.to_owned());
                     return self.error(now, id, code, message, Some(key));
                 }

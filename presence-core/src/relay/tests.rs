@@ -79,15 +79,16 @@ mod pulses {
     }
 
     #[test]
-    fn a_fifth_pulse_is_refused_and_the_four_go_on() {
+    fn a_ninth_pulse_is_refused_and_the_eight_go_on() {
         let (mut shell, alice, bob) = two_in(DOC);
-        for name in ["a", "b", "c", "d", "e"] {
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
             shell.pulse(&alice, name, Some("1"));
         }
         shell.pass(100);
         let own: Vec<_> = shell.sees(&alice);
         assert_eq!(own.iter().filter(|it| *it == "error bad_pulse document:42").count(), 1);
-        assert_eq!(shell.sees(&bob), ["alice a 1", "alice b 1, alice c 1, alice d 1"]);
+        let rest = "alice b 1, alice c 1, alice d 1, alice e 1, alice f 1, alice g 1, alice h 1";
+        assert_eq!(shell.sees(&bob), ["alice a 1", rest]);
     }
 
     #[test]
