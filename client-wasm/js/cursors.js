@@ -25,6 +25,12 @@ const IDLE_MS = 5000;
 /** How fast a cursor follows: after this many milliseconds it has caught up with a third of the way. */
 const GLIDE_MS = 40;
 
+/** So often selections are looked up in the page at most, and for so long: others may change them all the time. */
+const HIGHLIGHT_MS = 100;
+const HIGHLIGHT_FOR_MS = 4;
+
+const OVERLAY = "presence-cursors";
+
 /** Nobody sees a cursor move that is nearer than this many pixels. */
 const NEAR = 0.25;
 
@@ -184,7 +190,7 @@ class Telling {
     if (value === null) this.#owners.delete(field);
     else this.#owners.set(field, surface);
     this.#value = value === null ? others : { ...others, [field]: value };
-    this.#here.pulse("cursor", Object.keys(this.#value).length > 0 ? this.#value : null);
+    this.#here.tell("cursor", Object.keys(this.#value).length > 0 ? this.#value : null);
   }
 }
 
@@ -284,14 +290,24 @@ function positionOf(surface, anchors, node, offset) {
 }
 
 /**
- * @param {HTMLElement} surface
  * @param {unknown} value
+ * @returns {value is Selected}
+ */
+function isSelected(value) {
+  if (!Array.isArray(value) || value.length !== 4) return false;
+  const isRight = (/** @type {unknown} */ it, /** @type {number} */ at) =>
+    at % 2 === 0 ? typeof it === "string" : Number.isInteger(it);
+  return value.every(isRight);
+}
+
+/**
+ * @param {HTMLElement} surface
+ * @param {Selected} selected
  * @returns {Range | null} null if there is no such text here
  */
-function rangeOf(surface, value) {
-  if (!Array.isArray(value) || value.length !== 4) return null;
-  const start = pointOf(surface, value[0], value[1]);
-  const end = pointOf(surface, value[2], value[3]);
+function rangeOf(surface, selected) {
+  const start = pointOf(surface, selected[0], selected[1]);
+  const end = pointOf(surface, selected[2], selected[3]);
   if (start === null || end === null) return null;
   const range = document.createRange();
   range.setStart(...start);
@@ -301,15 +317,14 @@ function rangeOf(surface, value) {
 
 /**
  * @param {HTMLElement} surface
- * @param {unknown} id
- * @param {unknown} offset
+ * @param {string} id
+ * @param {number} offset
  * @returns {[node: Node, offset: number] | null}
  */
 function pointOf(surface, id, offset) {
-  if (typeof id !== "string" || !Number.isInteger(offset)) return null;
   const anchor = anchorOf(surface, id);
   if (anchor === null) return null;
-  let left = Number(offset);
+  let left = offset;
   const texts = document.createTreeWalker(anchor, NodeFilter.SHOW_TEXT);
   for (let text = texts.nextNode(); text !== null; text = texts.nextNode()) {
     const { length } = /** @type {Text} */ (text);
@@ -332,7 +347,15 @@ class Overlay {
   #lastFrame = 0;
   #draw = oncePerFrame((now) => this.#frame(now));
   #sizes = new ResizeObserver(() => this.#draw());
-  #changes = new MutationObserver(() => this.#draw());
+  #changes = new MutationObserver((changes) => {
+    // Overlays would see themselves, and each other.
+    const isOwn = (/** @type {Node} */ it) => it instanceof Element && it.closest(`.${OVERLAY}`);
+    if (changes.every(({ target }) => isOwn(target))) return;
+    this.#draw();
+    this.#highlightSoon();
+  });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #highlighting;
   #stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
   /**
@@ -341,7 +364,7 @@ class Overlay {
    */
   constructor(surface, signal) {
     this.#surface = surface;
-    this.#element.className = "presence-cursors";
+    this.#element.className = OVERLAY;
     this.#element.setAttribute("aria-hidden", "true");
     adopt(surface, CSS_TEXT);
     window.addEventListener("resize", this.#draw, { signal });
@@ -357,10 +380,11 @@ class Overlay {
     // Nobody needs to see where they point in another window.
     if (member.self) return;
     const { at, selected } = /** @type {Value} */ (isObject(value) ? value : {});
-    const place = isPlace(at) && anchorOf(this.#surface, at[0]) !== null ? at : null;
-    const range = rangeOf(this.#surface, selected);
+    // What they are in may be in the page later.
+    const place = isPlace(at) ? at : null;
+    const selection = isSelected(selected) ? selected : null;
     const known = this.#cursors.get(session);
-    if (place === null && range === null) {
+    if (place === null && selection === null) {
       known?.remove();
       this.#cursors.delete(session);
       if (this.#cursors.size === 0) this.#rest();
@@ -369,11 +393,12 @@ class Overlay {
     const cursor = known ?? new Cursor();
     this.#cursors.set(session, cursor);
     cursor.draw(member);
-    cursor.select(range, member.color);
+    cursor.select(selection);
     cursor.point(place);
     if (!this.#isPlaced) this.#place();
     if (cursor.element.parentElement === null) this.#element.append(cursor.element);
     this.#draw();
+    this.#highlightSoon();
   }
 
   remove() {
@@ -390,8 +415,7 @@ class Overlay {
     this.#sizes.observe(this.#surface);
     this.#sizes.observe(document.body);
     const all = { subtree: true, childList: true, characterData: true, attributes: true };
-    // On the body's surface the overlay would see itself.
-    if (this.#surface !== document.body) this.#changes.observe(this.#surface, all);
+    this.#changes.observe(this.#surface, all);
   }
 
   /** Nobody points here. */
@@ -400,6 +424,23 @@ class Overlay {
     this.#element.remove();
     this.#sizes.disconnect();
     this.#changes.disconnect();
+    clearTimeout(this.#highlighting);
+    this.#highlighting = undefined;
+  }
+
+  #highlightSoon() {
+    this.#highlighting ??= setTimeout(() => {
+      this.#highlighting = undefined;
+      const deadline = performance.now() + HIGHLIGHT_FOR_MS;
+      for (const [session, cursor] of [...this.#cursors]) {
+        if (!cursor.isOutdated()) continue;
+        if (performance.now() > deadline) return this.#highlightSoon();
+        cursor.highlight(this.#surface);
+        // Next time it is the others' turn.
+        this.#cursors.delete(session);
+        this.#cursors.set(session, cursor);
+      }
+    }, HIGHLIGHT_MS);
   }
 
   /** @param {number} now */
@@ -470,6 +511,10 @@ class Cursor {
   #labelSize = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #idle;
+  /** @type {Selected | null} */
+  #selected = null;
+  /** What of the page that is. @type {Range | null} */
+  #range = null;
   #highlight = `presence-${++nCursors}`;
   #highlightColor = "";
   /** @type {CSSStyleSheet | null} */
@@ -518,20 +563,32 @@ class Cursor {
     this.#idle = setTimeout(soften, IDLE_MS);
   }
 
-  /**
-   * @param {Range | null} range
-   * @param {string} color
-   */
-  select(range, color) {
+  /** @param {Selected | null} selected */
+  select(selected) {
+    if (selected?.join() === this.#selected?.join()) return;
+    this.#selected = selected;
+    this.#range = null;
+    if (selected !== null) return;
+    globalThis.CSS?.highlights?.delete(this.#highlight);
+    this.#style(null);
+  }
+
+  /** True if what is selected isn't what is highlighted: the page may have been drawn anew. */
+  isOutdated() {
+    const range = this.#range;
+    if (this.#selected === null) return false;
+    return range === null || range.collapsed || !range.startContainer.isConnected;
+  }
+
+  /** @param {HTMLElement} surface */
+  highlight(surface) {
     // A browser that knows no highlights has cursors all the same.
     const highlights = globalThis.CSS?.highlights;
-    if (!highlights) return;
-    if (range === null) {
-      highlights.delete(this.#highlight);
-      this.#style(null);
-      return;
-    }
-    highlights.set(this.#highlight, new Highlight(range));
+    if (!highlights || this.#selected === null) return;
+    this.#range = rangeOf(surface, this.#selected);
+    if (this.#range === null) highlights.delete(this.#highlight);
+    else highlights.set(this.#highlight, new Highlight(this.#range));
+    const color = this.element.style.getPropertyValue("--presence-color");
     if (this.#highlightColor === color) return;
     const sheet = new CSSStyleSheet();
     // On either theme a color that is much like the ground is seen, and the text on it can be read.
@@ -544,7 +601,7 @@ class Cursor {
 
   remove() {
     clearTimeout(this.#idle);
-    this.select(null, "");
+    this.select(null);
     this.element.remove();
   }
 
@@ -557,7 +614,10 @@ class Cursor {
   measure(pixels) {
     const from = this.#place && pixels(this.#place);
     const goal = this.#next === null ? from : pixels(this.#next);
-    this.#labelSize ??= { width: this.#label.offsetWidth, height: this.#label.offsetHeight };
+    // It has none while the cursor is hidden.
+    if (!this.#labelSize?.width) {
+      this.#labelSize = { width: this.#label.offsetWidth, height: this.#label.offsetHeight };
+    }
     if (this.#next !== null) {
       this.#place = this.#next;
       this.#next = null;

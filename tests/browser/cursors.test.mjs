@@ -123,7 +123,7 @@ test("who wants less motion sees cursors jump", async (t) => {
   const bob = await enter(t, "bob");
   await alice.sees(["alice", "bob"]);
   await point(bob, "p1", 0.1, 0.5);
-  await alice.page.locator(".presence-cursor").waitFor({ state: "attached" });
+  await isAt(alice, "p1", 0.1, 0.5);
   await alice.page.evaluate(() => {
     /** @type {Set<string>} */
     const positions = new Set();
@@ -195,6 +195,83 @@ test("what somebody selects is highlighted in their color on the others' pages",
   await until("it is highlighted", async () => (await highlighted())[0] === selected);
   await bob.page.evaluate("getSelection().removeAllRanges()");
   await until("it isn't any more", async () => (await highlighted()).length === 0);
+});
+
+test("who points at what isn't in the page yet is seen as soon as it is, and the name in whole", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  await alice.page.evaluate("window.p1 = document.querySelector('#p1'), p1.remove()");
+  await point(bob, "p1", 0.5, 0.5);
+  const isTold = () => alice.page.evaluate("here.pulses('cursor').length === 1");
+  await until("alice is told", isTold);
+  const label = alice.page.locator(".presence-cursor-label");
+  assert.equal(await label.isVisible(), false);
+  await alice.page.evaluate("document.querySelector('#above').after(p1)");
+  await isAt(alice, "p1", 0.5, 0.5);
+  await point(bob, "p1", 0.999, 0.5);
+  await alice.page.locator('.presence-cursor[data-side~="left"]').waitFor({ state: "attached" });
+});
+
+test("cursors on the whole page follow what changes in it, and rest when nothing does", async (t) => {
+  const [alice, bob] = [await enterBound(stage, t, "alice"), await enterBound(stage, t, "bob")];
+  for (const { page } of [alice, bob]) {
+    await page.evaluate("here.cursors('body'), import('/sdk/js/cursors.js').then(() => {})");
+  }
+  await alice.sees(["alice", "bob"]);
+  await point(bob, "p1", 0.5, 0.5);
+  await isAt(alice, "p1", 0.5, 0.5);
+  await alice.page.locator("#above").evaluate((it) => it.append(" It grows.".repeat(100)));
+  await isAt(alice, "p1", 0.5, 0.5);
+  const nFrames = await alice.page.evaluate(async () => {
+    // What was under way is over.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const { requestAnimationFrame: original } = window;
+    let n = 0;
+    window.requestAnimationFrame = (act) => {
+      n += 1;
+      return original.call(window, act);
+    };
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    window.requestAnimationFrame = original;
+    return n;
+  });
+  assert.equal(nFrames, 0);
+});
+
+test("a selection stays when its paragraph is drawn anew, and isn't looked up again for nothing", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  await bob.page.evaluate(() => {
+    const text = /** @type {Text} */ (document.getElementById("p1")?.firstChild);
+    getSelection()?.setBaseAndExtent(text, 3, text, 15);
+  });
+  const highlighted = () =>
+    alice.page.evaluate(() => {
+      const all = [.../** @type {any} */ (CSS).highlights.values()].flatMap((it) => [...it]);
+      return all.map((it) => (it.startContainer.isConnected ? String(it) : "gone")).join();
+    });
+  const selected = await bob.page.evaluate("String(getSelection().getRangeAt(0))");
+  await until("it is highlighted", async () => (await highlighted()) === selected);
+  await alice.page.evaluate(() => {
+    const p1 = document.getElementById("p1");
+    const copy = /** @type {HTMLElement} */ (p1?.cloneNode(true));
+    p1?.replaceWith(copy);
+  });
+  await until("it is highlighted again", async () => (await highlighted()) === selected);
+
+  await alice.page.evaluate(() => {
+    const { createRange } = document;
+    const made = { n: 0 };
+    document.createRange = () => {
+      made.n += 1;
+      return createRange.call(document);
+    };
+    Object.assign(window, { made });
+  });
+  await point(bob, "p2", 0.2, 0.5);
+  await point(bob, "p2", 0.8, 0.5);
+  await isAt(alice, "p2", 0.8, 0.5);
+  assert.equal(await alice.page.evaluate("made.n"), 0);
 });
 
 test("options of cursors that make no sense are errors with codes", async (t) => {
