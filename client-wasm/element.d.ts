@@ -9,6 +9,7 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  *
  * Attributes, each of which may change at any time:
  *
+ * - `last-seen`: like the option `lastSeen` of `bar`
  * - `url`, `dedupe`, `max`, `look`, `self`: like the options of `connect` and `bar`
  * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
  * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
@@ -24,7 +25,7 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  *
  * Looks: the custom properties at the top of `whoshere.css`, and the parts `bar`, `dots`, `item`, `dot`,
  * `initial`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
- * `flash`, `flash-name` and `said`.
+ * `flash`, `flash-name`, `said` and `last-seen`.
  *
  * An element within the tag that has `slot="self"` is shown in its reader's dot, instead of picture and
  * initial; images fill the dot.

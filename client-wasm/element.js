@@ -225,8 +225,11 @@ export class WhosHereElement extends Base {
   #show(here) {
     const flash = this.getAttribute("flash");
     const bar = BAR_OPTIONS.flatMap((name) => {
-      const value = this.getAttribute(name);
-      return value === null ? [] : [[name, name === "max" ? Number(value) : value]];
+      const isLastSeen = name === "lastSeen";
+      const value = this.getAttribute(isLastSeen ? "last-seen" : name);
+      if (value === null) return [];
+      if (isLastSeen) return [[name, value !== "false"]];
+      return [[name, name === "max" ? Number(value) : value]];
     });
     const root = this.#shadow();
     this.#part("bar", bar, (ends) => {

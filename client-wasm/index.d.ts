@@ -235,6 +235,15 @@ export interface Here {
   pulses(name: string): readonly Pulse[];
 
   /**
+   * Who has viewed this key, the latest first: at most 50 people, those who are here and oneself included.
+   * Empty unless the relay was started with `--last-seen` for this key. Waits for the connection if there is
+   * none. Loaded on first use.
+   *
+   * @returns rejects with a {@link PresenceError} `left` if this presence ends before the answer
+   */
+  lastSeen(): Promise<readonly Seen[]>;
+
+  /**
    * Puts an avatar bar into an element: a dot for each person, and "N here".
    *
    * The styles are in `whoshere.css`.
@@ -353,6 +362,32 @@ export interface BarOptions {
    * @defaultValue "age"
    */
   self?: "age" | "first" | "last" | "hidden";
+
+  /**
+   * Whether it says who was here last while nobody else is: "Last viewed by alice 12 minutes ago", in a
+   * `.presence-last-seen`. The relay must have been started with `--last-seen` for this key. Loaded on first
+   * use.
+   *
+   * @defaultValue false
+   */
+  lastSeen?: boolean;
+}
+
+/** When somebody has viewed a key. */
+export interface Seen {
+  readonly userId: string;
+  readonly name: string;
+  /** `#rrggbb` */
+  readonly color: string;
+  /** Where a picture of them is, or null. */
+  readonly avatar: string | null;
+  /** True if it is the reader of this page. */
+  readonly self: boolean;
+  /**
+   * When they last did, in milliseconds since 1970 by this page's clock, which may be wrong as that is. For
+   * one who is here it may be a minute behind.
+   */
+  readonly at: number;
 }
 
 /** Passed to {@link Here.flash}, and to {@link Here.on} for `flash`. */

@@ -5,6 +5,7 @@ import { PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
 import load, {
+  askLastSeen,
   flash,
   hold,
   leave,
@@ -21,6 +22,7 @@ import load, {
 export { PresenceError };
 
 const core = {
+  askLastSeen,
   flash,
   hold,
   leave,

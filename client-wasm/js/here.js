@@ -16,7 +16,7 @@ import {
 } from "./options.js";
 
 /**
- * @typedef {Pick<typeof import("../pkg/whoshere.js"), "flash" | "hold" | "leave" | "members" | "open" |
+ * @typedef {Pick<typeof import("../pkg/whoshere.js"), "askLastSeen" | "flash" | "hold" | "leave" | "members" | "open" |
  *   "pulse" | "remove" | "roundTrip" | "standing" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {import("../index.js").Member} Member
@@ -39,6 +39,8 @@ const EVENTS = {
   change: (members) => ({ count: members.length, members }),
   flash: (flash) => flash,
   error: (error) => error,
+  // Not for pages: what the relay has answered.
+  seen: (text) => text,
 };
 
 /** What the bars are worth, by the numbers of open_key.rs. */
@@ -63,6 +65,7 @@ export class Here {
   #isFull = false;
   /** @type {string | null} */
   #place = null;
+  #ask = () => this.#core.askLastSeen(this.#id);
 
   /**
    * @param {Core} core
@@ -206,6 +209,7 @@ export class Here {
     const checked = barOptionsOf(options);
     const element = elementOf(target);
     let bar = new Bar(this.messages, checked);
+    let endLastSeen = () => {};
     const part = {
       draw: () => bar.draw(this.members, STANDINGS[this.#core.standing(this.#id)]),
       again: () => {
@@ -215,6 +219,7 @@ export class Here {
         part.draw();
       },
       remove: () => {
+        endLastSeen();
         this.#bars.delete(part);
         bar.root.remove();
       },
@@ -223,7 +228,16 @@ export class Here {
     element.append(bar.root);
     this.#bars.add(part);
     part.draw();
+    if (checked.lastSeen) {
+      endLastSeen = this.#later(loadLastSeen, (it, controller) => {
+        it.show(this, controller, () => bar.root, this.#bars, this.#ask, say);
+      });
+    }
     return part.remove;
+  }
+
+  async lastSeen() {
+    return (await loadLastSeen()).ask(this, this.#ask);
   }
 
   /**
@@ -431,6 +445,7 @@ function textOf(value) {
 }
 
 const loadLocation = () => import("./location.js");
+const loadLastSeen = () => import("./last-seen.js");
 
 /**
  * @param {string} what could not be loaded

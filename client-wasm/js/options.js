@@ -49,7 +49,7 @@ export function connectOptions(value) {
 }
 
 /** What `bar` can be told; the bindings take the same as properties. */
-export const BAR_OPTIONS = ["max", "look", "self"];
+export const BAR_OPTIONS = ["max", "look", "self", "lastSeen"];
 
 /** Where oneself stands. */
 const PLACES = ["age", "first", "last", "hidden"];
@@ -63,8 +63,10 @@ function idleMsOf(away) {
 
 /** @param {unknown} [options] */
 export function barOptionsOf(options = {}) {
-  const { max = 5, look = "avatars", self = "age" } = knownOnly("bar", options, BAR_OPTIONS);
+  const it = knownOnly("bar", options, BAR_OPTIONS);
+  const { max = 5, look = "avatars", self = "age", lastSeen = false } = it;
   return {
+    lastSeen: booleanOf("lastSeen", lastSeen),
     max: wholeOf("max", max, 1, 1000),
     look: oneOf("look", look, ["avatars", "initials", "dots"]),
     place: oneOf("self", self, PLACES),

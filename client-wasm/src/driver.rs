@@ -146,6 +146,11 @@ impl Driver {
         fits
     }
 
+    /// Asks who has viewed a key.
+    pub(crate) fn ask_last_seen(self: &Rc<Self>, key: &OpenKey) {
+        self.input(|session, _| session.ask_last_seen(&key.key));
+    }
+
     /// Leaves a key.
     pub(crate) fn leave(self: &Rc<Self>, key: &Rc<OpenKey>) {
         if self.forget(key) {
@@ -303,6 +308,11 @@ impl Driver {
                 Some(it) => {
                     if matches!(it, ServerFrame::Heartbeat { .. }) {
                         self.round_trip.set(Some(clock::running() - self.beat_at.get()));
+                    }
+                    if let ServerFrame::LastSeen { key, .. } = &it
+                        && let Some(open) = self.open_key(key)
+                    {
+                        open.emit("seen", &[&text]);
                     }
                     self.input(|session, now| session.socket_frame(now, dial, it));
                 }

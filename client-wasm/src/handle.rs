@@ -105,6 +105,11 @@ impl Handle {
         parsed.is_some() == value.is_some() && self.driver.pulse(&self.key, name, parsed)
     }
 
+    /// Asks who has viewed the key; the answer is told as it comes.
+    pub(crate) fn ask_last_seen(&self) {
+        self.driver.ask_last_seen(&self.key);
+    }
+
     /// What the members are worth.
     pub(crate) fn standing(&self) -> Standing {
         self.key.standing(&self.driver)

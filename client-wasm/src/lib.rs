@@ -112,6 +112,14 @@ pub fn pulse(handle: u32, name: &str, value: Option<String>) -> bool {
     Handle::of(handle).is_none_or(|it| it.pulse(name, value.as_deref()))
 }
 
+/// Asks who has viewed the key. `sink` is called with `seen` and the text of the answer.
+#[wasm_bindgen(js_name = askLastSeen)]
+pub fn ask_last_seen(handle: u32) {
+    if let Some(handle) = Handle::of(handle) {
+        handle.ask_last_seen();
+    }
+}
+
 /// What the members are worth: nothing is known yet (0), up to date (1), out of reach for longer than the
 /// grace (2), or ended (3).
 #[wasm_bindgen]

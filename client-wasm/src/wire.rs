@@ -63,6 +63,8 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
         "heartbeat" => ServerFrame::Heartbeat {
             revs: list(body, "revs", |it| Some((key(it)?, rev(it, "rev")?)))?,
         },
+        // What it says is for JavaScript, which reads the text itself.
+        "last_seen" => ServerFrame::LastSeen { key: key(body)?, seen: Vec::new() },
         "error" => ServerFrame::Error {
             code: ErrorCode::from_name(&text_of(body, "code")?)?,
             message: text_of(body, "message")?,

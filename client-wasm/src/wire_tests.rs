@@ -39,6 +39,18 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
 }
 
 #[wasm_bindgen_test]
+fn of_who_has_viewed_a_key_the_key_is_read() {
+    for (_, text) in fixtures!("server": "last-seen" "last-seen-nobody") {
+        let Ok(ServerFrame::LastSeen { key, .. }) = decode_server(text.trim_end()) else {
+            unreachable!("it is a golden text")
+        };
+        let expected = Some(ServerFrame::LastSeen { key, seen: Vec::new() });
+        assert_eq!(decode(&text.trim_end().into()), expected);
+    }
+    assert_eq!(decode(&r#"{"last_seen":{"key":"a b","seen":[]}}"#.into()), None);
+}
+
+#[wasm_bindgen_test]
 fn a_golden_client_frame_is_written_to_the_byte() {
     for (name, text) in fixtures!("client":
         "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-bare" "join-token" "last-seen" "leave"

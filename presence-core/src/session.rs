@@ -416,6 +416,15 @@ impl<M: Clone + PartialEq> Session<M> {
         fits
     }
 
+    /// Asks who has viewed a key. What isn't answered because the connection is lost must be asked again.
+    pub fn ask_last_seen(&mut self, key: &Key) {
+        if let Phase::Live { dial, .. } = self.phase
+            && self.keys.get(key).is_some_and(|it| it.is_sent)
+        {
+            self.output(Output::Send { dial, frame: ClientFrame::LastSeen { key: key.clone() } });
+        }
+    }
+
     /// The page's tab went behind others, which ends its pulses, or came back.
     pub fn hidden(&mut self, now: Time, is_hidden: bool) {
         if core::mem::replace(&mut self.is_hidden, is_hidden) != is_hidden && is_hidden {

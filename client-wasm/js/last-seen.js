@@ -1,0 +1,181 @@
+// @ts-check
+//
+// Who has viewed a key and when, and the sentence about it in a bar. Loaded on first use.
+import { PresenceError } from "./error.js";
+import { adopt } from "./style.js";
+
+/**
+ * @typedef {import("./here.js").Here} Here
+ * @typedef {import("../index.js").Seen} Seen
+ * @typedef {import("./messages.js").Messages} Messages
+ */
+
+/** So long an answer may take, until it is asked for again. */
+const PATIENCE_MS = 5000;
+const MINUTE_MS = 60_000;
+
+/** The longest first: how many minutes one of them has. @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const UNITS = [
+  ["year", 525_600],
+  ["month", 43_200],
+  ["day", 1440],
+  ["hour", 60],
+  ["minute", 1],
+];
+
+/** Stands for the name, which has a direction of its own. */
+const NAME = "\u0000";
+
+const CSS = `@layer presence {
+  .presence-last-seen {
+    min-inline-size: 0;
+    overflow-wrap: anywhere;
+  }
+}`;
+
+/**
+ * @param {Here} here
+ * @param {() => void} send asks the relay, if it can be reached
+ * @param {AbortSignal} [signal] ends it: nothing is answered then
+ * @returns {Promise<readonly Seen[]>}
+ */
+export function ask(here, send, signal) {
+  return new Promise((resolve, reject) => {
+    /** @type {(() => void)[]} */
+    const ends = [];
+    const end = () => {
+      for (const it of ends) it();
+    };
+    const look = () => {
+      if (here.state === "live") return send();
+      if (here.state !== "stopped") return;
+      end();
+      reject(new PresenceError("left", "this presence has ended"));
+    };
+    const timer = setInterval(look, PATIENCE_MS);
+    const take = (/** @type {unknown} */ text) => {
+      const seen = seenOf(here, text);
+      if (seen === null) return;
+      end();
+      resolve(seen);
+    };
+    const on = /** @type {any} */ (here).on.bind(here);
+    ends.push(() => clearInterval(timer), on("seen", take), on("state", look));
+    signal?.addEventListener("abort", end);
+    // Not before it is in the key.
+    here.ready.then(look, look);
+  });
+}
+
+/**
+ * Says in a bar who was here last, while nobody else is.
+ *
+ * @param {Here} here
+ * @param {AbortController} controller ends it
+ * @param {() => HTMLElement} rootOf another one after the texts have changed
+ * @param {Set<{ draw(): void, again(): void, remove(): void }>} bars what is told of changes
+ * @param {() => void} send
+ * @param {typeof import("./messages.js").say} say given rather than imported: a module that both import
+ *   would be a file of its own
+ */
+export function show(here, controller, rootOf, bars, send, say) {
+  const { signal } = controller;
+  const line = document.createElement("span");
+  line.className = "presence-last-seen";
+  line.setAttribute("part", "last-seen");
+  const name = document.createElement("bdi");
+  /** @type {Seen | undefined} */
+  let last;
+  let wasAlone = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  /** @type {AbortController | undefined} */
+  let asking;
+
+  const draw = () => {
+    clearTimeout(timer);
+    if (last === undefined || !wasAlone) {
+      line.remove();
+      return;
+    }
+    const root = rootOf();
+    if (line.parentElement !== root) {
+      adopt(root, CSS);
+      root.append(line);
+    }
+    const ago = Math.max(0, Date.now() - last.at);
+    const time = relative(here.messages, Math.floor(ago / MINUTE_MS));
+    const [before = "", after = ""] = say(here.messages, "lastSeen", { name: NAME, time }).split(
+      NAME,
+    );
+    const text = before + last.name + after;
+    if (line.textContent !== text) {
+      name.textContent = last.name;
+      line.replaceChildren(before, name, after);
+    }
+    // A page that nobody looks at has nothing to do.
+    if (!document.hidden) timer = setTimeout(draw, MINUTE_MS - (ago % MINUTE_MS));
+  };
+  const look = async () => {
+    // Also while it reconnects, which nobody needs to notice.
+    const isAlone = here.count > 0 && here.members.every(({ self }) => self);
+    if (isAlone === wasAlone) return;
+    wasAlone = isAlone;
+    last = undefined;
+    asking?.abort();
+    draw();
+    if (!isAlone) return;
+    asking = new AbortController();
+    const { signal } = asking;
+    try {
+      const seen = await ask(here, send, signal);
+      if (signal.aborted) return;
+      last = seen.find(({ self }) => !self);
+      draw();
+    } catch {
+      // It has ended, and so will this.
+    }
+  };
+  const part = { draw: look, again: draw, remove: () => controller.abort() };
+  bars.add(part);
+  document.addEventListener("visibilitychange", draw, { signal });
+  signal.addEventListener("abort", () => {
+    bars.delete(part);
+    asking?.abort();
+    wasAlone = false;
+    draw();
+  });
+  look();
+}
+
+/**
+ * How long ago that many minutes are, in words.
+ *
+ * @param {Messages} messages
+ * @param {number} minutes
+ */
+function relative({ language }, minutes) {
+  const [unit, size] = UNITS.find(([, size]) => minutes >= size) ?? ["minute", 1];
+  // "This minute", rather than "0 minutes ago"; but not "yesterday", which a day ago needn't be.
+  const numeric = minutes === 0 ? "auto" : "always";
+  const format = new Intl.RelativeTimeFormat(language, { numeric });
+  return format.format(-Math.floor(minutes / size), unit);
+}
+
+/**
+ * @param {Here} here
+ * @param {unknown} text of the relay's answer
+ * @returns {readonly Seen[] | null} null if it is none
+ */
+function seenOf(here, text) {
+  const now = Date.now();
+  const me = here.self?.userId;
+  try {
+    const { seen } = JSON.parse(String(text)).last_seen;
+    const one = (/** @type {any} */ { user: { id, name, color, avatar = null }, ago_ms }) =>
+      Object.freeze({ userId: id, name, color, avatar, self: id === me, at: now - ago_ms });
+    return Object.freeze(seen.map(one));
+  } catch {
+    return null;
+  }
+}
