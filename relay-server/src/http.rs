@@ -1,7 +1,7 @@
 //! The HTTP half: routes, and the loop that accepts connections.
 
 use crate::proxies::Peer;
-use crate::{App, beacon, dev, upgrade};
+use crate::{App, api, beacon, dev, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Request, StatusCode};
@@ -41,6 +41,7 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Rou
     routes
         .route(PATH, get(upgrade::upgrade))
         .route("/v1/leave", post(beacon::leave).layer(timeout))
+        .merge(api::routes().layer(timeout))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))

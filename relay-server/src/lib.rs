@@ -12,6 +12,7 @@
 //!
 //! One lock guards the core. Nothing is awaited, decoded, verified or written while it is held.
 
+mod api;
 mod auth;
 mod beacon;
 mod clock;

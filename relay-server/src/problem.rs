@@ -1,8 +1,8 @@
-//! What a wrong HTTP request is told: a status, a code for programs and a sentence for people.
+//! What a wrong HTTP request is told (RFC 9457): a status, a code for programs and a sentence for people.
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{HeaderValue, RETRY_AFTER, UPGRADE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -11,12 +11,17 @@ use std::time::Duration;
 /// Why a request was refused.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
-    #[serde(skip)]
+    #[serde(serialize_with = "number")]
     status: StatusCode,
     #[serde(skip)]
     retry_after: Option<Duration>,
     code: &'static str,
+    #[serde(rename = "detail")]
     message: Cow<'static, str>,
+}
+
+fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
 }
 
 impl Problem {
@@ -48,6 +53,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
         let mut response = (status, Json(self)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
         if status == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         }

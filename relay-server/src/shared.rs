@@ -78,6 +78,11 @@ impl Shared {
         Arc::clone(&self.inbox)
     }
 
+    /// Where the store's work waits.
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
     /// Registers a socket that was just upgraded.
     pub(crate) fn connect(&self) -> Result<ConnId, Full> {
         self.operate(None, |state, now| {

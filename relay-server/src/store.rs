@@ -17,12 +17,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tracing::warn;
 
 /// For how long views are gathered before they are written: what a relay that is killed loses at most.
 const BATCH: Duration = Duration::from_millis(250);
 /// Most views that wait to be written, in case the disk is slower than the people.
 const MAX_WAITING: usize = 100_000;
+/// Most other jobs that wait.
+const MAX_JOBS: usize = 1000;
 
 /// Keeps the last view of each user and key.
 pub trait Store: std::fmt::Debug + Send {
@@ -60,6 +63,21 @@ pub trait Store: std::fmt::Debug + Send {
 #[error(transparent)]
 pub struct StoreError(#[from] rusqlite::Error);
 
+/// The store doesn't answer, or too many wait for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unavailable;
+
+/// Anything else to be done with the store.
+struct Job(Box<Work>);
+
+type Work = dyn FnOnce(&mut dyn Store) + Send;
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
 /// What waits for the store.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
@@ -72,6 +90,7 @@ struct Waiting {
     views: BTreeMap<(Key, UserId), View>,
     asked: Vec<Asked>,
     forget_before: Option<Time>,
+    jobs: Vec<Job>,
     n_dropped: usize,
     is_over: bool,
 }
@@ -79,7 +98,10 @@ struct Waiting {
 impl Waiting {
     /// True if it shouldn't wait for the end of a batch.
     const fn is_urgent(&self) -> bool {
-        !self.asked.is_empty() || self.forget_before.is_some() || self.is_over
+        !self.asked.is_empty()
+            || !self.jobs.is_empty()
+            || self.forget_before.is_some()
+            || self.is_over
     }
 
     fn add(&mut self, request: Request) {
@@ -109,6 +131,31 @@ impl Inbox {
             waiting.add(request);
         }
         self.news.notify_one();
+    }
+
+    /// Does anything else with the store, after what was asked for before.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (tell, told) = oneshot::channel();
+        {
+            let mut waiting = self.lock();
+            if waiting.jobs.len() >= MAX_JOBS {
+                return Err(Unavailable);
+            }
+            // Who doesn't wait any more doesn't want to know.
+            waiting.jobs.push(Job(Box::new(|store| drop(tell.send(job(store))))));
+        }
+        self.news.notify_one();
+        match told.await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                warn!(%error, "the database can't do what it was asked to");
+                Err(Unavailable)
+            }
+            Err(_) => Err(Unavailable),
+        }
     }
 
     /// Ends the thread once everything is written.
@@ -195,6 +242,9 @@ fn serve(app: &App, store: &mut dyn Store, work: Waiting) -> Option<StoreError> 
             Vec::new()
         });
         app.shared.with(|core, now| core.last_seen(now, asked, views));
+    }
+    for Job(job) in work.jobs {
+        job(store);
     }
     problem
 }

@@ -158,6 +158,6 @@ async function beacon(body) {
     headers: { "content-type": "text/plain;charset=UTF-8" },
   });
   const text = await response.text();
-  if (!response.ok) assert.match(text, /^\{"code":"[a-z_]+","message":".+"\}$/, text);
+  if (!response.ok) assert.match(text, /^\{"status":\d+,"code":"[a-z_]+","detail":".+"\}$/, text);
   return response.status;
 }

@@ -89,6 +89,11 @@ impl LastSeen {
         self.rules.as_ref().is_some_and(|it| it.keys.iter().any(|it| it.matches(key)))
     }
 
+    /// What was viewed before this is not told; `None` if nothing is kept at all.
+    pub(super) fn since(&self, now: Time) -> Option<Time> {
+        self.rules.as_ref().map(|it| now - it.retention)
+    }
+
     /// The shortest time between two records of somebody who stays, if there are any at all.
     pub(super) fn interval(&self) -> Option<Duration> {
         self.rules.as_ref().map(|it| it.interval)

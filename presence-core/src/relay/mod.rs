@@ -5,6 +5,7 @@
 //! written to. Frames are encoded by the shell's [`Host`] once and shared by all who get them.
 
 mod backplane;
+mod census;
 mod connection;
 mod grant;
 mod last_seen;

@@ -388,7 +388,6 @@ impl Room {
     }
 
     /// The roster as it is, also inside a window.
-    #[cfg(test)]
     pub(super) fn presences(&self) -> Vec<Presence<Meta>> {
         self.entries.values().map(|it| it.presence.clone()).collect()
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
 
+mod census;
 mod last_seen;
 
 mod pulses {

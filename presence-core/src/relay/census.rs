@@ -1,0 +1,48 @@
+//! What a relay tells those who look at it from outside: an application's own servers.
+
+use super::{Backplane, Host, Relay};
+use crate::Time;
+use core::ops::Bound;
+use presence_protocol::{Key, Meta, Presence};
+
+impl<H: Host, B: Backplane> Relay<H, B> {
+    /// Everybody who is in a key at this moment, those in their grace included.
+    #[must_use]
+    pub fn roster(&self, key: &Key) -> Vec<Presence<Meta>> {
+        self.slots.get(key).map_or_else(Vec::new, |it| it.room.presences())
+    }
+
+    /// The rosters of the keys behind a key, in order, of whole keys until there are so many presences. Empty
+    /// if there are none behind it.
+    #[must_use]
+    pub fn rosters_after(
+        &self,
+        after: Option<&Key>,
+        enough: usize,
+    ) -> Vec<(Key, Vec<Presence<Meta>>)> {
+        let first = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rosters = Vec::new();
+        let mut n_presences = 0;
+        for (key, slot) in self.slots.range::<Key, _>((first, Bound::Unbounded)) {
+            if n_presences >= enough {
+                break;
+            }
+            n_presences += slot.room.len();
+            rosters.push((key.clone(), slot.room.presences()));
+        }
+        rosters
+    }
+
+    /// Since when it is kept who viewed what; `None` if nothing is kept.
+    #[must_use]
+    pub fn last_seen_since(&self, now: Time) -> Option<Time> {
+        self.last_seen.since(now)
+    }
+
+    /// How old a presence is by its `since`, in milliseconds.
+    #[must_use]
+    pub fn age(&self, now: Time, since: i64) -> u64 {
+        let (_, began) = self.backplane.epoch();
+        now.relative_to(began).saturating_sub(since).max(0).unsigned_abs()
+    }
+}

@@ -1,0 +1,257 @@
+//! The HTTP API under /v1, for an application's own servers: who is where, and who was.
+//!
+//! A request brings a token as pages do, as `Authorization: Bearer`, whose `can` says what it may do with
+//! its `keys`. `api/openapi.json` describes all of it and is served; tests hold the answers to it.
+
+mod wire;
+
+use crate::App;
+use crate::problem::Problem;
+use crate::store::Unavailable;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+use presence_core::relay::{Grant, KeyPattern, Refusal};
+use presence_protocol::limits::MAX_LAST_SEEN;
+use presence_protocol::{Key, Presence, UserId};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Most keys whose viewers are counted in one request.
+const MAX_COUNTED: usize = 100;
+/// Most users on a page of those who are online.
+const MAX_PAGE: usize = 1000;
+/// About so many presences are looked at before others get the relay.
+const CHUNK: usize = 2000;
+
+/// The routes.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/keys/{key}/members", get(members))
+        .route("/v1/keys/{key}/last-seen", get(last_seen))
+        .route("/v1/counts", get(counts))
+        .route("/v1/online", get(online))
+        .route("/v1/users/{user}/last-seen", delete(forget))
+        // It is about people, and about this moment.
+        .layer(map_response(async |mut response: Response| {
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }))
+        .route("/v1/openapi.json", get(document))
+}
+
+/// Whom a request comes from, as its token says.
+struct Caller {
+    grant: Grant,
+    can: Vec<String>,
+}
+
+impl Caller {
+    fn needs(&self, capability: &str) -> Result<(), Problem> {
+        if self.can.iter().any(|it| it == capability) {
+            return Ok(());
+        }
+        let message = format!("the token's \"can\" doesn't have \"{capability}\"");
+        Err(Problem::new(StatusCode::FORBIDDEN, "denied", message))
+    }
+
+    fn covers(&self, key: &Key) -> bool {
+        self.grant.keys.iter().any(|it| it.matches(key))
+    }
+
+    /// May list this key.
+    fn lists(&self, key: &Key) -> Result<(), Problem> {
+        self.needs("list")?;
+        if self.covers(key) {
+            return Ok(());
+        }
+        Err(Problem::new(StatusCode::FORBIDDEN, "key_denied", "the token isn't for this key"))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let denied =
+            |code, message: &'static str| Problem::new(StatusCode::UNAUTHORIZED, code, message);
+        let token = parts.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
+        let token = token.and_then(|it| {
+            let (scheme, token) = it.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
+        let token = token.ok_or_else(|| denied("denied", "a bearer token is needed"))?;
+        let grant = app.authority.check(token).map_err(|error| match error.refusal() {
+            Refusal::Expired => denied("expired", "the token has expired"),
+            Refusal::Denied => denied("denied", "the token is not one of ours"),
+        })?;
+        Ok(Self { grant, can: app.authority.capabilities(token) })
+    }
+}
+
+/// `GET /v1/keys/{key}/members`: everybody in a key.
+async fn members(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let key = key_of(path)?;
+    caller.lists(&key)?;
+    let (roster, ages) = app.shared.with(|core, now| {
+        let roster = core.roster(&key);
+        let ages: Vec<_> = roster.iter().map(|it| core.age(now, it.since)).collect();
+        (roster, ages)
+    });
+    Ok(Json(wire::Members::new(&key, &roster, &ages)).into_response())
+}
+
+/// `GET /v1/counts?keys=document:1,document:2`: how many are in these keys.
+async fn counts(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    query: Result<Query<CountsQuery>, QueryRejection>,
+) -> Result<Json<wire::Counts>, Problem> {
+    let Query(CountsQuery { keys }) = query.map_err(|_| say_keys())?;
+    let keys = keys.split(',').map(Key::parse).collect::<Option<Vec<_>>>();
+    let keys = keys.filter(|it| it.len() <= MAX_COUNTED).ok_or_else(say_keys)?;
+    let mut counts = Vec::new();
+    for key in keys {
+        caller.lists(&key)?;
+        // One after the other, so that nobody waits for all of them.
+        let roster = app.shared.with(|core, _| core.roster(&key));
+        let users: BTreeSet<_> = roster.iter().map(|it| it.user.id()).collect();
+        counts.push(wire::Count {
+            key: key.as_str().to_owned(),
+            members: users.len(),
+            sessions: roster.len(),
+        });
+    }
+    Ok(Json(wire::Counts { counts }))
+}
+
+#[derive(Deserialize)]
+struct CountsQuery {
+    keys: String,
+}
+
+fn say_keys() -> Problem {
+    Problem::bad_request("say which, 100 at most: /v1/counts?keys=document:1,document:2")
+}
+
+/// `GET /v1/online?after=…&limit=…`: everybody who is anywhere, in order of their ids, page by page.
+async fn online(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    query: Result<Query<OnlineQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    caller.needs("list")?;
+    let wrong = || Problem::bad_request("limit must be 1 to 1000, and after the last page's next");
+    let Query(OnlineQuery { after, limit }) = query.map_err(|_| wrong())?;
+    let limit = limit.unwrap_or(100);
+    let after = after.map(|it| UserId::parse(&it).ok_or_else(wrong)).transpose()?;
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(wrong());
+    }
+    let mut found: BTreeMap<UserId, (Presence<_>, Vec<Key>)> = BTreeMap::new();
+    let mut last_key = None;
+    loop {
+        let rosters = app.shared.with(|core, _| core.rosters_after(last_key.as_ref(), CHUNK));
+        let Some((last, _)) = rosters.last() else { break };
+        last_key = Some(last.clone());
+        for (key, roster) in rosters.into_iter().filter(|(key, _)| caller.covers(key)) {
+            for presence in roster {
+                let id = presence.user.id().clone();
+                if after.as_ref().is_some_and(|after| id <= *after) {
+                    continue;
+                }
+                let keys = &mut found.entry(id).or_insert_with(|| (presence, Vec::new())).1;
+                if keys.last() != Some(&key) {
+                    keys.push(key.clone());
+                }
+                // Who is beyond the page's end stays there, whoever is still to come.
+                if found.len() > limit + 1 {
+                    found.pop_last();
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    let is_more = found.len() > limit;
+    if is_more {
+        found.pop_last();
+    }
+    Ok(Json(wire::Online::new(&found, is_more)).into_response())
+}
+
+#[derive(Deserialize)]
+struct OnlineQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /v1/keys/{key}/last-seen`: who has viewed a key, the latest first.
+async fn last_seen(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let key = key_of(path)?;
+    caller.lists(&key)?;
+    let (now, since) = app.shared.with(|core, now| (now, core.last_seen_since(now)));
+    let of_key = key.clone();
+    let views = match since {
+        Some(since) => app.shared.inbox().run(move |it| it.views(&of_key, since, MAX_LAST_SEEN)),
+        None => return Err(nothing_kept()),
+    };
+    let views = views.await.map_err(unavailable)?;
+    Ok(Json(wire::LastSeen::new(&key, &views, now)).into_response())
+}
+
+/// `DELETE /v1/users/{user}/last-seen`: forgets when a user viewed anything.
+async fn forget(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<wire::Forgotten>, Problem> {
+    caller.needs("kick")?;
+    let is_all = |it: &KeyPattern| matches!(it, KeyPattern::Prefix(prefix) if prefix.is_empty());
+    if !caller.grant.keys.iter().any(is_all) {
+        let message = "that is about every key, so the token must be for \"*\"";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "key_denied", message));
+    }
+    let user = path.ok().and_then(|Path(it)| UserId::parse(&it));
+    let user = user.ok_or(Problem::bad_request("that is no user's id"))?;
+    if app.shared.with(|core, now| core.last_seen_since(now)).is_none() {
+        return Err(nothing_kept());
+    }
+    let forgotten = app.shared.inbox().run(move |it| it.forget_user(&user)).await;
+    Ok(Json(wire::Forgotten { forgotten: forgotten.map_err(unavailable)? }))
+}
+
+/// `GET /v1/openapi.json`: what there is.
+async fn document() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], include_str!("api/openapi.json"))
+}
+
+fn key_of(path: Result<Path<String>, PathRejection>) -> Result<Key, Problem> {
+    let key = path.ok().and_then(|Path(it)| Key::parse(&it));
+    let message = "a key is 1 to 128 letters, digits and :_-./@";
+    key.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "bad_key", message))
+}
+
+fn nothing_kept() -> Problem {
+    let message = "the relay was not started with --last-seen";
+    Problem::new(StatusCode::NOT_FOUND, "nothing_kept", message)
+}
+
+fn unavailable(_: Unavailable) -> Problem {
+    let message = "the database doesn't answer for the moment";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+}
