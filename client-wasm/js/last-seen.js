@@ -29,6 +29,7 @@ const NAME = "\u0000";
 const CSS = `@layer presence {
   .presence-last-seen {
     min-inline-size: 0;
+    font-size: 0.875rem;
     overflow-wrap: anywhere;
   }
 }`;
