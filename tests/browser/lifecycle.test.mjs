@@ -77,6 +77,7 @@ test("a page in the back-forward cache has left; restored, it has joined and is 
     ["join bob", "leave bob left", "join bob"],
   );
 
+  await bob.evaluate("document.getElementById('note').focus()");
   await bob.evaluate("document.getElementById('note').dispatchEvent(new Event('input'))");
   await carol.page.getByText("bob is typing…").waitFor();
   await carol.page.close();
