@@ -644,4 +644,6 @@ export type ErrorCode =
   /** The key is full. It is tried again. */
   | "key_full"
   | "key_expired"
-  | "not_joined";
+  | "not_joined"
+  /** The token doesn't allow this, for example pulses. Nothing of the kind is sent any more. */
+  | "not_allowed";

@@ -292,6 +292,8 @@ struct Joined<M> {
     roster: Roster<M>,
     meta: M,
     pulses: Pulses,
+    /// True if the relay has said that this page's token allows no pulses.
+    is_mute: bool,
     /// True once `join` was sent on the current socket.
     is_sent: bool,
     /// Since when this key's roster isn't being kept up to date.
@@ -364,6 +366,7 @@ impl<M: Clone + PartialEq> Session<M> {
             roster: Roster::new(dedupe),
             meta,
             pulses: Pulses::default(),
+            is_mute: false,
             is_sent: false,
             away: Away::No,
             epoch: None,
@@ -784,6 +787,10 @@ impl<M: Clone + PartialEq> Session<M> {
                 joined.retry_at = Some(now + FULL_RETRY);
                 self.output(Output::Event(Event::Complaint { key, code, message }));
             }
+            (ErrorCode::NotAllowed, Some(joined), key) => {
+                joined.is_mute = true;
+                self.output(Output::Event(Event::Complaint { key, code, message }));
+            }
             (_, _, key) => self.output(Output::Event(Event::Complaint { key, code, message })),
         }
     }
@@ -1103,12 +1110,13 @@ impl<M: Clone + PartialEq> Joined<M> {
     fn pulses_apart(&self, n_keys: usize) -> Option<u64> {
         let n_sessions = self.roster.n_sessions();
         let is_heard = self.is_sent && self.roster.is_ready() && n_sessions > 1;
-        is_heard.then(|| pulses::apart(n_keys, n_sessions))
+        (is_heard && !self.is_mute).then(|| pulses::apart(n_keys, n_sessions))
     }
 
     /// Forgets what was under way on a socket that is gone.
     fn detach(&mut self) {
         self.pulses.detach();
+        self.is_mute = false;
         self.is_sent = false;
         self.is_dirty = false;
         self.asked_at = None;

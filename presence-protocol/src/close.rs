@@ -182,7 +182,7 @@ error_codes! {
     /// A pulse's name isn't 1 to 16 lower-case letters, its value is larger than 512 bytes, or the presence
     /// has as many already as it may.
     BadPulse = "bad_pulse";
-    /// No token of this connection allows the key. The SDK stops that key.
+    /// No token of this connection allows to enter the key like this. The SDK stops that key.
     KeyDenied = "key_denied";
     /// The `join`'s own token has expired. A client fetches another.
     KeyExpired = "key_expired";
@@ -192,4 +192,6 @@ error_codes! {
     TooManyKeys = "too_many_keys";
     /// The frame is about a key that this connection hasn't joined.
     NotJoined = "not_joined";
+    /// The connection is in the key, but no token of it allows this there.
+    NotAllowed = "not_allowed";
 }

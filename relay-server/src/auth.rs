@@ -2,7 +2,7 @@
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use presence_core::relay::{Grant, KeyPattern, Refusal};
+use presence_core::relay::{Capabilities, Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_TOKEN_BYTES;
 use presence_protocol::{AvatarUrl, Color, User, UserId};
 use secrecy::{ExposeSecret, SecretString};
@@ -70,6 +70,7 @@ struct Claims {
     keys: Vec<String>,
     /// False if nothing may be kept of when this person viewed something.
     last_seen: Option<bool>,
+    can: Option<Vec<String>>,
     /// A whole number for most issuers, but RFC 7519 allows fractions.
     exp: f64,
 }
@@ -109,9 +110,13 @@ impl Authority {
         let user = User::new(id.clone(), name, color).map_err(|_| AuthError::Name)?;
         let user = user.with_avatar(avatar);
         let keys = claims.keys.iter().map(|it| KeyPattern::parse(it)).collect::<Option<_>>();
+        let can = claims.can.map_or(Capabilities::OF_A_PAGE, |can| {
+            Capabilities::parse(can.iter().map(String::as_str))
+        });
         Ok(Grant {
             user: Arc::new(user),
             keys: keys.ok_or(AuthError::Keys)?,
+            can,
             // The leeway counts, or a token that is taken late would expire at once.
             expires_in: time_until(claims.exp + self.validation.leeway as f64),
             last_seen: claims.last_seen.unwrap_or(true),

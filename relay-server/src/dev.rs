@@ -73,6 +73,7 @@ struct TokenQuery {
     color: Option<String>,
     avatar: Option<String>,
     keys: Option<String>,
+    can: Option<String>,
     ttl: Option<String>,
 }
 
@@ -86,6 +87,8 @@ struct Claims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     avatar: Option<&'a str>,
     keys: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    can: Option<Vec<&'a str>>,
     exp: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<&'a str>,
@@ -93,8 +96,8 @@ struct Claims<'a> {
     iss: Option<&'a str>,
 }
 
-/// `GET /dev/token?user=alice[&name=…][&color=…][&avatar=…][&keys=document:1,project:*][&ttl=90s]`: a
-/// token, as plain text.
+/// `GET /dev/token?user=alice[&name=…][&color=…][&avatar=…][&keys=document:1,project:*]
+/// [&can=join,pulse][&ttl=90s]`: a token, as plain text.
 async fn token(
     State(mint): State<Arc<Mint>>,
     headers: HeaderMap,
@@ -118,6 +121,7 @@ async fn token(
         color: query.color.as_deref(),
         avatar: query.avatar.as_deref(),
         keys: query.keys.as_deref().unwrap_or("*").split(',').collect(),
+        can: query.can.as_deref().map(|it| it.split(',').collect()),
         exp: now.saturating_add(ttl).as_secs_f64(),
         aud: mint.rules.audience.as_deref(),
         iss: mint.rules.issuer.as_deref(),

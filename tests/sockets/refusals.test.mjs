@@ -103,6 +103,32 @@ test("a token for another key is no token for this one, unless the join brings o
   assert.deepEqual(peer.users("document:43"), ["alice"]);
 });
 
+test("a token can do what its `can` says, and the default without one", async () => {
+  const open = async (/** @type {unknown} */ can) => {
+    const peer = await Peer.open(relay);
+    await peer.hello(mintToken({ sub: "alice", can }));
+    return peer;
+  };
+  const key = "can:1";
+  for (const can of [[], ["observe", "pulse"], ["list", "kick"], ["fly"]]) {
+    const peer = await open(can);
+    peer.send({ join: { key } });
+    assert.equal((await peer.next("error")).code, "key_denied", JSON.stringify(can));
+  }
+  const mute = await open(["join", "fly"]);
+  await mute.join(key);
+  mute.send({ pulse: { key, name: "cursor", value: "1" } });
+  assert.equal((await mute.next("error")).code, "not_allowed");
+  const page = await open(undefined);
+  await page.join(key);
+  page.send({ pulse: { key, name: "cursor", value: "1" } });
+  assert.equal((await mute.next("delta")).joined.length, 1);
+  assert.deepEqual((await mute.next("delta")).pulses[0].value, "1");
+  const wrong = await Peer.open(relay);
+  wrong.send({ hello: { token: mintToken({ sub: "alice", can: "join" }), dial: 1 } });
+  assert.deepEqual(await wrong.closed(), { code: 4401, reason: "denied" });
+});
+
 test("a token that expires closes its socket, which is a loss", async () => {
   const watcher = await Peer.join(relay, "watcher", "expiry:1");
   const peer = await Peer.open(relay);

@@ -131,6 +131,7 @@ export class Relay {
  * @property {unknown} [keys] default `["*"]`
  * @property {unknown} [can] what may be done with the keys
  * @property {unknown} [last_seen] false if it may not be kept when the user viewed something
+ * @property {unknown} [can] default: missing, which is `["join", "observe", "pulse"]`
  * @property {unknown} [exp] seconds since 1970; default in an hour
  */
 

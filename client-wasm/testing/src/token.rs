@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::time::Duration;
 use presence_core::Time;
-use presence_core::relay::{Grant, KeyPattern, Refusal};
+use presence_core::relay::{Capabilities, Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_TOKEN_BYTES;
 use presence_protocol::{AvatarUrl, Color, User, UserId};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ struct Claims {
     color: Option<String>,
     avatar: Option<String>,
     keys: Vec<String>,
+    can: Option<Vec<String>>,
     exp: f64,
 }
 
@@ -32,9 +33,13 @@ pub(crate) fn check(now: Time, token: &str) -> Result<Grant, Refusal> {
     }
     let keys = claims.keys.iter().map(|it| KeyPattern::parse(it)).collect::<Option<_>>();
     let user = user_of(&claims).ok_or(Refusal::Denied)?;
+    let can = claims
+        .can
+        .map_or(Capabilities::OF_A_PAGE, |can| Capabilities::parse(can.iter().map(String::as_str)));
     Ok(Grant {
         user: Arc::new(user),
         keys: keys.ok_or(Refusal::Denied)?,
+        can,
         expires_in,
         last_seen: true,
     })

@@ -1,12 +1,11 @@
 //! What the relay knows of one socket.
 
-use super::KeyPattern;
 use super::last_seen::LastSeen;
+use super::{Capabilities, Grant};
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{Close, Dial, Key, Meta, ServerFrame, SessionId, User};
+use presence_protocol::{Close, Dial, Key, Meta, ServerFrame, SessionId};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Most frames that wait for one connection besides its keys' deltas. A peer that has more errors
 /// waiting than this sends garbage without reading the answers.
@@ -58,13 +57,13 @@ pub(super) enum Phase {
 pub(super) struct Open {
     pub(super) session: SessionId,
     pub(super) dial: Dial,
-    pub(super) user: Arc<User>,
     /// When the session began.
     pub(super) since: Time,
-    pub(super) patterns: Vec<KeyPattern>,
+    /// Who it is and what it may do, as its first token says.
+    pub(super) grant: Grant,
     pub(super) expires_at: Time,
     /// The keys it is joined to.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: Vec<Entered>,
     pub(super) silence: Silence,
     /// True if nobody looks at its page.
     pub(super) is_away: bool,
@@ -72,6 +71,26 @@ pub(super) struct Open {
     pub(super) is_remembered: bool,
     /// When it was last kept.
     pub(super) remembered_at: Time,
+}
+
+/// A key that a connection is joined to.
+#[derive(Clone, Debug)]
+pub(super) struct Entered {
+    pub(super) key: Key,
+    /// What its tokens allow there.
+    pub(super) can: Capabilities,
+}
+
+impl Open {
+    /// What it has entered a key as.
+    pub(super) fn entered(&mut self, key: &Key) -> Option<&mut Entered> {
+        self.keys.iter_mut().find(|it| it.key == *key)
+    }
+
+    /// The keys that it is in.
+    pub(super) fn own_keys(&self) -> Vec<Key> {
+        self.keys.iter().map(|it| it.key.clone()).collect()
+    }
 }
 
 /// What has been done about a socket that says nothing.
@@ -91,8 +110,8 @@ impl Open {
         if self.is_away || !self.is_remembered {
             return;
         }
-        for it in self.keys.iter().filter(|it| key.is_none_or(|key| key == *it)) {
-            last_seen.view(it, &self.user, at);
+        for it in self.keys.iter().filter(|it| key.is_none_or(|key| *key == it.key)) {
+            last_seen.view(&it.key, &self.grant.user, at);
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::Time;
 pub struct Grant {
     /// The person.
     pub user: Arc<User>,
-    /// The keys that may be joined.
+    /// The keys that this is about.
     pub keys: Vec<KeyPattern>,
+    /// What may be done with them.
+    pub can: Capabilities,
     /// How long the token is still good.
     pub expires_in: Duration,
     /// False if nothing may be kept of when this person viewed something.
@@ -23,8 +25,97 @@ pub struct Grant {
 impl Grant {
     /// True if one of the patterns covers the key.
     #[must_use]
-    pub fn allows(&self, key: &Key) -> bool {
+    pub fn covers(&self, key: &Key) -> bool {
         self.keys.iter().any(|it| it.matches(key))
+    }
+
+    /// What may be done with a key.
+    #[must_use]
+    pub fn for_key(&self, key: &Key) -> Capabilities {
+        if self.covers(key) { self.can } else { Capabilities::NONE }
+    }
+}
+
+/// Something that a token may allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// To be in a key, seen by the others.
+    Join,
+    /// To look at a key without being in it.
+    Observe,
+    /// To be in a key unseen.
+    Invisible,
+    /// To send pulses.
+    Pulse,
+    /// To ask the relay's HTTP API who is there.
+    List,
+    /// To have somebody put out.
+    Kick,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Join, Self::Observe, Self::Invisible, Self::Pulse, Self::List, Self::Kick];
+
+    /// The name in a token.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Observe => "observe",
+            Self::Invisible => "invisible",
+            Self::Pulse => "pulse",
+            Self::List => "list",
+            Self::Kick => "kick",
+        }
+    }
+
+    /// The capability of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|it| it.name() == name)
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(u8);
+
+impl Capabilities {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// What a token allows that doesn't say: what the page of somebody who reads along needs.
+    pub const OF_A_PAGE: Self =
+        Self(Capability::Join.bit() | Capability::Observe.bit() | Capability::Pulse.bit());
+
+    /// What a token's list says. Names that aren't known allow nothing, so that a token may be meant for a
+    /// newer relay as well.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        names.into_iter().filter_map(Capability::from_name).collect()
+    }
+
+    /// True if this is among them.
+    #[must_use]
+    pub const fn has(self, it: Capability) -> bool {
+        self.0 & it.bit() != 0
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, those: Self) -> Self {
+        Self(self.0 | those.0)
+    }
+}
+
+impl FromIterator<Capability> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = Capability>>(list: I) -> Self {
+        list.into_iter().fold(Self::NONE, |all, it| Self(all.0 | it.bit()))
     }
 }
 
@@ -86,6 +177,25 @@ pub struct ResumeClaims {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capabilities_have_what_they_were_made_of_and_nothing_else() {
+        for one in Capability::ALL {
+            assert_eq!(Capability::from_name(one.name()), Some(*one));
+            let only: Capabilities = [*one].into_iter().collect();
+            for other in Capability::ALL {
+                assert_eq!(only.has(*other), one == other);
+                assert!(only.and([*other].into_iter().collect()).has(*other));
+            }
+            assert!(!Capabilities::NONE.has(*one));
+        }
+        assert_eq!(Capability::from_name("Join"), None);
+        let known = [Capability::Pulse, Capability::Kick].into_iter().collect();
+        assert_eq!(Capabilities::parse(["kick", "fly", "pulse", ""]), known);
+        let of_a_page = Capability::ALL.iter().filter(|it| Capabilities::OF_A_PAGE.has(**it));
+        let names: Vec<_> = of_a_page.map(|it| it.name()).collect();
+        assert_eq!(names, ["join", "observe", "pulse"]);
+    }
 
     #[test]
     fn patterns_cover_what_they_say_and_nothing_else() {

@@ -18,13 +18,13 @@ mod tests;
 
 pub use backplane::{Backplane, MemoryBackplane};
 pub use connection::ConnId;
-pub use grant::{Grant, KeyPattern, Refusal, ResumeClaims};
+pub use grant::{Capabilities, Capability, Grant, KeyPattern, Refusal, ResumeClaims};
 pub use last_seen::{Asked, LastSeenRules, Request, View};
 pub use room::{Change, JoinError, Room, RoomRules};
 
 use crate::Time;
 use crate::random::Random;
-use connection::{Connection, Open, Phase, Silence};
+use connection::{Connection, Entered, Open, Phase, Silence};
 use core::time::Duration;
 use last_seen::LastSeen;
 use outgoing::{Log, Next, Viewer, Viewers};
@@ -349,15 +349,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let open = Open {
             session,
             dial,
-            user: grant.user,
             since,
-            patterns: grant.keys,
             expires_at: now + grant.expires_in,
             keys: Vec::new(),
             silence: Silence::None,
             is_away: false,
             is_remembered: grant.last_seen,
             remembered_at: now,
+            grant,
         };
         let due = open.expires_at.min(now + self.config.quiet());
         if let Some(connection) = self.connection(id) {
@@ -385,7 +384,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Command::Attention { away } => {
                 self.attend(now, id, away);
                 let Some(open) = self.open(id) else { return };
-                let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+                let (session, dial, keys) = (open.session, open.dial, open.own_keys());
                 for key in keys {
                     self.publish(now, &key, Change::Attention { session, dial, away });
                 }
@@ -397,6 +396,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::Pulse { key, name, value } => {
                 let Some((session, dial)) = self.joined(now, id, &key) else { return };
+                let entered = self.open(id).and_then(|it| it.entered(&key));
+                if entered.is_some_and(|it| !it.can.has(Capability::Pulse)) {
+                    let message = "no token of this connection allows pulses in this key";
+                    let (code, message) = (ErrorCode::NotAllowed, message.to_owned());
+                    return self.error(now, id, code, message, Some(key));
+                }
                 let slot = self.slots.get(&key);
                 if value.is_some() && slot.is_some_and(|it| !it.room.takes_pulse(session, &name)) {
                     let message = "a presence must not have more than 8 pulses at a time";
@@ -500,7 +505,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.last_heard = connection.last_heard.max(now);
         let Phase::Open(open) = &mut connection.phase else { return };
         if core::mem::replace(&mut open.silence, Silence::None) == Silence::Lost {
-            let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+            let (session, dial, keys) = (open.session, open.dial, open.own_keys());
             for key in keys {
                 self.publish(now, &key, Change::Back { session, dial });
             }
@@ -553,7 +558,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// The store's answer: who viewed a key, the latest first.
     pub fn last_seen(&mut self, now: Time, asked: Asked, views: Vec<View>) {
         let Asked { key, since, conn, claim } = asked;
-        let is_joined = |it: &mut Open| (it.session, it.dial) == claim && it.keys.contains(&key);
+        let is_joined =
+            |it: &mut Open| (it.session, it.dial) == claim && it.entered(&key).is_some();
         if !self.open(conn).is_some_and(is_joined) {
             return;
         }
@@ -641,7 +647,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
         };
         let mut is_more = false;
-        let keys = open.keys.iter().enumerate();
+        let keys = open.keys.iter().map(|it| &it.key).enumerate();
         let first = connection.next_key.min(open.keys.len());
         'keys: for (index, key) in keys.clone().skip(first).chain(keys.take(first)) {
             let Some(slot) = slots.get_mut(key) else { continue };
@@ -682,7 +688,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 Viewer::At { rev, .. } => Some((key.clone(), *rev)),
                 Viewer::Behind => None,
             };
-            let revs = open.keys.iter().filter_map(rev).collect();
+            let revs = open.keys.iter().filter_map(|it| rev(&it.key)).collect();
             push::<H>(out, &mut used, host.encode(&ServerFrame::Heartbeat { revs }));
         }
         is_more
@@ -704,7 +710,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let max_keys = config.max_keys_per_connection;
         let is_full = self.presences >= config.max_presences;
         let Some(open) = self.open(id) else { return };
-        let user = open.user.clone();
+        let user = open.grant.user.clone();
         let own = match grant {
             None => None,
             Some(Ok(it)) if it.user.id() == user.id() => Some(it),
@@ -717,13 +723,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 return self.error(now, id, ErrorCode::KeyExpired, message.to_owned(), Some(key));
             }
         };
-        let allowed = open.patterns.iter().any(|it| it.matches(&key))
-            || own.as_ref().is_some_and(|it| it.allows(&key));
-        if !allowed {
-            let message = "no token of this connection allows this key";
+        let own_can = own.as_ref().map_or(Capabilities::NONE, |it| it.for_key(&key));
+        let can = open.grant.for_key(&key).and(own_can);
+        if !can.has(Capability::Join) {
+            let message = "no token of this connection allows to join this key";
             return self.error(now, id, ErrorCode::KeyDenied, message.to_owned(), Some(key));
         }
-        let is_new = !open.keys.contains(&key);
+        let is_new = open.entered(&key).is_none();
         if is_new && open.keys.len() >= max_keys {
             let message = "this connection is joined to as many keys as it may be";
             return self.error(now, id, ErrorCode::TooManyKeys, message.to_owned(), Some(key));
@@ -759,8 +765,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     slot.await_snapshot(id);
                 }
                 if let Some(open) = self.open(id) {
-                    if is_new {
-                        open.keys.push(key.clone());
+                    match open.entered(&key) {
+                        Some(entered) => entered.can = can,
+                        None => open.keys.push(Entered { key: key.clone(), can }),
                     }
                     open.is_away = state == PresenceState::Away;
                     open.is_remembered &= may_remember;
@@ -885,7 +892,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         };
         let former = core::mem::replace(&mut open.silence, silence);
         if silence == Silence::Lost && former != Silence::Lost {
-            let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+            let (session, dial, keys) = (open.session, open.dial, open.own_keys());
             for key in keys {
                 self.publish(
                     now,
@@ -937,7 +944,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         open.remember(&mut self.last_seen, at, None);
         let Open { session, dial, keys, .. } = open;
         self.sessions.release(now, session, id, self.config.grace);
-        for key in keys {
+        for Entered { key, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.viewers.remove(&id);
             }
@@ -988,7 +995,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// The session and dial of a connection that is joined to the key; otherwise it is told so.
     fn joined(&mut self, now: Time, id: ConnId, key: &Key) -> Option<(SessionId, Dial)> {
         let open = self.open(id)?;
-        if open.keys.contains(key) {
+        if open.entered(key).is_some() {
             return Some((open.session, open.dial));
         }
         let message = "this connection has not joined this key".to_owned();
@@ -998,7 +1005,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     fn forget_viewer(&mut self, id: ConnId, key: &Key) {
         if let Some(open) = self.open(id) {
-            open.keys.retain(|it| it != key);
+            open.keys.retain(|it| it.key != *key);
         }
         if let Some(slot) = self.slots.get_mut(key) {
             slot.viewers.remove(&id);

@@ -1350,6 +1350,52 @@ mod refusing {
     }
 
     #[test]
+    fn a_token_that_can_not_join_is_told_so() {
+        for names in [&[][..], &["observe", "invisible", "pulse", "list", "kick"]] {
+            let mut shell = Shell::new();
+            let conn = shell.open();
+            shell.greet(conn, Ok(able("alice", names)), None, Dial(1));
+            shell.frame(conn, join(DOC));
+            assert_eq!(shell.reads(conn), ["welcome", "error key_denied document:42"]);
+            shell.frame(conn, join_with(DOC, Ok(able("alice", names))));
+            assert_eq!(shell.reads(conn), ["error key_denied document:42"]);
+            shell.frame(conn, join_with(DOC, Ok(able("alice", &["join"]))));
+            assert_eq!(shell.reads(conn), ["= alice"]);
+        }
+    }
+
+    #[test]
+    fn a_token_that_can_not_pulse_may_be_here_and_say_what_it_likes_in_its_meta() {
+        let mut shell = Shell::new();
+        let bob = shell.visit("bob", DOC);
+        let conn = shell.open();
+        shell.greet(conn, Ok(able("alice", &["join"])), None, Dial(1));
+        shell.frame(conn, join(DOC));
+        assert_eq!(shell.reads(conn), ["welcome", "= alice bob"]);
+        let pulse = |value: Option<&str>| Command::Pulse {
+            key: parse(DOC),
+            name: PulseName::parse("cursor").unwrap(),
+            value: value.and_then(PulseValue::parse),
+        };
+        for value in [Some("1"), None] {
+            shell.frame(conn, pulse(value));
+            assert_eq!(shell.reads(conn), ["error not_allowed document:42"]);
+        }
+        shell.frame(conn, Command::Update { key: parse(DOC), meta: meta(r#"{"a":1}"#) });
+        shell.pass(100);
+        shell.sees(&bob);
+        // A further token may allow it, for its key alone.
+        shell.frame(
+            conn,
+            join_with(DOC, Ok(Grant { can: able("x", &["pulse"]).can, ..only("alice", DOC) })),
+        );
+        shell.reads(conn);
+        shell.frame(conn, pulse(Some("1")));
+        shell.pass(100);
+        assert_eq!(shell.sees(&bob).last().unwrap(), "alice cursor 1");
+    }
+
+    #[test]
     fn a_full_key_is_told_so_and_its_members_may_come_back() {
         let mut shell =
             Shell::with(RelayConfig { max_presences_per_key: 2, ..RelayConfig::default() });
@@ -2686,7 +2732,13 @@ fn named(user: &str, name: &str) -> Grant {
     let id = UserId::parse(user).unwrap();
     let user = Arc::new(User::new(id, name, Color([1, 2, 3])).unwrap());
     let keys = vec![KeyPattern::parse("document:*").unwrap()];
-    Grant { user, keys, expires_in: Duration::from_secs(86_400), last_seen: true }
+    let can = Capabilities::OF_A_PAGE;
+    Grant { user, keys, can, expires_in: Duration::from_secs(86_400), last_seen: true }
+}
+
+/// A grant that allows this and nothing else.
+fn able(user: &str, names: &[&str]) -> Grant {
+    Grant { can: Capabilities::parse(names.iter().copied()), ..grant(user) }
 }
 
 /// A grant for one key.

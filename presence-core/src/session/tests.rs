@@ -82,6 +82,22 @@ mod pulses {
     }
 
     #[test]
+    fn one_whose_token_allows_no_pulses_says_so_once_for_each_socket() {
+        let mut page = with_bob();
+        page.pulse(DOC, "cursor", Some("1"));
+        page.error(ErrorCode::NotAllowed, Some(DOC));
+        let refused = ["1> pulse document:42 cursor 1", "complaint not_allowed document:42"];
+        assert_eq!(page.told(), refused);
+        page.pulse(DOC, "cursor", Some("2"));
+        page.pass(3_500);
+        assert_eq!(page.told(), NOTHING);
+        page.closed(1006);
+        page.pass(300);
+        page.come(DOC, "bob");
+        assert!(page.told().contains(&"2> pulse document:42 cursor 2".to_owned()));
+    }
+
+    #[test]
     fn a_hidden_tab_ends_its_pulses_and_says_nothing() {
         let mut page = with_bob();
         page.pulse(DOC, "typing", Some("1"));

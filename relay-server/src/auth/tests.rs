@@ -11,9 +11,9 @@ fn a_token_names_the_user_and_the_keys() {
     let grant = check(&token(&claims(""))).unwrap();
     assert_eq!(grant.user.id().as_str(), "alice");
     assert_eq!(grant.user.name(), "alice", "the id, unless the token has a name");
-    assert!(grant.allows(&key("document:42")));
-    assert!(grant.allows(&key("project:7:a")));
-    assert!(!grant.allows(&key("document:43")));
+    assert!(grant.covers(&key("document:42")));
+    assert!(grant.covers(&key("project:7:a")));
+    assert!(!grant.covers(&key("document:43")));
     assert!((3590..=3600).contains(&grant.expires_in.as_secs()));
 
     let named = check(&token(&claims(r##","name":"Alice A.","color":"#0a0B0c""##))).unwrap();
@@ -58,6 +58,21 @@ fn a_token_can_forbid_to_keep_when_its_user_viewed_something() {
         assert_eq!(check(&token(&claims(more))).unwrap().last_seen, may, "{more}");
     }
     assert!(check(&token(&claims(r#","last_seen":"no""#))).is_err(), "not taken for a yes");
+}
+
+#[test]
+fn a_token_can_what_it_says_and_unless_it_says_what_a_page_needs() {
+    let can = |more: &str| check(&token(&claims(more))).unwrap().can;
+    assert_eq!(can(""), Capabilities::OF_A_PAGE);
+    assert_eq!(can(r#","can":null"#), Capabilities::OF_A_PAGE);
+    assert_eq!(can(r#","can":[]"#), Capabilities::NONE);
+    assert_eq!(can(r#","can":["fly"]"#), Capabilities::NONE, "what isn't known allows nothing");
+    let two = Capabilities::parse(["observe", "kick"]);
+    assert_eq!(can(r#","can":["kick","observe","fly","kick"]"#), two);
+    for bad in [r#""join""#, r#"{"join":true}"#, r#"[1]"#, r#"[["join"]]"#, "true"] {
+        let refusal = check(&token(&claims(&format!(r#","can":{bad}"#)))).unwrap_err().refusal();
+        assert_eq!(refusal, Refusal::Denied, "{bad}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The relay's shell in the simulation.
 
 use presence_core::relay::{
-    Command, ConnId, Grant, Host, KeyPattern, MemoryBackplane, Refusal, Relay, RelayConfig,
-    ResumeClaims,
+    Capabilities, Command, ConnId, Grant, Host, KeyPattern, MemoryBackplane, Refusal, Relay,
+    RelayConfig, ResumeClaims,
 };
 use presence_core::{StallClock, Time};
 use presence_protocol::{
@@ -97,7 +97,8 @@ fn check(token: &str) -> Result<Grant, Refusal> {
     let user = User::new(id, user, Color([1, 2, 3])).map_err(|_| Refusal::Denied)?;
     let pattern = KeyPattern::parse(key).ok_or(Refusal::Denied)?;
     let expires_in = core::time::Duration::from_secs(100);
-    Ok(Grant { user: Arc::new(user), keys: vec![pattern], expires_in, last_seen: true })
+    let can = Capabilities::OF_A_PAGE;
+    Ok(Grant { user: Arc::new(user), keys: vec![pattern], can, expires_in, last_seen: true })
 }
 
 /// Reads a resume token of the simulation.
