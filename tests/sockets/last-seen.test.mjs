@@ -79,10 +79,11 @@ test("it outlives a relay that is killed, and one that is stopped", async () => 
 
   relay = await startRelay({ args });
   const bob = await Peer.join(relay, "bob");
+  const down = Date.now() - killedAt;
   const seen = await seenBy(bob, "document:1");
   assert.deepEqual(seen.map((it) => it.user.id).sort(), ["bob", "gone", "there"]);
   const ago = Math.max(...seen.map((it) => it.ago_ms));
-  assert.ok(ago >= Date.now() - killedAt, "it goes on counting while no relay runs");
+  assert.ok(ago >= down, "it goes on counting while no relay runs");
   // What a relay that is told to stop has not written yet, it writes before it ends.
   const last = await Peer.join(relay, "last");
   assert.equal(await relay.stop(), 0);
@@ -101,10 +102,12 @@ test("what is too old is not told, and no longer on the disk", async () => {
   relay = await startRelay({ args });
   await (await Peer.join(relay, "alice-who-was-here")).close(1001);
   await written(data, "alice-who-was-here");
-  await sleep(1000);
   const bob = await Peer.join(relay, "bob");
-  const names = (await seenBy(bob, "document:1")).map((it) => it.user.id);
-  assert.ok(!names.includes("alice-who-was-here"));
+  const isTold = async () => {
+    const seen = await seenBy(bob, "document:1");
+    return seen.some((it) => it.user.id === "alice-who-was-here");
+  };
+  while (await isTold()) await sleep(100);
   await bob.close(1000);
   await relay.stop();
   // It is forgotten at every start, and once an hour.
