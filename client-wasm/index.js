@@ -6,34 +6,48 @@ import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
 import load, {
   askLastSeen,
+  delay,
   flash,
   hold,
+  join,
   leave,
   members,
-  open,
+  pageEvent,
+  poll,
   pulse,
   remove,
   roundTrip,
-  standing,
-  state,
-  update,
+  socketClosed,
+  socketMessage,
+  socketOpen,
+  start,
+  stop,
+  timer,
+  token,
 } from "./whoshere.js";
 
 export { PresenceError };
 
 const core = {
   askLastSeen,
+  delay,
   flash,
   hold,
+  join,
   leave,
   members,
-  open,
+  pageEvent,
+  poll,
   pulse,
   remove,
   roundTrip,
-  standing,
-  state,
-  update,
+  socketClosed,
+  socketMessage,
+  socketOpen,
+  start,
+  stop,
+  timer,
+  token,
 };
 
 /** @type {Promise<unknown> | undefined} */

@@ -2,9 +2,11 @@
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
 import { Bar } from "./bar.js";
+import { Connection } from "./connection.js";
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
 import { messagesOf, say, template } from "./messages.js";
+import { patched } from "./meta.js";
 import {
   barOptionsOf,
   cursorOptions,
@@ -16,8 +18,6 @@ import {
 } from "./options.js";
 
 /**
- * @typedef {Pick<typeof import("../pkg/whoshere.js"), "askLastSeen" | "flash" | "hold" | "leave" | "members" | "open" |
- *   "pulse" | "remove" | "roundTrip" | "standing" | "state" | "update">} Core the module's functions
  * @typedef {import("./options.js").Options} Options
  * @typedef {import("../index.js").Member} Member
  * @typedef {import("../index.js").Pulse} Pulse
@@ -43,12 +43,15 @@ const EVENTS = {
   seen: (text) => text,
 };
 
-/** What the bars are worth, by the numbers of open_key.rs. */
-const STANDINGS = /** @type {const} */ (["connecting", "live", "stale", "stopped"]);
+/** Nobody, once it is over. */
+const NOBODY = /** @type {readonly Member[]} */ (Object.freeze([]));
 
 export class Here {
-  #core;
-  #id;
+  #open;
+  /** @type {import("./connection.js").Sink} */
+  #sink;
+  /** @type {Set<number>} */
+  #flashes = new Set();
   /** @type {Map<string, Set<{ listener: Listener }>>} */
   #listeners = new Map();
   /** What was loaded for this page and has not been ended. @type {Set<AbortController>} */
@@ -65,13 +68,13 @@ export class Here {
   #isFull = false;
   /** @type {string | null} */
   #place = null;
-  #ask = () => this.#core.askLastSeen(this.#id);
+  #ask = () => this.#feed("askLastSeen", this.key);
 
   /**
-   * @param {Core} core
+   * @param {import("./connection.js").Core} core
    * @param {Options} options
    */
-  constructor(core, { socketUrl, beaconUrl, key, token, meta, isDeduped, idleMs, messages }) {
+  constructor(core, options) {
     /** @type {(result: any) => void} */
     let resolve = () => {};
     /** @type {(error: Error) => void} */
@@ -81,24 +84,15 @@ export class Here {
     });
     // Who doesn't wait for it doesn't want to hear of its rejection either.
     this.ready.catch(() => {});
-    this.key = key;
-    this.#messages = messages;
-    this.#core = core;
-    this.#id = core.open(
-      socketUrl,
-      beaconUrl,
-      key,
-      token,
-      meta,
-      isDeduped,
-      idleMs,
-      (/** @type {string} */ name, /** @type {unknown[]} */ ...parts) => {
-        if (name === "ready") resolve(undefined);
-        else if (name === "failed") reject(/** @type {Error} */ (parts[0]));
-        else if (name === "pulse") this.#pulsed(.../** @type {[any, any, any, any]} */ (parts));
-        else this.#emit(name, parts);
-      },
-    );
+    this.key = options.key;
+    this.#messages = options.messages;
+    this.#sink = (name, ...parts) => {
+      if (name === "ready") resolve(undefined);
+      else if (name === "failed") reject(parts[0]);
+      else if (name === "pulse") this.#pulsed(.../** @type {[any, any, any, any]} */ (parts));
+      else this.#emit(name, parts);
+    };
+    this.#open = Connection.enter(core, options, this.#sink);
   }
 
   get messages() {
@@ -111,7 +105,7 @@ export class Here {
   }
 
   get members() {
-    return this.#core.members(this.#id);
+    return this.state === "stopped" ? NOBODY : this.#open.connection.members(this.key);
   }
 
   get count() {
@@ -123,7 +117,7 @@ export class Here {
   }
 
   get state() {
-    return this.#core.state(this.#id);
+    return this.#isOver ? "stopped" : this.#open.state;
   }
 
   /**
@@ -160,7 +154,9 @@ export class Here {
 
   /** @param {unknown} patch */
   update(patch) {
-    this.#core.update(this.#id, patch);
+    if (this.#isOver) return;
+    this.#open.meta = patched(this.#open.meta, patch);
+    this.#open.connection.join(this.#open);
   }
 
   /**
@@ -170,7 +166,7 @@ export class Here {
   pulse(name, value) {
     const text = value === null ? undefined : textOf(value);
     const fits = typeof name === "string" && text !== null;
-    if (fits && this.#core.pulse(this.#id, name, text)) return;
+    if (fits && (this.#isOver || this.#feed("pulse", this.key, name, text))) return;
     const rule = "takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 8 at a time";
     throw new PresenceError("bad_pulse", `pulse: ${rule}`);
   }
@@ -211,7 +207,7 @@ export class Here {
     let bar = new Bar(this.messages, checked);
     let endLastSeen = () => {};
     const part = {
-      draw: () => bar.draw(this.members, STANDINGS[this.#core.standing(this.#id)]),
+      draw: () => bar.draw(this.members, this.#open.standing),
       again: () => {
         const { root } = bar;
         bar = new Bar(this.messages, checked);
@@ -247,7 +243,7 @@ export class Here {
   flash(target, options) {
     const element = elementOf(target);
     const rules = flashOptions(options);
-    const hold = (/** @type {boolean} */ isHeld) => this.#core.hold(this.#id, part, isHeld);
+    const hold = (/** @type {boolean} */ isHeld) => this.#feed("hold", part, isHeld);
     const part = this.#flash(flashArea(element, this, hold), rules);
     return () => this.#remove(part);
   }
@@ -262,7 +258,7 @@ export class Here {
       ({ inspect }) => {
         if (isOver) return;
         const here = /** @type {any} */ (this);
-        stop = inspect(here, element, isFloating, () => this.#core.roundTrip(this.#id));
+        stop = inspect(here, element, isFloating, () => this.#open.connection.roundTrip);
       },
       (cause) => this.#emit("error", [failed("the inspector", cause)]),
     );
@@ -321,12 +317,14 @@ export class Here {
   }
 
   leave() {
+    if (this.#isOver) return;
     this.#isOver = true;
     for (const helper of this.#helpers) helper.abort();
     this.#listeners.clear();
     for (const { remove } of [...this.#bars]) remove();
     this.#pulses.clear();
-    this.#core.leave(this.#id);
+    for (const part of this.#flashes) this.#remove(part);
+    this.#open.connection.leave(this.#open, this.#sink);
   }
 
   /**
@@ -369,12 +367,35 @@ export class Here {
    * @param {ReturnType<typeof flashOptions>} rules
    */
   #flash(teller, { joins, leaves, muteAbove }) {
-    return this.#core.flash(this.#id, /** @type {any} */ (teller), joins, leaves, muteAbove);
+    if (this.#isOver) {
+      teller.end();
+      return 0;
+    }
+    const part = this.#feed(
+      "flash",
+      this.key,
+      /** @type {any} */ (teller),
+      joins,
+      leaves,
+      muteAbove,
+    );
+    this.#flashes.add(part);
+    return part;
   }
 
   /** @param {number} part */
   #remove(part) {
-    this.#core.remove(this.#id, part);
+    this.#flashes.delete(part);
+    this.#feed("remove", part);
+  }
+
+  /**
+   * @template {keyof import("./connection.js").Core} Name
+   * @param {Name} name
+   * @param {any[]} args
+   */
+  #feed(name, ...args) {
+    return this.#open.connection.feed(name, ...args);
   }
 
   /**

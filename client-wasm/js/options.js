@@ -3,6 +3,7 @@
 // What a page passes in, checked: whatever is wrong is an error that names it.
 import { PresenceError } from "./error.js";
 import { messagesOf } from "./messages.js";
+import { metaOf } from "./meta.js";
 
 /**
  * @typedef {object} Options what `connect` needs, all of it
@@ -10,7 +11,7 @@ import { messagesOf } from "./messages.js";
  * @property {string} beaconUrl where a page that is closed while it is disconnected says goodbye
  * @property {string} key filled in
  * @property {unknown} token a string or a function
- * @property {unknown} meta not looked at yet
+ * @property {import("./shell.js").Meta} meta
  * @property {boolean} isDeduped
  * @property {import("./messages.js").Messages} messages
  * @property {number} idleMs after how long without an input the page is away; 0 if it never is
@@ -41,12 +42,14 @@ export function connectOptions(value) {
     ...relayUrls(url),
     key: filledIn(key, params),
     token,
-    meta,
+    meta: metaOf(meta),
     isDeduped,
     messages: messagesOf(messages),
     idleMs: idleMsOf(away),
   };
 }
+
+const KEY = /^[\w:./@-]{1,128}$/;
 
 /** What `bar` can be told; the bindings take the same as properties. */
 export const BAR_OPTIONS = ["max", "look", "self", "lastSeen"];
@@ -231,6 +234,7 @@ function filledIn(key, params = {}) {
     );
   });
   if (/[{}]/.test(filled)) throw bad("a placeholder is written {name}");
+  if (!KEY.test(filled)) throw bad("it must be 1 to 128 letters, digits and :_-./@");
   return filled;
 }
 

@@ -7,15 +7,14 @@
 // server of wasm-bindgen's test runner gets stuck when it is asked for more than three at a time.
 //
 // Metas come out of `JSON.parse`: all of their fields are own ones, `__proto__` too.
-export { PresenceError } from "./error.js";
 
-// What happens to a page. Numbers, because a text is decoded and compared at length on the other side.
+// What happens to a page, by the numbers of driver.rs. The last one isn't its business.
 const HIDE = 0;
 const SHOW = 1;
 const WAKE = 2;
 const LOOK = 3;
 const INPUT = 4;
-const ACTIVATE = 5;
+export const ACTIVATE = 5;
 
 /** @typedef {number} PageEvent */
 /** @typedef {Record<string, unknown>} Meta */
@@ -84,17 +83,6 @@ export function isPrerendering() {
 }
 
 /**
- * A meta with the fields of a patch; those that are null are removed.
- *
- * @param {Meta} meta
- * @param {Meta} patch
- */
-export function patched(meta, patch) {
-  const entries = Object.entries(meta).concat(Object.entries(patch));
-  return Object.fromEntries(entries.filter(([name]) => patch[name] !== null));
-}
-
-/**
  * A member as the page gets to see it. Nobody can change it, and least of all what the roster holds.
  *
  * @param {string} id
@@ -151,4 +139,13 @@ export function frame(frame, key, token, resume, dial, meta, age, away, name, va
  */
 export function beacon(resume, dial, keys) {
   return JSON.stringify({ resume, dial, keys });
+}
+
+/**
+ * What `poll` says is to be done next.
+ *
+ * @param {unknown[]} parts
+ */
+export function output(...parts) {
+  return parts;
 }

@@ -1,421 +1,394 @@
-//! Drives one `Session`: its socket, its timer, its page, and what it has to tell.
+//! Drives one `Session`: what happens goes in, and what comes out is told to JavaScript.
 //!
-//! Calls of `connect` with the same url and the same token share one driver, and so one socket.
-//!
-//! All inputs go through [`Driver::input`], which drains what comes out. Outputs reach the page's own
-//! code, which may call back in at any time: so nothing is borrowed while it runs, and an input from
-//! within is drained by the loop that is already running.
+//! Flashes are told from within, and so may call back in at any time: nothing is borrowed meanwhile.
 
 use crate::clock;
-use crate::error::PresenceError;
-use crate::lifecycle::{Lifecycle, PageEvent, is_hidden, is_prerendering};
+use crate::flash::{FlashTeller, Teller};
+use crate::members::Members;
 use crate::meta::Meta;
-use crate::open_key::OpenKey;
-use crate::socket::{Socket, SocketEvent};
-use crate::timer::Timer;
-use crate::token::TokenSource;
+use crate::text::digits;
 use crate::wire;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, RefMut};
 use core::time::Duration;
-use js_sys::JsString;
+use js_sys::Array;
+use presence_core::flash::FlashRules;
 use presence_core::session::{Event, Output, State, StopReason};
-use presence_core::{Attention, Session, Time};
-use presence_protocol::{ClientFrame, Dial, Key, PulseName, PulseValue, ServerFrame};
-use std::rc::{Rc, Weak};
+use presence_core::{Attention, Dedupe, Member, Roster, Session, Time};
+use presence_protocol::{ClientFrame, Dial, Key, Pulse, PulseName, PulseValue, ServerFrame};
+use std::rc::Rc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-#[wasm_bindgen]
+#[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
-    #[wasm_bindgen(js_namespace = Math, js_name = random)]
-    fn random() -> f64;
-    #[wasm_bindgen(catch, js_namespace = navigator, js_name = sendBeacon)]
-    fn send_beacon(url: &str, body: &JsString) -> Result<bool, JsValue>;
+    /// What JavaScript is to do: the name of a method of `Connection`, and its arguments.
+    fn output(
+        name: &str,
+        key: Option<&str>,
+        number: u32,
+        a: &JsValue,
+        b: &JsValue,
+        c: &JsValue,
+        d: &JsValue,
+    ) -> JsValue;
 }
 
 thread_local! {
-    static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
+    static DRIVERS: RefCell<Vec<(u32, Rc<Driver>)>> = const { RefCell::new(Vec::new()) };
+    /// Numbers of drivers and flashes. None is used twice.
+    static LAST_ID: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The relay's addresses.
-#[derive(Debug, PartialEq)]
-pub(crate) struct RelayUrls {
-    /// Its WebSocket endpoint.
-    pub(crate) socket_url: String,
-    /// Where a page that is closed while it is disconnected says goodbye.
-    pub(crate) beacon_url: String,
+/// What has happened to the page, by the numbers of `js/shell.js`.
+mod page_event {
+    pub(super) const HIDE: u32 = 0;
+    pub(super) const SHOW: u32 = 1;
+    pub(super) const WAKE: u32 = 2;
+    pub(super) const LOOK: u32 = 3;
+    pub(super) const INPUT: u32 = 4;
 }
 
 /// A session and its surroundings.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    urls: RelayUrls,
-    token: TokenSource,
-    /// After how long without an input this page is away; never if `None`.
-    idle: Option<Duration>,
-    attention: Cell<Option<Attention>>,
     session: RefCell<Session<Meta>>,
-    keys: RefCell<Vec<Rc<OpenKey>>>,
-    socket: RefCell<Option<Socket>>,
-    timer: Timer,
-    lifecycle: RefCell<Option<Lifecycle>>,
-    /// True while the page is only being prerendered: nobody is here yet.
-    is_held: Cell<bool>,
-    is_draining: Cell<bool>,
+    /// Whether somebody is looking; `None` if that is nobody's business.
+    attention: Cell<Option<Attention>>,
+    rosters: RefCell<Vec<Shown>>,
+    flashes: RefCell<Vec<Rc<FlashTeller>>>,
     /// When the last heartbeat set out.
     beat_at: Cell<f64>,
     /// How long its answer took.
-    round_trip: Cell<Option<f64>>,
+    round_trip: Cell<f64>,
+}
+
+/// A key's members, as JavaScript sees them.
+#[derive(Debug)]
+struct Shown {
+    key: Key,
+    members: Members,
+    /// What the roster's count of changes was when they were refreshed; `None` without a roster.
+    seen_changes: Option<u32>,
 }
 
 impl Driver {
-    /// The driver of this relay, token and rule of attention; a new one if there is none.
-    pub(crate) fn of(urls: RelayUrls, token: TokenSource, idle: Option<Duration>) -> Rc<Self> {
-        DRIVERS.with_borrow_mut(|drivers| {
-            let fits = |it: &&Rc<Self>| it.urls == urls && it.token == token && it.idle == idle;
-            if let Some(driver) = drivers.iter().find(fits) {
-                return driver.clone();
-            }
-            let driver = Self::new(urls, token, idle);
-            drivers.push(driver.clone());
-            driver
-        })
+    /// The driver of a number.
+    pub(crate) fn of(id: u32) -> Option<Rc<Self>> {
+        DRIVERS.with_borrow(|drivers| drivers.iter().find(|it| it.0 == id).map(|it| it.1.clone()))
     }
 
-    fn new(urls: RelayUrls, token: TokenSource, idle: Option<Duration>) -> Rc<Self> {
+    pub(crate) fn start(idle: Option<Duration>, is_hidden: bool, seed: f64) -> u32 {
+        let now = clock::now();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a seed")]
-        let seed = (random() * 9e15) as u64;
-        let attention = idle.map(|it| Attention::new(clock::now(), it, is_hidden()));
-        let driver = Rc::new_cyclic(|driver: &Weak<Self>| {
-            let driver = driver.clone();
-            Self {
-                urls,
-                token,
-                idle,
-                attention: Cell::new(attention),
-                session: RefCell::new(Session::new(seed)),
-                keys: RefCell::default(),
-                socket: RefCell::default(),
-                timer: Timer::new(move || {
-                    if let Some(driver) = driver.upgrade() {
-                        driver.timer_fired();
-                    }
-                }),
-                lifecycle: RefCell::default(),
-                is_held: Cell::new(is_prerendering()),
-                is_draining: Cell::new(false),
-                beat_at: Cell::new(0.0),
-                round_trip: Cell::new(None),
-            }
-        });
-        driver.attend(None);
-        driver.session.borrow_mut().hidden(clock::now(), is_hidden());
-        let weak = Rc::downgrade(&driver);
-        driver.lifecycle.replace(Some(Lifecycle::new(idle.is_some(), move |event| {
-            if let Some(driver) = weak.upgrade() {
-                driver.page_event(event);
-            }
-        })));
-        driver
+        let mut session = Session::new(seed as u64);
+        session.hidden(now, is_hidden);
+        let driver = Self {
+            session: RefCell::new(session),
+            attention: Cell::new(idle.map(|it| Attention::new(now, it, is_hidden))),
+            rosters: RefCell::default(),
+            flashes: RefCell::default(),
+            beat_at: Cell::new(0.0),
+            round_trip: Cell::new(f64::NAN),
+        };
+        driver.attend(now);
+        let id = next_id();
+        DRIVERS.with_borrow_mut(|drivers| drivers.push((id, Rc::new(driver))));
+        id
     }
 
-    /// The key, if it is open already.
-    pub(crate) fn open_key(&self, key: &Key) -> Option<Rc<OpenKey>> {
-        self.keys.borrow().iter().find(|it| it.key == *key).cloned()
+    pub(crate) fn stop(id: u32) {
+        DRIVERS.with_borrow_mut(|drivers| drivers.retain(|it| it.0 != id));
     }
 
-    /// Enters a key.
-    pub(crate) fn join(self: &Rc<Self>, key: &Rc<OpenKey>) {
-        self.keys.borrow_mut().push(key.clone());
-        self.input(|session, now| self.join_unless_held(session, now, key));
+    pub(crate) fn join(&self, key: &str, meta: &JsValue, dedupe: Dedupe) {
+        if let (Some(key), Some(meta)) = (Key::parse(key), Meta::received(meta)) {
+            self.session.borrow_mut().join(clock::now(), key, meta, dedupe);
+        }
     }
 
-    /// Tells the others the key's meta.
-    pub(crate) fn update(self: &Rc<Self>, key: &OpenKey) {
-        self.input(|session, now| session.update(now, &key.key, key.meta()));
+    pub(crate) fn leave(&self, key: &str) {
+        if let Some(key) = Key::parse(key) {
+            self.session.borrow_mut().leave(&key);
+            self.rosters.borrow_mut().retain(|it| it.key != key);
+        }
     }
 
-    /// Says something for a moment; false if this page says too much at a time already.
-    pub(crate) fn pulse(
-        self: &Rc<Self>,
-        key: &OpenKey,
-        name: PulseName,
-        value: Option<PulseValue>,
-    ) -> bool {
-        let mut fits = true;
-        self.input(|session, now| fits = session.pulse(now, &key.key, name, value));
-        fits
+    /// Says something for a moment; false if it isn't a pulse, or this page has too many.
+    pub(crate) fn pulse(&self, key: &str, name: &str, value: Option<&str>) -> bool {
+        let (Some(key), Some(name)) = (Key::parse(key), PulseName::parse(name)) else {
+            return false;
+        };
+        let parsed = value.and_then(PulseValue::parse);
+        parsed.is_some() == value.is_some()
+            && self.session.borrow_mut().pulse(clock::now(), &key, name, parsed)
     }
 
     /// Asks who has viewed a key.
-    pub(crate) fn ask_last_seen(self: &Rc<Self>, key: &OpenKey) {
-        self.input(|session, _| session.ask_last_seen(&key.key));
-    }
-
-    /// Leaves a key.
-    pub(crate) fn leave(self: &Rc<Self>, key: &Rc<OpenKey>) {
-        if self.forget(key) {
-            self.input(|session, _| session.leave(&key.key));
+    pub(crate) fn ask_last_seen(&self, key: &str) {
+        if let Some(key) = Key::parse(key) {
+            self.session.borrow_mut().ask_last_seen(&key);
         }
     }
 
-    /// Removes a key; true if it was there.
-    fn forget(&self, key: &Rc<OpenKey>) -> bool {
-        let mut keys = self.keys.borrow_mut();
-        let n_before = keys.len();
-        keys.retain(|it| !Rc::ptr_eq(it, key));
-        keys.len() < n_before
+    pub(crate) fn page_event(&self, event: u32, is_hidden: bool) {
+        let now = clock::now();
+        if let Some(mut attention) = self.attention.get() {
+            if event == page_event::INPUT {
+                attention.input(now);
+            } else {
+                attention.look(now, is_hidden);
+            }
+            self.attention.set(Some(attention));
+        }
+        self.attend(now);
+        let session = &mut *self.session.borrow_mut();
+        if let page_event::WAKE | page_event::LOOK = event {
+            session.hidden(now, is_hidden);
+        }
+        match event {
+            page_event::HIDE => session.page_hide(),
+            page_event::SHOW => session.page_show(now),
+            page_event::WAKE => session.wake(now),
+            _ => {}
+        }
     }
 
-    /// Sets the timer anew.
-    pub(crate) fn rearm(self: &Rc<Self>) {
-        self.input(|_, _| {});
+    pub(crate) fn socket_open(&self, dial: u32) {
+        self.session.borrow_mut().socket_open(clock::now(), Dial(dial));
     }
 
-    /// How the connection is.
-    pub(crate) fn state(&self) -> State {
-        self.session.borrow().state()
+    /// What comes back is to be told at once: it is nothing to the session.
+    pub(crate) fn socket_message(&self, dial: u32, data: &JsValue) -> JsValue {
+        const NONE: &JsValue = &JsValue::UNDEFINED;
+        let frame = wire::decode(data);
+        let next = match &frame {
+            Some(ServerFrame::Heartbeat { .. }) => {
+                self.round_trip.set(clock::running() - self.beat_at.get());
+                JsValue::UNDEFINED
+            }
+            Some(ServerFrame::LastSeen { key, .. }) => {
+                output("seen", Some(key.as_str()), 0, data, NONE, NONE, NONE)
+            }
+            _ => JsValue::UNDEFINED,
+        };
+        let (session, now, dial) = (&mut *self.session.borrow_mut(), clock::now(), Dial(dial));
+        match frame {
+            Some(frame) => session.socket_frame(now, dial, frame),
+            None => session.socket_garbage(now, dial),
+        }
+        next
     }
 
-    /// How long the last heartbeat's answer took, in milliseconds.
-    pub(crate) const fn round_trip(&self) -> Option<f64> {
+    pub(crate) fn socket_closed(&self, dial: u32, code: u16) {
+        self.session.borrow_mut().socket_closed(clock::now(), Dial(dial), code);
+    }
+
+    pub(crate) fn token(&self, fetch: u32, token: Option<String>) {
+        self.session.borrow_mut().token(clock::now(), fetch, token.ok_or(()));
+    }
+
+    pub(crate) fn timer(&self) {
+        let now = clock::now();
+        self.attend(now);
+        for flashes in self.flashes() {
+            flashes.handle_timeout(now);
+        }
+        self.session.borrow_mut().handle_timeout(now);
+    }
+
+    /// In how many milliseconds there is something to do.
+    #[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
+    pub(crate) fn delay(&self) -> Option<f64> {
+        let now = clock::now();
+        let session = self.session.borrow().poll_timeout();
+        let attention = self.attention.get().and_then(|it| it.poll_timeout(now));
+        let flashes = self.flashes.borrow().iter().filter_map(|it| it.poll_timeout()).min();
+        let first = [session, attention, flashes].into_iter().flatten().min()?;
+        Some(first.as_millis().saturating_sub(now.as_millis()) as f64)
+    }
+
+    pub(crate) fn round_trip(&self) -> f64 {
         self.round_trip.get()
     }
 
-    /// Looks at the session.
-    pub(crate) fn with_session<T>(&self, look: impl FnOnce(&Session<Meta>) -> T) -> T {
-        look(&self.session.borrow())
+    /// Everybody who is in a key.
+    pub(crate) fn list(&self, key: &str) -> Option<Array> {
+        Some(self.members(&Key::parse(key)?).list().clone())
     }
 
-    /// The keys; a copy, since what they tell can make the page enter and leave some.
-    fn keys(&self) -> Vec<Rc<OpenKey>> {
-        self.keys.borrow().clone()
+    /// Tells from now on who joins a key and who leaves it.
+    pub(crate) fn add_flashes(&self, key: &str, teller: Teller, rules: FlashRules) -> Option<u32> {
+        let id = next_id();
+        let flashes = FlashTeller::new(id, Key::parse(key)?, teller, rules);
+        self.flashes.borrow_mut().push(Rc::new(flashes));
+        Some(id)
     }
 
-    fn join_unless_held(&self, session: &mut Session<Meta>, now: Time, key: &OpenKey) {
-        if !self.is_held.get() {
-            session.join(now, key.key.clone(), key.meta(), key.dedupe);
-        }
-    }
-
-    fn input(self: &Rc<Self>, input: impl FnOnce(&mut Session<Meta>, Time)) {
-        input(&mut self.session.borrow_mut(), clock::now());
-        self.drain();
-    }
-
-    fn drain(self: &Rc<Self>) {
-        if self.is_draining.replace(true) {
-            return;
-        }
-        loop {
-            let output = self.session.borrow_mut().poll_output();
-            let Some(output) = output else { break };
-            self.perform(output);
-        }
-        self.is_draining.set(false);
-        if self.keys.borrow().is_empty() || matches!(self.state(), State::Stopped(_)) {
-            self.retire();
-        }
-        let now = clock::now();
-        let mut deadline = self.session.borrow().poll_timeout();
-        let keys = self.keys.borrow();
-        let mut sooner = |at: Option<Time>| {
-            if let Some(at) = at {
-                deadline = Some(deadline.map_or(at, |it| it.min(at)));
+    /// Somebody reads flashes, or doesn't any more.
+    pub(crate) fn hold(&self, id: u32, is_held: bool) {
+        for flashes in self.flashes() {
+            if flashes.id == id {
+                flashes.hold(clock::now(), is_held);
             }
-        };
-        if !keys.is_empty() {
-            sooner(self.attention.get().and_then(|it| it.poll_timeout(now)));
         }
-        for key in keys.iter() {
-            sooner(key.poll_timeout());
-        }
-        drop(keys);
-        self.timer.arm(now, deadline);
     }
 
-    /// Its session has ended. A later `connect` begins another one.
-    fn retire(self: &Rc<Self>) {
-        DRIVERS.with_borrow_mut(|drivers| drivers.retain(|it| !Rc::ptr_eq(it, self)));
-        self.lifecycle.take();
-        self.socket.take();
+    /// Takes flashes away.
+    pub(crate) fn remove(&self, id: u32) {
+        // They outlive the borrow: what goes out of the page can run the page's own code, which may come
+        // back to here.
+        let before = self.flashes();
+        self.flashes.borrow_mut().retain(|it| it.id != id);
+        for flashes in before.iter().filter(|it| it.id == id) {
+            flashes.end();
+        }
     }
 
-    fn perform(self: &Rc<Self>, output: Output<Meta>) {
-        match output {
-            Output::FetchToken { fetch } => self.fetch_token(fetch),
-            Output::Dial { dial } => self.dial(dial),
-            Output::Send { dial, frame } => {
-                if let Some(socket) = &*self.socket.borrow()
-                    && socket.dial == dial
-                {
-                    if matches!(frame, ClientFrame::Heartbeat) {
-                        self.beat_at.set(clock::running());
-                    }
-                    socket.send(&wire::encode(&frame));
+    /// What is to be done next.
+    pub(crate) fn poll(&self) -> JsValue {
+        const NONE: &JsValue = &JsValue::UNDEFINED;
+        let next = self.session.borrow_mut().poll_output();
+        match next {
+            None => JsValue::UNDEFINED,
+            Some(Output::FetchToken { fetch }) => {
+                output("fetchToken", None, fetch, NONE, NONE, NONE, NONE)
+            }
+            Some(Output::Dial { dial }) => output("dial", None, dial.0, NONE, NONE, NONE, NONE),
+            Some(Output::Send { dial, frame }) => {
+                if matches!(frame, ClientFrame::Heartbeat) {
+                    self.beat_at.set(clock::running());
                 }
+                output("send", None, dial.0, &wire::encode(&frame), NONE, NONE, NONE)
             }
-            Output::Close { dial, code } => {
-                let socket = self.socket.take();
-                if let Some(socket) = socket {
-                    if socket.dial == dial {
-                        socket.close(code);
-                    } else {
-                        self.socket.replace(Some(socket));
-                    }
-                }
+            Some(Output::Close { dial, code }) => {
+                output("close", None, dial.0, &code.code().into(), NONE, NONE, NONE)
             }
-            Output::Beacon { resume, dial, keys } => {
+            Some(Output::Beacon { resume, dial, keys }) => {
                 let body = wire::encode_beacon(&resume, dial, &keys);
-                let _ = send_beacon(&self.urls.beacon_url, &body);
+                output("beacon", None, 0, &body, NONE, NONE, NONE)
             }
-            Output::Event(event) => self.tell(&event),
+            Some(Output::Event(event)) => self.tell(&event),
         }
     }
 
-    fn fetch_token(self: &Rc<Self>, fetch: u32) {
-        let driver = Rc::downgrade(self);
-        self.token.fetch(move |result| {
-            let Some(driver) = driver.upgrade() else { return };
-            let result = result.map_err(|cause| {
-                let message = "the token function threw, or gave no token; it will be called again";
-                driver
-                    .tell_error(None, &PresenceError::with_cause("token_failed", message, &cause));
-            });
-            driver.input(|session, now| session.token(now, fetch, result));
-        });
-    }
-
-    fn dial(self: &Rc<Self>, dial: Dial) {
-        // The former one, if there is one, must not speak up any more.
-        self.socket.take();
-        let driver = Rc::downgrade(self);
-        let socket = Socket::open(&self.urls.socket_url, dial, move |event| {
-            if let Some(driver) = driver.upgrade() {
-                driver.socket_event(dial, event);
-            }
-        });
-        if socket.is_none() {
-            self.socket_event(dial, SocketEvent::Closed(1006));
-        } else {
-            self.socket.replace(socket);
-        }
-    }
-
-    fn socket_event(self: &Rc<Self>, dial: Dial, event: SocketEvent) {
-        match event {
-            SocketEvent::Open => self.input(|session, now| session.socket_open(now, dial)),
-            SocketEvent::Message(text) => match wire::decode(&text) {
-                Some(it) => {
-                    if matches!(it, ServerFrame::Heartbeat { .. }) {
-                        self.round_trip.set(Some(clock::running() - self.beat_at.get()));
-                    }
-                    if let ServerFrame::LastSeen { key, .. } = &it
-                        && let Some(open) = self.open_key(key)
-                    {
-                        open.emit("seen", &[&text]);
-                    }
-                    self.input(|session, now| session.socket_frame(now, dial, it));
-                }
-                None => self.input(|session, now| session.socket_garbage(now, dial)),
-            },
-            SocketEvent::Closed(code) => {
-                self.input(|session, now| session.socket_closed(now, dial, code));
-            }
-        }
-    }
-
-    fn timer_fired(self: &Rc<Self>) {
-        self.timer.fired();
-        self.attend(None);
-        let now = clock::now();
-        for key in self.keys() {
-            key.handle_timeout(now);
-        }
-        self.input(|session, now| session.handle_timeout(now));
-    }
-
-    /// Finds out whether somebody is looking; true if somebody was before.
-    fn attend(&self, event: Option<PageEvent>) -> bool {
-        let Some(mut attention) = self.attention.get() else { return true };
-        let now = clock::now();
-        let was_away = attention.is_away(now);
-        match event {
-            None => {}
-            Some(PageEvent::Input) => attention.input(now),
-            Some(_) => attention.look(now, is_hidden()),
-        }
-        self.attention.set(Some(attention));
-        self.session.borrow_mut().attention(attention.is_away(now));
-        !was_away
-    }
-
-    fn page_event(self: &Rc<Self>, event: PageEvent) {
-        if self.attend(Some(event)) && event == PageEvent::Input {
-            // The timer finds out by itself that it is too early.
-            return;
-        }
-        self.input(|session, now| match event {
-            PageEvent::Hide => session.page_hide(),
-            PageEvent::Show => session.page_show(now),
-            PageEvent::Wake => {
-                session.hidden(now, is_hidden());
-                session.wake(now);
-            }
-            PageEvent::Look => session.hidden(now, is_hidden()),
-            PageEvent::Input => {}
-            PageEvent::Activate => {
-                if self.is_held.replace(false) {
-                    for key in self.keys.borrow().iter() {
-                        self.join_unless_held(session, now, key);
-                    }
-                }
-            }
-        });
-    }
-
-    fn tell(self: &Rc<Self>, event: &Event<Meta>) {
-        match event {
+    fn tell(&self, event: &Event<Meta>) -> JsValue {
+        self.flash(event);
+        let object = |key: &Key, member: &Member<Meta>| self.members(key).object_of(member);
+        let mut parts = [const { JsValue::UNDEFINED }; 4];
+        let (name, key) = match event {
             Event::State(state) => {
-                for key in self.keys() {
-                    key.tell_state(*state);
+                parts[0] = state.name().into();
+                if let State::Stopped(reason) = state {
+                    parts[1] = reason.name().into();
+                    parts[2] = matches!(reason, StopReason::Refused(_)).into();
                 }
-                if let State::Stopped(StopReason::Refused(code)) = state {
-                    let message = "the relay refuses this page; it will not be asked again";
-                    let error = PresenceError::new(code.name(), message);
-                    for key in self.keys() {
-                        key.fail(&error);
-                    }
-                }
+                ("state", None)
+            }
+            Event::Ready { key } => ("ready", Some(key)),
+            Event::Joined { key, member, quiet } => {
+                parts[0] = object(key, member);
+                parts[1] = (*quiet).into();
+                ("join", Some(key))
+            }
+            Event::Left { key, member, reason, quiet } => {
+                parts[0] = object(key, member);
+                parts[1] = (*quiet).into();
+                parts[2] = reason.name().into();
+                ("leave", Some(key))
+            }
+            Event::Updated { key, before, member } => {
+                parts[0] = object(key, member);
+                parts[1] = object(key, before);
+                ("update", Some(key))
+            }
+            Event::Pulse { key, pulse: Pulse { session, name, value } } => {
+                let session_ = self.session.borrow();
+                let member = session_.roster(key).and_then(|it| it.member_of(*session)).cloned();
+                drop(session_);
+                parts[0] = member.map(|it| object(key, &it)).unwrap_or_default();
+                parts[1] = digits(session.bits(), 16, 16).into();
+                parts[2] = name.as_str().into();
+                parts[3] = value.as_ref().map(PulseValue::as_str).into();
+                ("pulse", Some(key))
+            }
+            Event::Changed { key } => {
+                let is_stale = self.session.borrow().roster(key).is_some_and(Roster::is_stale);
+                parts[0] = is_stale.into();
+                ("change", Some(key))
             }
             Event::Refused { key, code, message } => {
-                if let Some(open) = self.open_key(key) {
-                    self.forget(&open);
-                    let error = PresenceError::new(code.name(), message);
-                    open.refuse(event, code.name(), &error);
-                }
+                parts[0] = code.name().into();
+                parts[1] = message.into();
+                ("refuse", Some(key))
             }
             Event::Complaint { key, code, message } => {
-                self.tell_error(key.as_ref(), &PresenceError::new(code.name(), message));
+                parts[0] = code.name().into();
+                parts[1] = message.into();
+                ("complain", key.as_ref())
             }
-            Event::Ready { key }
-            | Event::Joined { key, .. }
-            | Event::Left { key, .. }
-            | Event::Updated { key, .. }
-            | Event::Pulse { key, .. }
-            | Event::Changed { key } => {
-                if let Some(open) = self.open_key(key) {
-                    open.tell(self, event);
-                }
+        };
+        let [a, b, c, d] = &parts;
+        output(name, key.map(Key::as_str), 0, a, b, c, d)
+    }
+
+    /// Lets flashes hear of what is theirs.
+    fn flash(&self, event: &Event<Meta>) {
+        let (key, n_members, object) = match event {
+            Event::Joined { key, member, .. } | Event::Left { key, member, .. } => {
+                let members = self.members(key);
+                (Some(key), members.len(), members.object_of(member))
+            }
+            Event::State(_) => (None, 0, JsValue::UNDEFINED),
+            Event::Refused { key, .. } => (Some(key), 0, JsValue::UNDEFINED),
+            _ => return,
+        };
+        for flashes in self.flashes() {
+            if key.is_none_or(|it| *it == flashes.key) {
+                flashes.observe(clock::now(), n_members, event, &object);
             }
         }
     }
 
-    /// Tells those who listen to errors of a key, or of any.
-    fn tell_error(&self, key: Option<&Key>, error: &PresenceError) {
-        for open in self.keys() {
-            if key.is_none_or(|it| *it == open.key) {
-                open.emit("error", &[error]);
+    /// A key's members as they are now.
+    fn members(&self, key: &Key) -> RefMut<'_, Members> {
+        let session = self.session.borrow();
+        let roster = session.roster(key);
+        let n_changes = roster.map(Roster::n_changes);
+        let mut rosters = self.rosters.borrow_mut();
+        let found = rosters.iter().position(|it| it.key == *key).unwrap_or_else(|| {
+            let key = key.clone();
+            rosters.push(Shown { key, members: Members::default(), seen_changes: None });
+            rosters.len() - 1
+        });
+        RefMut::map(rosters, |rosters| {
+            #[expect(clippy::indexing_slicing, reason = "it was found or put there")]
+            let Shown { members, seen_changes, .. } = &mut rosters[found];
+            // Several events come of one change.
+            if core::mem::replace(seen_changes, n_changes) != n_changes {
+                match roster {
+                    Some(it) => members.refresh(it, clock::wall_time(session.epoch_began())),
+                    None => *members = Members::default(),
+                }
             }
+            members
+        })
+    }
+
+    /// Finds out whether somebody is looking.
+    fn attend(&self, now: Time) {
+        if let Some(attention) = self.attention.get() {
+            self.session.borrow_mut().attention(attention.is_away(now));
         }
     }
+
+    /// The flashes; a copy, since what they tell can make the page add and remove some.
+    fn flashes(&self) -> Vec<Rc<FlashTeller>> {
+        self.flashes.borrow().clone()
+    }
+}
+
+fn next_id() -> u32 {
+    LAST_ID.with(|last| {
+        last.set(last.get().wrapping_add(1));
+        last.get()
+    })
 }

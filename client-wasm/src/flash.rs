@@ -5,6 +5,7 @@ use js_sys::Array;
 use presence_core::flash::{FlashKind, FlashOutput, FlashRules};
 use presence_core::session::Event;
 use presence_core::{Flashes, Time};
+use presence_protocol::Key;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 #[wasm_bindgen]
@@ -26,14 +27,17 @@ extern "C" {
 /// Flashes, and who tells them. What that put into the page goes with this value.
 #[derive(Debug)]
 pub(crate) struct FlashTeller {
+    pub(crate) id: u32,
+    pub(crate) key: Key,
     teller: Teller,
     flashes: RefCell<Flashes<JsValue>>,
     is_over: Cell<bool>,
 }
 
 impl FlashTeller {
-    pub(crate) const fn new(teller: Teller, rules: FlashRules) -> Self {
-        Self { teller, flashes: RefCell::new(Flashes::new(rules)), is_over: Cell::new(false) }
+    pub(crate) const fn new(id: u32, key: Key, teller: Teller, rules: FlashRules) -> Self {
+        let flashes = RefCell::new(Flashes::new(rules));
+        Self { id, key, teller, flashes, is_over: Cell::new(false) }
     }
 
     /// Takes an event of the key; `member` stands for whom it is about.

@@ -1,7 +1,6 @@
 //! JavaScript values, as far as this crate looks into them.
 
-use js_sys::{Array, Function, JsString};
-use wasm_bindgen::closure::Closure;
+use js_sys::{Array, JsString};
 use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 
 #[wasm_bindgen]
@@ -12,9 +11,6 @@ extern "C" {
 
     #[wasm_bindgen(method, structural, indexing_getter)]
     pub(crate) fn field(this: &Fields, name: &str) -> JsValue;
-
-    #[wasm_bindgen(method, structural, indexing_setter)]
-    pub(crate) fn set_field(this: &Fields, name: &str, value: &JsValue);
 
     #[wasm_bindgen(catch, js_namespace = JSON, js_name = parse)]
     pub(crate) fn parse_json(text: &JsValue) -> Result<JsValue, JsValue>;
@@ -28,15 +24,6 @@ extern "C" {
 
     #[wasm_bindgen(js_namespace = Object, js_name = keys)]
     pub(crate) fn keys(value: &Fields) -> Array;
-}
-
-/// A function that JavaScript may call. There is only this one kind, because each kind brings its
-/// own set of trampolines.
-pub(crate) type Callback = Closure<dyn Fn(JsValue)>;
-
-/// A function for JavaScript to own. Its memory is freed when JavaScript drops it.
-pub(crate) fn function(callback: impl Fn(JsValue) + 'static) -> Function {
-    Callback::new(callback).into_js_value().unchecked_into()
 }
 
 /// The value as an object; `None` for anything else, `null` and arrays included.

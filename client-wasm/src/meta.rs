@@ -1,14 +1,8 @@
 //! What a page puts into its presence: a JSON object of the engine's own.
 
-use crate::error::PresenceError;
-use crate::js::{Fields, as_object, parse_json, to_json};
+use crate::js::{Fields, as_object, to_json};
 use core::fmt;
-use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
-
-#[wasm_bindgen(raw_module = "./js/shell.js")]
-extern "C" {
-    fn patched(meta: &Fields, patch: &Fields) -> JsValue;
-}
+use wasm_bindgen::prelude::JsValue;
 
 /// A meta. It is always a plain object that came out of `JSON.parse`, so no two pages' metas share
 /// anything, and nothing in it can run.
@@ -16,27 +10,9 @@ extern "C" {
 pub(crate) struct Meta(Fields);
 
 impl Meta {
-    /// A meta that was received; `None` if it isn't an object.
+    /// A meta that came out of `JSON.parse`, from the relay or from `js/meta.js`; `None` if it isn't an object.
     pub(crate) fn received(value: &JsValue) -> Option<Self> {
         as_object(value).cloned().map(Self)
-    }
-
-    /// A meta that the page gave.
-    pub(crate) fn given(value: &JsValue) -> Result<Self, PresenceError> {
-        let not_json =
-            |cause| PresenceError::with_cause("bad_meta", "meta must be plain JSON", &cause);
-        let text = to_json(value).map_err(not_json)?;
-        let text = text.as_ref().and_then(|it| it.as_string()).unwrap_or_default();
-        // The relay would refuse it too, but only later.
-        presence_protocol::Meta::from_json_value(&text)
-            .map_err(|problem| PresenceError::new("bad_meta", problem.message()))?;
-        let copy = parse_json(&JsValue::from_str(&text)).map_err(not_json)?;
-        Ok(Self(copy.unchecked_into()))
-    }
-
-    /// This meta with the fields of `patch`; those that are `null` are removed.
-    pub(crate) fn patched(&self, patch: &JsValue) -> Result<Self, PresenceError> {
-        Self::given(&patched(&self.0, &Self::given(patch)?.0))
     }
 
     /// The object, for a frame.

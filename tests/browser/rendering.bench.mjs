@@ -34,7 +34,7 @@ test("a key of many that changes all the time", async (t) => {
   }
   const alice = await stage.blank(t, "alice");
   await alice.connect({ key, token: mintToken("alice") });
-  await alice.page.getByText(`${N_MEMBERS} here`).waitFor();
+  await alice.page.getByText(`${N_MEMBERS.toLocaleString("en-GB")} here`).waitFor();
   let n = 0;
   for (const isOpen of [false, true]) {
     if (isOpen) await alice.page.locator(".presence-more-button").click();

@@ -1,0 +1,327 @@
+// @ts-check
+//
+// One connection to a relay: its socket, its timer, the page's life, and the keys that this page is in. It
+// feeds the module what happens and does what the module says; the rules are all in there.
+//
+// Calls of `connect` with the same url and the same token share one connection.
+import { PresenceError } from "./error.js";
+import { patched } from "./meta.js";
+import { ACTIVATE, isHidden, isPrerendering, watchPage } from "./shell.js";
+
+/**
+ * @typedef {Pick<typeof import("../pkg/whoshere.js"), "askLastSeen" | "delay" | "flash" | "hold" | "join" | "leave" | "members" |
+ *   "pageEvent" | "poll" | "pulse" | "remove" | "roundTrip" | "socketClosed" | "socketMessage" |
+ *   "socketOpen" | "start" | "stop" | "timer" | "token">} Core the module's functions
+ * @typedef {import("./options.js").Options} Options
+ * @typedef {import("./shell.js").Meta} Meta
+ * @typedef {(event: string, ...parts: any[]) => void} Sink
+ */
+
+const SUBPROTOCOL = "whoshere.v1";
+
+/** The longest delay that a browser doesn't take for none at all. */
+const LONGEST_MS = 0x7fff_ffff;
+
+/** @type {Set<Connection>} */
+const connections = new Set();
+
+/** A key that this page is in, whoever on the page has asked for it. */
+export class OpenKey {
+  /** @type {Set<Sink>} */
+  sinks = new Set();
+  isReady = false;
+  isStale = false;
+  isRefused = false;
+
+  /**
+   * @param {Connection} connection
+   * @param {Options} options
+   */
+  constructor(connection, { key, isDeduped, meta }) {
+    this.connection = connection;
+    this.key = key;
+    this.isDeduped = isDeduped;
+    this.meta = meta;
+  }
+
+  get state() {
+    return this.isRefused ? "stopped" : this.connection.state;
+  }
+
+  /** What the members are worth. @returns {import("./bar.js").Standing} */
+  get standing() {
+    if (this.state === "stopped") return "stopped";
+    return this.isReady ? (this.isStale ? "stale" : "live") : "connecting";
+  }
+
+  /**
+   * @param {string} event
+   * @param {unknown[]} parts
+   */
+  emit(event, ...parts) {
+    // What they are told can make the page enter and leave.
+    for (const sink of [...this.sinks]) if (this.sinks.has(sink)) sink(event, ...parts);
+  }
+
+  /**
+   * It has ended. Who waits for the first snapshot waits in vain.
+   *
+   * @param {PresenceError} error
+   */
+  fail(error) {
+    this.emit("failed", error);
+    this.emit("error", error);
+  }
+}
+
+export class Connection {
+  /** @type {Map<string, OpenKey>} */
+  keys = new Map();
+  state = "connecting";
+  #core;
+  #id;
+  #options;
+  #unwatch;
+  /** @type {WebSocket | undefined} */
+  #socket;
+  /** What the socket was opened for. */
+  #dial = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** True while the page is only being prerendered: nobody is here yet. */
+  #isHeld = isPrerendering();
+  #isDraining = false;
+
+  /**
+   * Enters a key, or joins those on this page who have.
+   *
+   * @param {Core} core
+   * @param {Options} options
+   * @param {Sink} sink is told what happens
+   */
+  static enter(core, options, sink) {
+    const names = /** @type {const} */ (["socketUrl", "beaconUrl", "token", "idleMs"]);
+    const found = [...connections].find((it) =>
+      names.every((at) => it.#options[at] === options[at]),
+    );
+    const known = found?.keys.get(options.key);
+    if (known && known.isDeduped !== options.isDeduped) {
+      const message = "dedupe: this page has the key open with the other one";
+      throw new PresenceError("bad_options", message);
+    }
+    const meta = known && patched(known.meta, options.meta);
+    const connection = found ?? new Connection(core, options);
+    const open = known ?? new OpenKey(connection, options);
+    open.meta = meta ?? open.meta;
+    open.sinks.add(sink);
+    connection.keys.set(open.key, open);
+    connection.join(open);
+    if (open.isReady) sink("ready");
+    return open;
+  }
+
+  /**
+   * @param {Core} core
+   * @param {Options} options
+   */
+  constructor(core, options) {
+    this.#core = core;
+    this.#options = options;
+    this.#id = core.start(options.idleMs, isHidden(), Math.random() * Number.MAX_SAFE_INTEGER);
+    connections.add(this);
+    this.#unwatch = watchPage((event) => {
+      if (event === ACTIVATE) {
+        this.#isHeld = false;
+        for (const open of this.keys.values()) this.join(open);
+      } else {
+        this.feed("pageEvent", event, isHidden());
+      }
+    }, options.idleMs > 0);
+  }
+
+  /**
+   * Tells the module something, and does what comes of it.
+   *
+   * @template {keyof Core} Name
+   * @param {Name} name
+   * @param {any[]} args
+   * @returns {ReturnType<Core[Name]>}
+   */
+  feed(name, ...args) {
+    const result = /** @type {any} */ (this.#core)[name](this.#id, ...args);
+    this.#drain();
+    return result;
+  }
+
+  /**
+   * Enters a key, or tells the others its meta.
+   *
+   * @param {OpenKey} open
+   */
+  join({ key, meta, isDeduped }) {
+    if (!this.#isHeld) this.feed("join", key, meta, isDeduped);
+  }
+
+  /**
+   * @param {OpenKey} open
+   * @param {Sink} sink
+   */
+  leave({ key, sinks }, sink) {
+    sinks.delete(sink);
+    if (sinks.size === 0 && this.keys.delete(key)) this.feed("leave", key);
+  }
+
+  /** @param {string} key */
+  members(key) {
+    return this.#core.members(this.#id, key);
+  }
+
+  /** How long the last heartbeat's answer took. */
+  get roundTrip() {
+    const it = this.#core.roundTrip(this.#id);
+    return Number.isNaN(it) ? undefined : it;
+  }
+
+  #drain() {
+    // What is told runs the page's own code, which may come back to here: the loop below goes on with it.
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    for (;;) {
+      const next = this.#core.poll(this.#id);
+      if (next === undefined) break;
+      this.#perform(next);
+    }
+    this.#isDraining = false;
+    const isOver = this.keys.size === 0;
+    if (isOver || this.state === "stopped") {
+      // A later `connect` begins another one.
+      connections.delete(this);
+      this.#unwatch();
+      this.#drop();
+    }
+    if (isOver) this.#core.stop(this.#id);
+    clearTimeout(this.#timer);
+    const delay = this.#core.delay(this.#id);
+    if (delay < Number.POSITIVE_INFINITY) {
+      this.#timer = setTimeout(() => this.feed("timer"), Math.min(delay, LONGEST_MS));
+    }
+  }
+
+  /**
+   * @param {[name: string, key: string | undefined, number: number, ...parts: any[]]} next as `poll` says it
+   */
+  #perform([name, key, number, ...parts]) {
+    const [first, second, third] = parts;
+    const open = this.keys.get(key ?? "");
+    switch (name) {
+      case "fetchToken":
+        return this.#fetchToken(number);
+      case "dial":
+        return this.#open(number);
+      case "send":
+        // One that isn't open any more will say so by itself, and the browser would complain until then.
+        if (this.#dial === number && this.#socket?.readyState === 1) this.#socket.send(first);
+        return;
+      case "close":
+        if (this.#dial === number) this.#drop()?.close(first);
+        return;
+      case "beacon":
+        navigator.sendBeacon(this.#options.beaconUrl, first);
+        return;
+      case "state":
+        return this.#tellState(first, second, third);
+      case "complain":
+        return this.#complain(key, new PresenceError(first, second));
+      case "refuse":
+        this.keys.delete(key ?? "");
+        if (open === undefined) return;
+        open.isRefused = true;
+        open.emit("state", "stopped", first);
+        return open.fail(new PresenceError(first, second));
+      case "ready":
+        if (open) open.isReady = true;
+        break;
+      case "change":
+        if (open) open.isStale = first;
+        return open?.emit("change", this.members(open.key));
+    }
+    open?.emit(name, ...parts);
+  }
+
+  /**
+   * @param {string} state
+   * @param {string | undefined} reason
+   * @param {boolean} isRefused
+   */
+  #tellState(state, reason, isRefused) {
+    this.state = state;
+    const all = [...this.keys.values()];
+    for (const open of all) open.emit("state", state, reason);
+    if (!isRefused) return;
+    const message = "the relay refuses this page; it will not be asked again";
+    const error = new PresenceError(/** @type {string} */ (reason), message);
+    for (const open of all) open.fail(error);
+  }
+
+  /**
+   * Tells those who listen to errors of a key, or of any.
+   *
+   * @param {string | undefined} key
+   * @param {PresenceError} error
+   */
+  #complain(key, error) {
+    for (const open of [...this.keys.values()]) {
+      if (key === undefined || key === open.key) open.emit("error", error);
+    }
+  }
+
+  /** @param {number} fetch */
+  #fetchToken(fetch) {
+    const source = /** @type {string | (() => unknown)} */ (this.#options.token);
+    const done = (/** @type {string | undefined} */ token) => this.feed("token", fetch, token);
+    if (typeof source === "string") return done(source);
+    const failed = (/** @type {unknown} */ cause) => {
+      const message = "the token function threw, or gave no token; it will be called again";
+      this.#complain(undefined, new PresenceError("token_failed", message, cause));
+      done(undefined);
+    };
+    let asked;
+    try {
+      asked = Promise.resolve(source());
+    } catch (cause) {
+      return failed(cause);
+    }
+    asked.then(
+      (token) => (typeof token === "string" && token !== "" ? done(token) : failed(token)),
+      failed,
+    );
+  }
+
+  /** @param {number} dial */
+  #open(dial) {
+    // The former one, if there is one, must not speak up any more.
+    this.#drop();
+    try {
+      const socket = new WebSocket(this.#options.socketUrl, SUBPROTOCOL);
+      socket.onopen = () => this.feed("socketOpen", dial);
+      socket.onmessage = ({ data }) => {
+        const next = this.feed("socketMessage", dial, data);
+        if (next !== undefined) this.#perform(next);
+      };
+      socket.onclose = ({ code }) => this.feed("socketClosed", dial, code);
+      this.#socket = socket;
+      this.#dial = dial;
+    } catch {
+      // As browsers do for an insecure one from a secure page.
+      this.feed("socketClosed", dial, 1006);
+    }
+  }
+
+  /** Listens to the socket no more. */
+  #drop() {
+    const socket = this.#socket;
+    if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
+    this.#socket = undefined;
+    return socket;
+  }
+}
