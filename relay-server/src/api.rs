@@ -17,7 +17,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
-use presence_core::relay::{Grant, KeyPattern, Refusal};
+use presence_core::relay::{Capability, Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_LAST_SEEN;
 use presence_protocol::{Key, Presence, UserId};
 use serde::Deserialize;
@@ -50,25 +50,24 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 /// Whom a request comes from, as its token says.
 struct Caller {
     grant: Grant,
-    can: Vec<String>,
 }
 
 impl Caller {
-    fn needs(&self, capability: &str) -> Result<(), Problem> {
-        if self.can.iter().any(|it| it == capability) {
+    fn needs(&self, capability: Capability) -> Result<(), Problem> {
+        if self.grant.can.has(capability) {
             return Ok(());
         }
-        let message = format!("the token's \"can\" doesn't have \"{capability}\"");
+        let message = format!("the token's \"can\" doesn't have \"{}\"", capability.name());
         Err(Problem::new(StatusCode::FORBIDDEN, "denied", message))
     }
 
     fn covers(&self, key: &Key) -> bool {
-        self.grant.keys.iter().any(|it| it.matches(key))
+        self.grant.covers(key)
     }
 
     /// May list this key.
     fn lists(&self, key: &Key) -> Result<(), Problem> {
-        self.needs("list")?;
+        self.needs(Capability::List)?;
         if self.covers(key) {
             return Ok(());
         }
@@ -92,7 +91,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             Refusal::Expired => denied("expired", "the token has expired"),
             Refusal::Denied => denied("denied", "the token is not one of ours"),
         })?;
-        Ok(Self { grant, can: app.authority.capabilities(token) })
+        Ok(Self { grant })
     }
 }
 
@@ -151,7 +150,7 @@ async fn online(
     caller: Caller,
     query: Result<Query<OnlineQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    caller.needs("list")?;
+    caller.needs(Capability::List)?;
     let wrong = || Problem::bad_request("limit must be 1 to 1000, and after the last page's next");
     let Query(OnlineQuery { after, limit }) = query.map_err(|_| wrong())?;
     let limit = limit.unwrap_or(100);
@@ -220,7 +219,7 @@ async fn forget(
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<wire::Forgotten>, Problem> {
-    caller.needs("kick")?;
+    caller.needs(Capability::Kick)?;
     let is_all = |it: &KeyPattern| matches!(it, KeyPattern::Prefix(prefix) if prefix.is_empty());
     if !caller.grant.keys.iter().any(is_all) {
         let message = "that is about every key, so the token must be for \"*\"";

@@ -124,19 +124,7 @@ impl Authority {
     }
 }
 
-impl Authority {
-    /// What the token of a server may do: what its `can` lists. A page's token has none of these.
-    pub(crate) fn capabilities(&self, token: &str) -> Vec<String> {
-        let decoded = jsonwebtoken::decode::<Can>(token, &self.key, &self.validation);
-        decoded.map_or_else(|_| Vec::new(), |it| it.claims.can)
-    }
-}
-
-/// The claim that says what may be done.
-#[derive(Deserialize)]
-struct Can {
-    can: Vec<String>,
-}
+impl Authority {}
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
