@@ -108,6 +108,10 @@ impl Waiting {
         match request {
             Request::Keep(view) => {
                 let place = (view.key.clone(), view.user.id().clone());
+                // A loss is found out later than it was, and something may have been seen since.
+                if self.views.get(&place).is_some_and(|it| it.at > view.at) {
+                    return;
+                }
                 if self.views.len() < MAX_WAITING || self.views.contains_key(&place) {
                     self.views.insert(place, view);
                 } else {

@@ -558,9 +558,15 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// The store's answer: who viewed a key, the latest first.
     pub fn last_seen(&mut self, now: Time, asked: Asked, views: Vec<View>) {
         let Asked { key, since, conn, claim } = asked;
-        let is_joined =
-            |it: &mut Open| (it.session, it.dial) == claim && it.entered(&key).is_some();
-        if !self.open(conn).is_some_and(is_joined) {
+        let Some(open) = self.open(conn) else { return };
+        if (open.session, open.dial) != claim {
+            return;
+        }
+        if open.entered(&key).is_none() {
+            // Nobody waits for it any more, and who joins again may ask again.
+            if let Some(connection) = self.connection(conn) {
+                connection.asked_last_seen.retain(|it| *it != key);
+            }
             return;
         }
         let views = views.into_iter().filter(|it| it.at >= since).take(limits::MAX_LAST_SEEN);
@@ -723,6 +729,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 return self.error(now, id, ErrorCode::KeyExpired, message.to_owned(), Some(key));
             }
         };
+        // It holds whatever becomes of the join.
+        open.is_remembered &= own.as_ref().is_none_or(|it| it.last_seen);
         let own_can = own.as_ref().map_or(Capabilities::NONE, |it| it.for_key(&key));
         let can = open.grant.for_key(&key).and(own_can);
         if !can.has(Capability::Join) {
@@ -751,7 +759,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             meta,
         };
         let (session, dial) = (open.session, open.dial);
-        let may_remember = own.as_ref().is_none_or(|it| it.last_seen);
         let expires = own.map(|it| now + it.expires_in);
         let may_ask = is_new || self.connection(id).is_some_and(|it| it.may_ask(now));
         let slot = slot(&mut self.slots, &self.config, &key);
@@ -770,7 +777,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                         None => open.keys.push(Entered { key: key.clone(), can }),
                     }
                     open.is_away = state == PresenceState::Away;
-                    open.is_remembered &= may_remember;
                     // A connection lives no longer than the first of its tokens.
                     open.expires_at = expires.unwrap_or(open.expires_at).min(open.expires_at);
                     let expires_at = open.expires_at;

@@ -146,11 +146,21 @@ impl Store for SqliteStore {
 
     fn forget_before(&mut self, before: Time) -> Result<(), StoreError> {
         self.connection.execute("DELETE FROM last_seen WHERE at < ?1", [number(before)])?;
-        Ok(())
+        self.erase()
     }
 
     fn forget_user(&mut self, user: &UserId) -> Result<usize, StoreError> {
-        Ok(self.connection.execute("DELETE FROM last_seen WHERE user = ?1", [user.as_str()])?)
+        let n_rows =
+            self.connection.execute("DELETE FROM last_seen WHERE user = ?1", [user.as_str()])?;
+        self.erase()?;
+        Ok(n_rows)
+    }
+}
+
+impl SqliteStore {
+    /// What was deleted is still in the log, and in the pages that the log is to replace.
+    fn erase(&self) -> Result<(), StoreError> {
+        Ok(self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)
     }
 }
 

@@ -41,6 +41,35 @@ fn what_is_too_old_or_a_users_is_forgotten() {
 }
 
 #[test]
+fn what_is_forgotten_is_not_on_the_disk_while_the_store_is_open() {
+    let folder = std::env::temp_dir().join(format!("whoshere-erased-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut store = SqliteStore::open(&folder).unwrap();
+    store.keep(&[view("doc:1", "alice-once", 5), view("doc:1", "bob-once", 7)]).unwrap();
+    let is_on_disk = |name: &str| {
+        let files = std::fs::read_dir(&folder).unwrap();
+        let read =
+            |file: std::io::Result<std::fs::DirEntry>| std::fs::read(file.unwrap().path()).unwrap();
+        files.map(read).any(|it| it.windows(name.len()).any(|it| it == name.as_bytes()))
+    };
+    assert!(is_on_disk("alice-once") && is_on_disk("bob-once"));
+    store.forget_before(Time::from_millis(6)).unwrap();
+    assert!(!is_on_disk("alice-once"));
+    store.forget_user(&UserId::parse("bob-once").unwrap()).unwrap();
+    assert!(!is_on_disk("bob-once"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_later_view_is_not_replaced_by_what_is_found_out_about_before() {
+    let mut waiting = Waiting::default();
+    for at in [9, 5] {
+        waiting.add(Request::Keep(view("doc:1", "alice", at)));
+    }
+    assert!(waiting.views.values().all(|it| it.at == Time::from_millis(9)));
+}
+
+#[test]
 fn it_outlives_the_process_and_is_nobody_elses() {
     let folder = std::env::temp_dir().join(format!("whoshere-store-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

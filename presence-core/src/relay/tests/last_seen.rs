@@ -107,6 +107,15 @@ fn a_token_can_forbid_it() {
     shell.frame(alice.conn, join_with(DOC, Ok(forbids)));
     shell.close_tab(&alice);
     assert_eq!(store.takes(&mut shell), NOTHING);
+
+    let conn = shell.open();
+    shell.greet(conn, Ok(only("alice", DOC)), None, Dial(1));
+    let forbids = Grant { last_seen: false, ..only("alice", OTHER) };
+    shell.frame(conn, join_with("nowhere:1", Ok(forbids)));
+    shell.frame(conn, join(DOC));
+    shell.end(conn, Closed::Leave);
+    let kept = store.takes(&mut shell);
+    assert_eq!(kept, NOTHING, "it forbids, whatever becomes of its own join");
 }
 
 #[test]
@@ -148,6 +157,10 @@ fn an_answer_that_comes_too_late_is_told_to_nobody() {
     shell.relay.last_seen(shell.now, asked, Vec::new());
     shell.drain();
     assert_eq!(shell.sees(&bob), NOTHING);
+
+    shell.join(&bob, DOC);
+    shell.frame(bob.conn, Command::LastSeen { key: parse(DOC) });
+    assert_eq!(store.asked(&mut shell).len(), 1, "who is there again may ask again");
 }
 
 #[test]
