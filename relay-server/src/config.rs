@@ -7,6 +7,7 @@ use presence_core::relay::{KeyPattern, LastSeenRules, RelayConfig};
 use presence_protocol::Wait;
 use secrecy::{ExposeSecret, SecretString};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -257,7 +258,7 @@ pub struct Config {
     pub relay: RelayConfig,
     /// How many messages a second are read from one connection; 0 is no limit.
     pub max_frames_per_second: u32,
-    /// How much one address may ask for.
+    /// How much one address or one user may ask for.
     pub limits: Limits,
     /// Which proxies are believed.
     pub proxies: Proxies,
@@ -369,6 +370,7 @@ impl Args {
             check_length("the resume secret", secret)?;
         }
         let defaults = RelayConfig::default();
+        let connections_per_user = NonZeroU32::new(self.limits.connections_per_user);
         Ok(Config {
             secret,
             resume_secret,
@@ -382,6 +384,9 @@ impl Args {
                 grace: self.grace,
                 heartbeat: self.heartbeat,
                 max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
+                max_connections_per_user: connections_per_user
+                    .and_then(|it| usize::try_from(it.get()).ok())
+                    .unwrap_or(usize::MAX),
                 ..defaults
             },
             max_frames_per_second: self.max_frames_per_second,
@@ -541,11 +546,13 @@ mod tests {
             "--origin=https://a.example,https://b.example",
             "--origin=http://localhost:3000",
             "--max-connections=7",
+            "--max-connections-per-user=0",
         ])
         .unwrap();
         assert_eq!(config.relay.grace, Duration::from_secs(90));
         assert_eq!(config.relay.heartbeat, Duration::from_millis(500));
         assert_eq!(config.relay.max_connections, 7);
+        assert_eq!(config.relay.max_connections_per_user, usize::MAX, "0 is no limit");
         assert_eq!(config.origins.listed.len(), 3);
         assert!(!config.origins.same_host);
         assert!(config.last_seen.is_none(), "nothing is kept unless it is asked for");

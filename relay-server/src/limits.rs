@@ -21,7 +21,7 @@ const PLACES: u64 = 1 << 18;
 /// How often what is not needed is given back.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 
-/// How often; 0 is no limit.
+/// How often and how many; 0 is no limit.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Limits {
     /// How many connections a second one address may begin; 0 is no limit.
@@ -36,6 +36,18 @@ pub struct Limits {
         value_parser = clap::value_parser!(u32).range(0..=1_000_000)
     )]
     pub connects_per_address: u32,
+
+    /// Most connections of one user at a time; 0 is no limit.
+    ///
+    /// Each open tab has one. Who has them all is told to come later; nobody else notices.
+    #[arg(
+        long = "max-connections-per-user",
+        env = "WHOSHERE_MAX_CONNECTIONS_PER_USER",
+        value_name = "NUMBER",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub connections_per_user: u32,
 }
 
 /// Gives back places that nobody needs any more, for as long as the relay runs.
@@ -143,7 +155,7 @@ mod tests {
     use super::*;
 
     fn spent(connects_per_address: u32) -> Spent {
-        Spent::new(Limits { connects_per_address })
+        Spent::new(Limits { connects_per_address, connections_per_user: 0 })
     }
 
     #[test]

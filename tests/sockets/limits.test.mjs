@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Peer, sleep } from "../support/peer.mjs";
 import { RawSocket } from "../support/raw.mjs";
-import { startRelay } from "../support/relay.mjs";
+import { mintToken, startRelay } from "../support/relay.mjs";
 
 /** @type {import("../support/relay.mjs").Relay | undefined} */
 let relay;
@@ -81,4 +81,23 @@ test("goodbyes of one address count as well", async () => {
   for (let n = 0; answer.status !== 429 && n < MOST_DIALS; n += 1) answer = await goodbye();
   assert.equal(answer.status, 429);
   assert.match(await answer.text(), /"code":"busy"/);
+});
+
+test("a user with as many connections as they may have is told to come later, and nobody else", async () => {
+  relay = await startRelay({ args: ["--max-connections-per-user", "2"] });
+  const first = await Peer.open(relay);
+  const { resume } = await first.hello(mintToken("alice"));
+  const second = await Peer.join(relay, "alice", "tabs:1");
+  const third = await Peer.open(relay);
+  third.send({ hello: { token: mintToken("alice"), dial: 1 } });
+  assert.deepEqual(await third.closed(), { code: 4429, reason: "busy" });
+  await Peer.join(relay, "bob", "tabs:1");
+  await second.sees(["alice", "bob"], "tabs:1");
+
+  const again = await Peer.open(relay);
+  await again.hello(mintToken("alice"), { resume, dial: 2 });
+  assert.deepEqual(await first.closed(), { code: 4409, reason: "replaced" }, "its place is taken");
+  await again.close(1000);
+  const fourth = await Peer.open(relay);
+  await fourth.hello(mintToken("alice"));
 });

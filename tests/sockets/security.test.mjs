@@ -31,12 +31,7 @@ for (const [title, codes, atLeast] of /** @type {const} */ ([
 ])) {
   test(`SECURITY.md knows what is in the code, and nothing else: ${title}`, () => {
     assert.ok(codes.length >= atLeast, `only ${codes} were found in the code`);
-    assert.deepEqual(
-      rows(title)
-        .map(({ code }) => code)
-        .sort(),
-      codes,
-    );
+    assert.deepEqual([...new Set(rows(title).map(({ code }) => code))].sort(), codes);
   });
 
   test(`every test that SECURITY.md names is there: ${title}`, () => {

@@ -30,7 +30,7 @@ use last_seen::LastSeen;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
     Close, CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState,
-    PulseName, PulseValue, Rev, Seen, ServerFrame, SessionId, Wait, Welcome, limits,
+    PulseName, PulseValue, Rev, Seen, ServerFrame, SessionId, UserId, Wait, Welcome, limits,
 };
 use sessions::{Fenced, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -75,6 +75,8 @@ pub struct RelayConfig {
     pub window_max: Duration,
     /// Most connections at a time.
     pub max_connections: usize,
+    /// Most connections of one user at a time, so that nobody can take them all.
+    pub max_connections_per_user: usize,
     /// Most presences in all keys, those of lost sessions included.
     pub max_presences: usize,
     /// Most presences in one key.
@@ -97,6 +99,7 @@ impl Default for RelayConfig {
             window_min: Duration::from_millis(20),
             window_max: Duration::from_millis(200),
             max_connections: 100_000,
+            max_connections_per_user: 200,
             max_presences: 200_000,
             max_presences_per_key: limits::MAX_PRESENCES_PER_KEY,
             max_presences_per_user: limits::MAX_PRESENCES_PER_USER,
@@ -123,6 +126,8 @@ pub struct Relay<H: Host, B> {
     connections: Vec<Option<Connection>>,
     free: Vec<ConnId>,
     sessions: Sessions,
+    /// How many connections each user has.
+    users: BTreeMap<UserId, usize>,
     slots: BTreeMap<Key, Slot<H::Frame>>,
     /// How many presences there are in all keys.
     presences: usize,
@@ -249,6 +254,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             connections: Vec::new(),
             free: Vec::new(),
             sessions: Sessions::new(),
+            users: BTreeMap::new(),
             slots: BTreeMap::new(),
             presences: 0,
             last_seen: LastSeen::off(),
@@ -335,6 +341,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Ok(Some(former)) => self.fence(now, former),
             Err(Fenced) => return self.refuse(now, id, CloseCode::Replaced),
         }
+        let n_connections = self.users.entry(grant.user.id().clone()).or_default();
+        if *n_connections >= self.config.max_connections_per_user {
+            self.sessions.release(now, session, id, self.config.grace);
+            return self.refuse(now, id, CloseCode::Busy);
+        }
+        *n_connections += 1;
         let (epoch, began) = self.backplane.epoch();
         let claims = ResumeClaims { session, user: grant.user.id().clone(), dial, since };
         let welcome = Welcome {
@@ -948,7 +960,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// What a session's connection held is let go of.
     fn release(&mut self, now: Time, id: ConnId, mut open: Open, how: Closed, at: Time) {
         open.remember(&mut self.last_seen, at, None);
-        let Open { session, dial, keys, .. } = open;
+        let Open { session, dial, keys, grant, .. } = open;
+        if let Some(n_connections) = self.users.get_mut(grant.user.id()) {
+            *n_connections = n_connections.saturating_sub(1);
+            if *n_connections == 0 {
+                self.users.remove(grant.user.id());
+            }
+        }
         self.sessions.release(now, session, id, self.config.grace);
         for Entered { key, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {

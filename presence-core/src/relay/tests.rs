@@ -1449,6 +1449,35 @@ mod refusing {
     }
 
     #[test]
+    fn a_user_with_all_connections_they_may_have_is_busy_and_nobody_else_is() {
+        let config = RelayConfig { max_connections_per_user: 2, ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let conns = [(); 3].map(|()| shell.open());
+        for conn in conns {
+            shell.hello(conn, "alice", None, Dial(1));
+        }
+        assert_eq!(
+            conns.map(|it| shell.reads(it).pop().unwrap()),
+            ["welcome", "welcome", "close busy"]
+        );
+        let bob = shell.open();
+        shell.hello(bob, "bob", None, Dial(1));
+        assert_eq!(shell.reads(bob), ["welcome"]);
+
+        let claims = shell.host.sealed.borrow()[0].clone();
+        let resumed = shell.open();
+        shell.hello(resumed, "alice", Some(claims), Dial(2));
+        assert_eq!(shell.reads(resumed), ["welcome"], "a newer dial takes the older one's place");
+        let fourth = shell.open();
+        shell.hello(fourth, "alice", None, Dial(1));
+        assert_eq!(shell.reads(fourth), ["close busy"]);
+        shell.relay.closed(shell.now, conns[1], Closed::Lost);
+        let fifth = shell.open();
+        shell.hello(fifth, "alice", None, Dial(1));
+        assert_eq!(shell.reads(fifth), ["welcome"]);
+    }
+
+    #[test]
     fn garbage_without_reading_the_answers_is_busy() {
         let (mut shell, alice, bob) = two_in(DOC);
         shell.block(&alice);
