@@ -37,6 +37,13 @@ pub struct Args {
     #[arg(long, env = "WHOSHERE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
+    /// Address and port of what is for operators only: /metrics for Prometheus, /healthz and /readyz.
+    /// [default: none]
+    ///
+    /// Keep it where only your own machines come. Example: 127.0.0.1:9464
+    #[arg(long, env = "WHOSHERE_METRICS_LISTEN", value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
+
     /// The secret that your application signs tokens with: at least 32 bytes.
     ///
     /// Better given by the variable or by --secret-file, since other users of a machine can see flags.

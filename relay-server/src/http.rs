@@ -42,9 +42,16 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Rou
         .route(PATH, get(upgrade::upgrade))
         .route("/v1/leave", post(beacon::leave).layer(timeout))
         .merge(api::routes().layer(timeout))
+        .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
+        .with_state(Arc::clone(app))
+        .merge(health(app))
+}
+
+/// How the relay is, for supervisors and load balancers.
+pub(crate) fn health(app: &Arc<App>) -> Router {
+    Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
         .with_state(Arc::clone(app))
 }
 
@@ -56,16 +63,21 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Accepts connections until the relay stops.
-pub(crate) async fn accept(app: &Arc<App>, listener: TcpListener, routes: Router) {
+/// Accepts connections until the relay stops, unless there are more than so many tasks.
+pub(crate) async fn accept(
+    app: &Arc<App>,
+    listener: TcpListener,
+    routes: Router,
+    max_tasks: usize,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = app.stopping.cancelled() => return,
         };
         match accepted {
-            // Beyond this many even saying why costs too much.
-            Ok(_) if app.tasks.len() > app.max_tasks => {
+            Ok(_) if app.tasks.len() > max_tasks => {
+                app.counters.unheard();
                 debug!("dropping a connection: there are far more than --max-connections");
             }
             Ok((stream, address)) => {

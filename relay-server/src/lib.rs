@@ -25,6 +25,7 @@ mod host;
 mod http;
 mod inbox;
 mod limits;
+mod metrics;
 mod origin;
 mod problem;
 mod proxies;
@@ -47,6 +48,7 @@ pub use store::{SqliteStore, Store, StoreError};
 use auth::Authority;
 use host::WireHost;
 use limits::Spent;
+use metrics::Counters;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
 use shared::Shared;
@@ -81,21 +83,22 @@ struct App {
     proxies: Proxies,
     spent: Spent,
     tasks: TaskTracker,
-    /// The most tasks before connections are dropped unheard.
-    max_tasks: usize,
+    counters: Counters,
     /// False once the relay was told to stop.
     is_ready: AtomicBool,
     stopping: CancellationToken,
 }
 
 /// Serves until `told_to_stop` is ready, goes on for as long as the configuration says or until it is
-/// ready once more, then tells all pages when to come back.
+/// ready once more, then tells all pages when to come back. What operators want to know is served at
+/// `metrics`, if there is such a listener.
 ///
 /// # Errors
 ///
 /// [`RunError`] if the system doesn't give what a relay needs.
 pub async fn run(
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     config: Config,
     mut told_to_stop: impl AsyncFnMut(),
 ) -> Result<(), RunError> {
@@ -113,7 +116,7 @@ pub async fn run(
         proxies: config.proxies,
         spent: Spent::new(config.limits),
         tasks: TaskTracker::new(),
-        max_tasks: config.relay.max_connections.saturating_add(1000),
+        counters: Counters::default(),
         is_ready: AtomicBool::new(true),
         stopping: CancellationToken::new(),
     });
@@ -132,8 +135,15 @@ pub async fn run(
     // A task of its own: it is woken more often than anything else here.
     let timer = tokio::spawn(timer::run(Arc::clone(&app)));
     let tidying = tokio::spawn(limits::tidy(Arc::clone(&app)));
+    let watch = metrics.map(|it| {
+        let (app, routes) = (Arc::clone(&app), metrics::routes(&app));
+        // However many pages there are, whoever watches over the relay gets in.
+        tokio::spawn(async move { http::accept(&app, it, routes, usize::MAX).await })
+    });
+    // Beyond this many even saying why costs too much.
+    let max_tasks = config.relay.max_connections.saturating_add(1000);
     tokio::select! {
-        () = http::accept(&app, listener, routes) => {}
+        () = http::accept(&app, listener, routes, max_tasks) => {}
         () = async {
             told_to_stop().await;
             app.is_ready.store(false, Ordering::Relaxed);
@@ -148,12 +158,13 @@ pub async fn run(
     if timeout(STOP_TIMEOUT, app.tasks.wait()).await.is_err() {
         warn!(tasks = app.tasks.len(), "some connections did not end in time");
     }
-    timer.abort();
+    for task in watch.into_iter().chain([timer, tidying]) {
+        task.abort();
+    }
     if let Some(keeper) = keeper {
         // If it can't be waited for, the process ends with it.
         let _ = tokio::task::spawn_blocking(|| keeper.end()).await;
     }
-    tidying.abort();
     Ok(())
 }
 

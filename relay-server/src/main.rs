@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::Parser;
 use relay_server::config::Args;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,14 +25,16 @@ async fn main() -> ExitCode {
 
 async fn serve(args: Args) -> anyhow::Result<()> {
     start_logging(&args)?;
-    let listen = args.listen;
+    let (listen, listen_metrics) = (args.listen, args.metrics_listen);
     let config = args.into_config()?;
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
 
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
-    let address = listener.local_addr().context("can't tell which port was given")?;
+    let (listener, address) = listen_on(listen).await?;
+    let metrics = match listen_metrics {
+        Some(listen) => Some(listen_on(listen).await?),
+        None => None,
+    };
     if config.dev.is_some() {
         warn!(
             "DEVELOPMENT MODE: whoever can reach {address} gets a token for any user and any key"
@@ -41,6 +44,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     }
     // Programs that start a relay wait for this line. If nobody reads it that is no reason to stop.
     let mut stdout = std::io::stdout();
+    if let Some((_, address)) = &metrics {
+        let _ = writeln!(stdout, "metrics on http://{address}/metrics");
+    }
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 
     let told_to_stop = async move || {
@@ -49,8 +55,15 @@ async fn serve(args: Args) -> anyhow::Result<()> {
             _ = terminate.recv() => info!("told to terminate"),
         }
     };
-    relay_server::run(listener, config, told_to_stop).await?;
+    relay_server::run(listener, metrics.map(|it| it.0), config, told_to_stop).await?;
     Ok(())
+}
+
+async fn listen_on(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+    let address = listener.local_addr().context("can't tell which port was given")?;
+    Ok((listener, address))
 }
 
 fn start_logging(args: &Args) -> anyhow::Result<()> {

@@ -325,6 +325,7 @@ impl Connection {
             if wait.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if let Some(wait) = wait {
+            self.app.counters.throttled();
             self.pause = Some(Box::pin(sleep(wait.max(MIN_PAUSE))));
         }
         match (result, goodbye) {
@@ -352,7 +353,7 @@ impl Connection {
                 if !may_collect {
                     return Turn::Idle;
                 }
-                let is_more = core.collect(conn, COLLECT_BYTES, outgoing);
+                let is_more = core.collect(now, conn, COLLECT_BYTES, outgoing);
                 match outgoing.last() {
                     Some(Outgoing::Close(_)) => Turn::Over(Closed::Lost),
                     _ if is_more => Turn::More,

@@ -44,8 +44,10 @@ export async function startRelay({ args = [], port = 0, secret = SECRET } = {}) 
     log += text;
   });
   const lines = createInterface({ input: child.stdout });
+  let metrics = "";
   const started = new Promise((resolve, reject) => {
     lines.on("line", (line) => {
+      metrics = /^metrics on (.+)$/.exec(line)?.[1] ?? metrics;
       const port = /^listening on http:\/\/.*:(\d+)$/.exec(line)?.[1];
       if (port !== undefined) resolve(Number(port));
     });
@@ -57,7 +59,7 @@ export async function startRelay({ args = [], port = 0, secret = SECRET } = {}) 
       new Error("the relay doesn't say that it listens"),
     ).unref();
   });
-  return new Relay(child, await started, () => log);
+  return new Relay(child, await started, metrics, () => log);
 }
 
 /** A running relay. */
@@ -69,9 +71,10 @@ export class Relay {
   /**
    * @param {import("node:child_process").ChildProcess} child
    * @param {number} port
+   * @param {string} metrics
    * @param {() => string} log
    */
-  constructor(child, port, log) {
+  constructor(child, port, metrics, log) {
     this.#child = child;
     this.#log = log;
     this.#ended = once(child, "exit");
@@ -79,6 +82,8 @@ export class Relay {
     this.port = port;
     /** The address of its HTTP half, without a slash at the end. */
     this.http = `http://127.0.0.1:${port}`;
+    /** The address of its metrics, if it was started with `--metrics-listen`. */
+    this.metrics = metrics;
     /** The address of its WebSocket. */
     this.url = `ws://127.0.0.1:${port}/v1/presence`;
   }

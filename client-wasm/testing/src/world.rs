@@ -390,11 +390,12 @@ impl World {
 
     /// Writes what the relay has for its connections.
     fn drain_relay(&mut self) {
+        let now = self.time();
         while let Some(connection) = self.relay.as_mut().and_then(Core::poll_wake) {
             let Some(link) = self.connections.get(&connection).copied() else { continue };
             let mut out = Vec::new();
             while let Some(relay) = &mut self.relay
-                && relay.collect(connection, BUDGET, &mut out)
+                && relay.collect(now, connection, BUDGET, &mut out)
             {}
             for it in out {
                 match it {

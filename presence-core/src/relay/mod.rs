@@ -12,6 +12,7 @@ mod last_seen;
 mod outgoing;
 mod room;
 mod sessions;
+pub mod stats;
 
 #[cfg(test)]
 mod tests;
@@ -29,10 +30,12 @@ use core::time::Duration;
 use last_seen::LastSeen;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
-    Close, CloseCode, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState,
-    PulseName, PulseValue, Rev, Seen, ServerFrame, SessionId, UserId, Wait, Welcome, limits,
+    Close, CloseCode, Delta, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence,
+    PresenceState, PulseName, PulseValue, Rev, Seen, ServerFrame, SessionId, UserId, Wait, Welcome,
+    limits,
 };
 use sessions::{Fenced, Sessions};
+use stats::{Dropped, Received, Sent, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How far two sessions that are sent away are to come back apart, unless there are too many.
@@ -129,9 +132,9 @@ pub struct Relay<H: Host, B> {
     /// How many connections each user has.
     users: BTreeMap<UserId, usize>,
     slots: BTreeMap<Key, Slot<H::Frame>>,
-    /// How many presences there are in all keys.
-    presences: usize,
     last_seen: LastSeen,
+    /// What there is in all keys, and what happened.
+    stats: Stats,
     timers: BTreeSet<(Time, Timer)>,
     wakes: VecDeque<ConnId>,
 }
@@ -153,12 +156,16 @@ struct Slot<F> {
     viewers: Viewers,
     /// The snapshot of the last flush point, encoded when the first viewer needed it.
     snapshot: Option<F>,
-    /// How many presences of it are counted in the relay's sum.
-    counted: usize,
+    /// How many presences and members of it are counted in the relay's sums.
+    counted: (usize, usize),
     /// True if somebody may be waiting for a snapshot.
     is_awaited: bool,
     /// Until when changes are gathered.
     window_ends: Time,
+    /// When the first of them happened.
+    changed_at: Option<Time>,
+    /// How many changes happened since they were last counted.
+    changes: u64,
     armed: Option<Time>,
 }
 
@@ -218,6 +225,21 @@ pub enum Command {
     Heartbeat,
 }
 
+impl Command {
+    const fn kind(&self) -> Received {
+        match self {
+            Self::Join { .. } => Received::Join,
+            Self::Attention { .. } => Received::Attention,
+            Self::Update { .. } => Received::Update,
+            Self::Pulse { .. } => Received::Pulse,
+            Self::Leave { .. } => Received::Leave,
+            Self::Resync { .. } => Received::Resync,
+            Self::Heartbeat => Received::Heartbeat,
+            Self::LastSeen { .. } => Received::LastSeen,
+        }
+    }
+}
+
 /// How a socket ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -245,7 +267,7 @@ pub struct Full;
 impl<H: Host, B: Backplane> Relay<H, B> {
     /// A relay without connections.
     #[must_use]
-    pub const fn new(config: RelayConfig, host: H, backplane: B, seed: u64) -> Self {
+    pub fn new(config: RelayConfig, host: H, backplane: B, seed: u64) -> Self {
         Self {
             config,
             host,
@@ -256,8 +278,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             sessions: Sessions::new(),
             users: BTreeMap::new(),
             slots: BTreeMap::new(),
-            presences: 0,
             last_seen: LastSeen::off(),
+            stats: Stats::default(),
             timers: BTreeSet::new(),
             wakes: VecDeque::new(),
         }
@@ -282,6 +304,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         } else {
             let next = u32::try_from(self.connections.len()).map_err(|_| Full)?;
             if self.connections.len() >= self.config.max_connections {
+                self.stats.dropped.add(Dropped::Full, 1);
                 return Err(Full);
             }
             self.connections.push(None);
@@ -294,10 +317,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         Ok(id)
     }
 
+    /// What the relay holds and has done.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let connections = self.connections.len() - self.free.len();
+        Stats { connections, keys: self.slots.len(), ..self.stats.clone() }
+    }
+
     /// How many connections there are.
     #[cfg(test)]
     fn connections(&self) -> usize {
-        self.connections.len() - self.free.len()
+        self.stats().connections
     }
 
     /// How many keys have somebody in them.
@@ -315,6 +345,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         resume: Option<ResumeClaims>,
         dial: Dial,
     ) {
+        self.stats.received.add(Received::Hello, 1);
         let Some(connection) = self.connection(id) else { return };
         connection.last_heard = now;
         match connection.phase {
@@ -375,12 +406,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             connection.phase = Phase::Open(Box::new(open));
             connection.answer(ServerFrame::Welcome(welcome));
         }
+        self.stats.sessions += 1;
         self.arm_connection(id, due);
         self.wake(id);
     }
 
     /// A frame after the `hello`.
     pub fn frame(&mut self, now: Time, id: ConnId, command: Command) {
+        self.stats.received.add(command.kind(), 1);
         let Some(connection) = self.connection(id) else { return };
         match connection.phase {
             Phase::Greeting { .. } => return self.refuse(now, id, CloseCode::BadFrame),
@@ -431,10 +464,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 }
             }
             Command::Resync { key } => {
-                if self.joined(now, id, &key).is_some()
-                    && self.connection(id).is_some_and(|it| it.may_ask(now))
-                    && let Some(slot) = self.slots.get_mut(&key)
-                {
+                if self.joined(now, id, &key).is_none() {
+                    return;
+                }
+                if !self.connection(id).is_some_and(|it| it.may_ask(now)) {
+                    return self.stats.dropped.add(Dropped::Snapshot, 1);
+                }
+                if let Some(slot) = self.slots.get_mut(&key) {
                     slot.await_snapshot(id);
                     self.settle(now, &key);
                 }
@@ -468,6 +504,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         message: String,
         key: Option<Key>,
     ) {
+        self.stats.received.add(Received::Bad, 1);
         let Some(connection) = self.connection(id) else { return };
         match connection.phase {
             Phase::Greeting { .. } => self.refuse(now, id, CloseCode::BadFrame),
@@ -537,6 +574,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
         let at = connection.lost_at(now, self.config.heartbeat, self.config.quiet());
         if let Phase::Open(open) = connection.phase {
+            self.stats.sessions -= 1;
             self.release(now, id, *open, how, at);
         }
         self.free.push(id);
@@ -544,6 +582,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     /// A page that was closed while disconnected says goodbye with its resume token.
     pub fn beacon(&mut self, now: Time, claims: &ResumeClaims, dial: Dial, keys: &[Key]) {
+        self.stats.received.add(Received::Beacon, 1);
         if dial < claims.dial {
             return;
         }
@@ -563,7 +602,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// A change came back from a backplane that orders later.
     pub fn deliver(&mut self, now: Time, key: &Key, rev: Rev, change: Change) {
         let slot = slot(&mut self.slots, &self.config, key);
-        slot.room.apply(now, rev, change);
+        slot.apply(now, rev, change);
         self.settle(now, key);
     }
 
@@ -639,11 +678,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// Takes what is to be written to a connection, up to about `budget` bytes. True if there is more.
     pub fn collect(
         &mut self,
+        now: Time,
         id: ConnId,
         budget: usize,
         out: &mut Vec<Outgoing<H::Frame>>,
     ) -> bool {
-        let Self { connections, slots, host, .. } = self;
+        let Self { connections, slots, host, stats, .. } = self;
         let Some(Some(connection)) = connections.get_mut(id.0 as usize) else { return false };
         connection.woken = false;
         let mut used = 0;
@@ -651,15 +691,18 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             if let ServerFrame::LastSeen { key, .. } = &answer {
                 connection.asked_last_seen.retain(|it| it != key);
             }
+            stats.sent.add(kind_of(&answer), 1);
             push::<H>(out, &mut used, host.encode(&answer));
         }
         if core::mem::take(&mut connection.ping_due) {
+            stats.sent.add(Sent::Ping, 1);
             out.push(Outgoing::Ping);
         }
         let open = match &connection.phase {
             Phase::Open(open) => open,
             Phase::Greeting { .. } => return false,
             Phase::Closing(close) => {
+                stats.sent.add(Sent::Close, 1);
                 out.push(Outgoing::Close(*close));
                 return false;
             }
@@ -678,9 +721,15 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     is_more = true;
                     break 'keys;
                 }
+                let had_all = viewer.position().is_some();
                 match viewer.next(&slot.log) {
                     Next::Nothing => break,
-                    Next::Frame(frame) => push::<H>(out, &mut used, frame.clone()),
+                    Next::Frame(frame, since) => {
+                        stats.sent.add(Sent::Delta, 1);
+                        stats.fan_out.add(now.since(since));
+                        push::<H>(out, &mut used, frame.clone());
+                    }
+                    Next::Snapshot if had_all => stats.dropped.add(Dropped::Behind, 1),
                     // Inside a window a snapshot would hold what the next delta tells again.
                     Next::Snapshot if !slot.room.is_flushed() => {
                         slot.is_awaited = true;
@@ -696,6 +745,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                             .clone();
                         let (position, rev) = (slot.log.end(), room.flushed_rev());
                         *viewer = Viewer::At { position, rev };
+                        stats.sent.add(Sent::Snapshot, 1);
                         push::<H>(out, &mut used, frame);
                     }
                 }
@@ -707,6 +757,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 Viewer::Behind => None,
             };
             let revs = open.keys.iter().filter_map(|it| rev(&it.key)).collect();
+            stats.sent.add(Sent::Heartbeat, 1);
             push::<H>(out, &mut used, host.encode(&ServerFrame::Heartbeat { revs }));
         }
         is_more
@@ -726,7 +777,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let (_, began) = self.backplane.epoch();
         let config = self.config;
         let max_keys = config.max_keys_per_connection;
-        let is_full = self.presences >= config.max_presences;
+        let is_full = self.stats.presences >= config.max_presences;
         let Some(open) = self.open(id) else { return };
         let user = open.grant.user.clone();
         let own = match grant {
@@ -814,7 +865,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if let Some(rev) = self.backplane.publish(key, &change)
             && let Some(slot) = self.slots.get_mut(key)
         {
-            slot.room.apply(now, rev, change);
+            slot.apply(now, rev, change);
         }
         self.settle(now, key);
     }
@@ -822,13 +873,25 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// After anything happened in a key: flush if the window is over, set its timer, or drop it.
     fn settle(&mut self, now: Time, key: &Key) {
         let Some(slot) = self.slots.get_mut(key) else { return };
-        self.presences = self.presences + slot.room.len() - slot.counted;
-        slot.counted = slot.room.len();
+        let (presences, members) = (slot.room.len(), slot.room.members());
+        let counted = core::mem::replace(&mut slot.counted, (presences, members));
+        self.stats.presences = self.stats.presences + presences - counted.0;
+        self.stats.members = self.stats.members + members - counted.1;
+        self.stats.changes += core::mem::take(&mut slot.changes);
+        self.stats.dropped.add(Dropped::Pulse, slot.room.take_dropped_pulses());
         let mut is_news = false;
+        if slot.room.is_flushed() {
+            // What changed nothing waits for nothing.
+            slot.changed_at = None;
+        }
         if now >= slot.window_ends && !slot.room.is_flushed() {
             let window = window(&self.config, slot.viewers.len().max(slot.room.len()));
+            let changed_at = slot.changed_at.take().unwrap_or(now);
             if let Some(delta) = slot.room.flush(key) {
                 let to = delta.to;
+                let Delta { joined, left, updated, pulses, .. } = &delta;
+                let n_told = joined.len() + left.len() + updated.len() + pulses.len();
+                self.stats.changes_told += n_told as u64;
                 // What all have read is of no use any more. Nobody who can use the delta: don't write it
                 // down, whoever looks gets a snapshot.
                 let read_until = slot.viewers.values().filter_map(Viewer::position).min();
@@ -836,7 +899,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 if read_until.is_some() {
                     let frame = self.host.encode(&ServerFrame::Delta(delta));
                     let size = H::size(&frame);
-                    slot.log.push(frame, size, to);
+                    slot.log.push(frame, size, to, changed_at);
+                    self.stats.deltas += 1;
                 }
                 slot.snapshot = None;
                 slot.window_ends = now + window;
@@ -996,13 +1060,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.heartbeat_due = false;
         connection.ping_due = false;
         let former = core::mem::replace(&mut connection.phase, Phase::Closing(close));
+        self.stats.closed(close.name());
         if let Phase::Open(open) = former {
+            self.stats.sessions -= 1;
             self.release(now, id, *open, Closed::Lost, lost_at);
         }
         self.wake(id);
     }
 
     fn error(&mut self, now: Time, id: ConnId, code: ErrorCode, message: String, key: Option<Key>) {
+        self.stats.error(code);
         self.answer(now, id, ServerFrame::Error { code, message, key });
     }
 
@@ -1081,6 +1148,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 }
 
 impl<F> Slot<F> {
+    /// Applies a change that is in order.
+    fn apply(&mut self, now: Time, rev: Rev, change: Change) {
+        self.changes += 1;
+        self.changed_at.get_or_insert(now);
+        self.room.apply(now, rev, change);
+    }
+
     /// From here on a viewer needs a snapshot.
     fn await_snapshot(&mut self, id: ConnId) {
         self.viewers.insert(id, Viewer::Behind);
@@ -1106,11 +1180,24 @@ fn slot<'a, F>(
         log: Log::new(),
         viewers: Viewers::new(),
         snapshot: None,
-        counted: 0,
+        counted: (0, 0),
         is_awaited: false,
         window_ends: Time::default(),
+        changed_at: None,
+        changes: 0,
         armed: None,
     })
+}
+
+const fn kind_of(frame: &ServerFrame<Meta>) -> Sent {
+    match frame {
+        ServerFrame::Welcome(_) => Sent::Welcome,
+        ServerFrame::Snapshot(_) => Sent::Snapshot,
+        ServerFrame::Delta(_) => Sent::Delta,
+        ServerFrame::Heartbeat { .. } => Sent::Heartbeat,
+        ServerFrame::Error { .. } => Sent::Error,
+        ServerFrame::LastSeen { .. } => Sent::LastSeen,
+    }
 }
 
 /// How long a key with so many viewers or presences gathers changes once it is busy.

@@ -5,6 +5,7 @@
 //! the next thing it gets is a snapshot.
 
 use super::ConnId;
+use crate::Time;
 use presence_protocol::Rev;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,6 +28,8 @@ struct Entry<F> {
     frame: F,
     size: usize,
     to: Rev,
+    /// When the first of its changes happened.
+    since: Time,
 }
 
 impl<F> Log<F> {
@@ -46,8 +49,8 @@ impl<F> Log<F> {
     }
 
     /// Appends a frame and forgets the oldest ones beyond the bounds.
-    pub(super) fn push(&mut self, frame: F, size: usize, to: Rev) {
-        self.frames.push_back(Entry { frame, size, to });
+    pub(super) fn push(&mut self, frame: F, size: usize, to: Rev, since: Time) {
+        self.frames.push_back(Entry { frame, size, to, since });
         self.bytes += size;
         while self.frames.len() > LOG_FRAMES || (self.bytes > LOG_BYTES && self.frames.len() > 1) {
             self.pop();
@@ -99,8 +102,8 @@ pub(super) enum Next<'a, F> {
     Nothing,
     /// A snapshot.
     Snapshot,
-    /// This delta.
-    Frame(&'a F),
+    /// This delta, whose first change happened then.
+    Frame(&'a F, Time),
 }
 
 impl Viewer {
@@ -111,7 +114,7 @@ impl Viewer {
             Ok(Some(entry)) => {
                 *position += 1;
                 *rev = entry.to;
-                Next::Frame(&entry.frame)
+                Next::Frame(&entry.frame, entry.since)
             }
             Ok(None) => Next::Nothing,
             Err(Forgotten) => {
@@ -150,13 +153,13 @@ mod tests {
         let mut log = Log::new();
         let mut viewer = Viewer::At { position: 0, rev: Rev(0) };
         for rev in 1..=LOG_FRAMES as u64 {
-            log.push(rev, 10, Rev(rev));
+            log.push(rev, 10, Rev(rev), Time::default());
         }
-        assert!(matches!(viewer.next(&log), Next::Frame(1)));
-        log.push(65, 10, Rev(65));
-        assert!(matches!(viewer.next(&log), Next::Frame(2)));
-        log.push(66, 10, Rev(66));
-        log.push(67, 10, Rev(67));
+        assert!(matches!(viewer.next(&log), Next::Frame(1, _)));
+        log.push(65, 10, Rev(65), Time::default());
+        assert!(matches!(viewer.next(&log), Next::Frame(2, _)));
+        log.push(66, 10, Rev(66), Time::default());
+        log.push(67, 10, Rev(67), Time::default());
         assert!(matches!(viewer.next(&log), Next::Snapshot));
         assert!(matches!(viewer, Viewer::Behind));
     }
@@ -164,12 +167,12 @@ mod tests {
     #[test]
     fn the_log_is_bounded_in_bytes_but_keeps_one_large_frame() {
         let mut log = Log::new();
-        log.push("small", 10, Rev(1));
-        log.push("large", LOG_BYTES + 1, Rev(2));
+        log.push("small", 10, Rev(1), Time::default());
+        log.push("large", LOG_BYTES + 1, Rev(2), Time::default());
         let mut viewer = Viewer::At { position: 1, rev: Rev(1) };
-        assert!(matches!(viewer.next(&log), Next::Frame(&"large")));
+        assert!(matches!(viewer.next(&log), Next::Frame(&"large", _)));
         assert!(matches!(viewer.next(&log), Next::Nothing));
-        log.push("small", 10, Rev(3));
+        log.push("small", 10, Rev(3), Time::default());
         assert!(matches!(Viewer::At { position: 1, rev: Rev(1) }.next(&log), Next::Snapshot));
     }
 }

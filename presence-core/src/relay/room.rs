@@ -122,6 +122,8 @@ pub struct RoomRules {
 pub struct Room {
     rules: RoomRules,
     entries: BTreeMap<SessionId, Entry>,
+    /// How many of them each user has.
+    users: BTreeMap<UserId, usize>,
     /// The next deadline of each lost presence.
     deadlines: BTreeSet<(Time, SessionId)>,
     /// When each pulse may have run out. One that was sent again meanwhile gets another turn.
@@ -134,6 +136,8 @@ pub struct Room {
     window: BTreeMap<SessionId, Pending>,
     /// The pulses to be told at the next one.
     told: BTreeSet<(SessionId, PulseName)>,
+    /// How many pulses there was no room for since they were last counted.
+    dropped_pulses: u64,
 }
 
 /// A presence and what the room alone knows of it.
@@ -191,12 +195,14 @@ impl Room {
         Self {
             rules,
             entries: BTreeMap::new(),
+            users: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             expiries: BTreeSet::new(),
             rev: Rev(0),
             flushed: Rev(0),
             window: BTreeMap::new(),
             told: BTreeSet::new(),
+            dropped_pulses: 0,
         }
     }
 
@@ -220,6 +226,17 @@ impl Room {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many users there are.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.users.len()
+    }
+
+    /// How many pulses there was no room for since the last call.
+    pub const fn take_dropped_pulses(&mut self) -> u64 {
+        core::mem::replace(&mut self.dropped_pulses, 0)
     }
 
     /// True if the session is in the room.
@@ -393,7 +410,7 @@ impl Room {
     }
 
     fn sessions_of(&self, user: &UserId) -> usize {
-        self.entries.values().filter(|it| it.presence.user.id() == user).count()
+        self.users.get(user).copied().unwrap_or_default()
     }
 
     /// What is told of pulses. Whose session is gone, its pulses went with it.
@@ -438,6 +455,8 @@ impl Room {
         }
         if self.told.len() < MAX_PULSES_PER_DELTA {
             self.told.insert((session, name));
+        } else {
+            self.dropped_pulses += 1;
         }
     }
 
@@ -455,8 +474,21 @@ impl Room {
         let pulses = self.entries.get_mut(&session).map(|it| core::mem::take(&mut it.pulses));
         let pulses = pulses.unwrap_or_default();
         let entry = Entry { presence, dial, is_away, lost: None, pulses };
+        *self.users.entry(entry.presence.user.id().clone()).or_default() += 1;
         let former = self.entries.insert(session, entry);
+        if let Some(former) = &former {
+            self.uncount(former.presence.user.id());
+        }
         self.disarm(session, former.and_then(|it| it.lost));
+    }
+
+    fn uncount(&mut self, user: &UserId) {
+        if let Some(count) = self.users.get_mut(user) {
+            *count -= 1;
+            if *count == 0 {
+                self.users.remove(user);
+            }
+        }
     }
 
     fn exit(&mut self, session: SessionId, dial: Dial, reason: LeaveReason) {
@@ -471,6 +503,7 @@ impl Room {
         }
         let former = self.entries.remove(&session);
         let Some(former) = former else { return };
+        self.uncount(former.presence.user.id());
         for pulse in former.pulses {
             self.expiries.remove(&(pulse.armed, session, pulse.name.clone()));
             // Should it be back before this is told, its pulses are not.

@@ -505,6 +505,105 @@ mod silence {
     }
 }
 
+mod counting {
+    use super::stats::{Dropped, Received, Sent, Stats};
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_counted_and_what_is_gone_is_not() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        let second = shell.visit("bob", DOC);
+        shell.visit("bob", OTHER);
+        let silent = shell.open();
+        assert_eq!(there(&shell), (5, 4, 2, 4, 3));
+        shell.reset(&second);
+        assert_eq!(there(&shell), (4, 3, 2, 4, 3), "who is lost is still held");
+        shell.pass(30_000);
+        assert_eq!(there(&shell), (3, 3, 2, 3, 3), "who said no hello was closed");
+        assert_eq!(shell.reads(silent), ["close timeout"]);
+        shell.relay.refuse(shell.now, bob.conn, CloseCode::Busy);
+        shell.drain();
+        assert_eq!(there(&shell), (2, 2, 2, 3, 3));
+        shell.close_tab(&alice);
+        assert_eq!(there(&shell), (1, 1, 2, 2, 2));
+    }
+
+    #[test]
+    fn what_is_said_and_written_is_counted_by_its_kind() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        shell.pass(1_000);
+        let before = shell.relay.stats();
+        shell.update(&alice, DOC, r#"{"n":1}"#);
+        shell.beat(&alice);
+        shell.garbage(bob.conn);
+        let after = shell.relay.stats();
+        let more = |of: &dyn Fn(&Stats) -> u64| of(&after) - of(&before);
+        for kind in [Received::Update, Received::Heartbeat, Received::Bad] {
+            assert_eq!(more(&|it| it.received.of(kind)), 1, "{}", kind.name());
+        }
+        assert_eq!(more(&|it| it.received.of(Received::Join)), 0);
+        assert_eq!(more(&|it| it.sent.of(Sent::Delta)), 2, "once for each viewer");
+        assert_eq!(more(&|it| it.deltas), 1, "encoded once");
+        assert_eq!(more(&|it| it.sent.of(Sent::Heartbeat)), 1);
+        assert_eq!(more(&|it| it.sent.of(Sent::Error)), 1);
+        assert_eq!(after.errors.get("bad_frame"), Some(&1));
+        assert_eq!(after.closed.get("denied"), None);
+        let stranger = shell.open();
+        shell.relay.hello(shell.now, stranger, Err(Refusal::Denied), None, Dial(1));
+        assert_eq!(shell.relay.stats().closed.get("denied"), Some(&1));
+    }
+
+    #[test]
+    fn changes_that_are_gathered_are_fewer_when_they_are_told_and_late_by_their_window() {
+        let (mut shell, alice, _bob) = two_in(DOC);
+        shell.pass(1_000);
+        let before = shell.relay.stats();
+        for n in 0..10 {
+            shell.update(&alice, DOC, &format!(r#"{{"n":{n}}}"#));
+            shell.pass(1);
+        }
+        shell.pass(100);
+        let after = shell.relay.stats();
+        assert_eq!(after.changes - before.changes, 10);
+        assert_eq!(after.changes_told - before.changes_told, 2, "the first one, and the last");
+        assert_eq!(after.deltas - before.deltas, 2);
+        let taken = |it: &Stats| it.fan_out.buckets().map(|(_, n)| n).collect::<Vec<_>>();
+        let more: Vec<_> = taken(&after)
+            .iter()
+            .zip(taken(&before))
+            .map(|(after, before)| after - before)
+            .collect();
+        assert_eq!(more.iter().sum::<u64>(), 4, "two deltas for two viewers");
+        assert_eq!((more[0], more[5]), (2, 2), "at once, and within 32 ms: {more:?}");
+    }
+
+    #[test]
+    fn what_is_dropped_is_counted_by_its_reason() {
+        let config = RelayConfig { max_connections: 2, ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let (alice, bob) = (shell.visit("alice", DOC), shell.visit("bob", DOC));
+        assert_eq!(shell.relay.connect(shell.now), Err(Full));
+        shell.block(&bob);
+        for n in 0..100 {
+            shell.update(&alice, DOC, &format!(r#"{{"n":{n}}}"#));
+            shell.pass(100);
+        }
+        shell.unblock(&bob);
+        for _ in 0..5 {
+            shell.resync(&alice, DOC);
+        }
+        let dropped = shell.relay.stats().dropped;
+        assert_eq!(dropped.of(Dropped::Full), 1);
+        assert_eq!(dropped.of(Dropped::Behind), 1, "once, however much it missed");
+        assert_eq!(dropped.of(Dropped::Snapshot), 4);
+    }
+
+    fn there(shell: &Shell<MemoryBackplane>) -> (usize, usize, usize, usize, usize) {
+        let Stats { connections, sessions, keys, presences, members, .. } = shell.relay.stats();
+        (connections, sessions, keys, presences, members)
+    }
+}
+
 mod draining {
     use super::*;
 
@@ -568,7 +667,7 @@ mod draining {
         conn: ConnId,
     ) -> Vec<Outgoing<Rc<ServerFrame<Meta>>>> {
         let mut out = Vec::new();
-        shell.relay.collect(conn, usize::MAX, &mut out);
+        shell.relay.collect(shell.now, conn, usize::MAX, &mut out);
         out
     }
 
@@ -1515,7 +1614,7 @@ mod refusing {
         shell.relay.heard(shell.now, nobody);
         shell.relay.closed(shell.now, nobody, Closed::Leave);
         shell.relay.refuse(shell.now, nobody, CloseCode::Busy);
-        assert!(!shell.relay.collect(nobody, 1, &mut Vec::new()));
+        assert!(!shell.relay.collect(shell.now, nobody, 1, &mut Vec::new()));
         assert_eq!(shell.sees(&bob), NOTHING);
     }
 }
@@ -2550,7 +2649,7 @@ impl<B: Backplane> Shell<B> {
             self.sockets.iter().filter(|(_, it)| !it.is_blocked).map(|(conn, _)| *conn).collect();
         for conn in writable {
             let mut rest = Vec::new();
-            self.relay.collect(conn, usize::MAX, &mut rest);
+            self.relay.collect(self.now, conn, usize::MAX, &mut rest);
             assert_eq!(rest, [], "{conn:?} was not woken for what waited");
         }
         self.check_copies();
@@ -2559,7 +2658,7 @@ impl<B: Backplane> Shell<B> {
     /// Writes to one socket; true if there is more.
     fn collect(&mut self, conn: ConnId, budget: usize) -> bool {
         let mut out = Vec::new();
-        let is_more = self.relay.collect(conn, budget, &mut out);
+        let is_more = self.relay.collect(self.now, conn, budget, &mut out);
         for outgoing in out {
             self.read(conn, outgoing);
         }
@@ -2587,8 +2686,23 @@ impl<B: Backplane> Shell<B> {
         }
     }
 
+    /// What is counted as it comes and goes is what there is.
+    fn check_stats(&self) {
+        let stats = self.relay.stats();
+        let is_open = |it: &&Connection| matches!(it.phase, Phase::Open(_));
+        let n_open = self.relay.connections.iter().flatten().filter(is_open).count();
+        let users = |it: &Slot<_>| -> BTreeSet<_> {
+            it.room.presences().iter().map(|it| it.user.id().clone()).collect()
+        };
+        let slots = || self.relay.slots.values();
+        let presences: usize = slots().map(|it| it.room.len()).sum();
+        let members: usize = slots().map(|it| users(it).len()).sum();
+        assert_eq!((stats.sessions, stats.presences, stats.members), (n_open, presences, members));
+    }
+
     /// Whoever is up to date knows what the relay knows.
     fn check_copies(&self) {
+        self.check_stats();
         for (conn, socket) in &self.sockets {
             for (key, copy) in &socket.copies {
                 let Some(slot) = self.relay.slots.get(key) else { continue };

@@ -145,9 +145,10 @@ impl World {
     }
 
     fn read(&mut self) {
+        let now = self.running.now(self.now);
         let mut out = Vec::new();
         while let Some(conn) = self.running.relay.poll_wake() {
-            while self.running.relay.collect(conn, 1000, &mut out) {}
+            while self.running.relay.collect(now, conn, 1000, &mut out) {}
             let page = self.pages.iter_mut().find(|it| it.conn == Some(conn));
             let Some(page) = page else { continue };
             let mut is_closed = false;
@@ -161,7 +162,6 @@ impl World {
             if is_closed {
                 page.conn = None;
                 page.keys.clear();
-                let now = self.running.now(self.now);
                 self.running.relay.closed(now, conn, Closed::Lost);
             }
         }

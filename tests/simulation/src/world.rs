@@ -792,7 +792,8 @@ impl World {
                 return self.after(wait, Event::Writable(link));
             }
             let mut out = Vec::new();
-            let has_more = running.relay.collect(conn, BUDGET, &mut out);
+            let now = running.now(self.now);
+            let has_more = running.relay.collect(now, conn, BUDGET, &mut out);
             for outgoing in out {
                 match outgoing {
                     Outgoing::Frame(frame) => self.send_down(link, Down::Frame(frame)),

@@ -1,0 +1,117 @@
+// @ts-check
+//
+// What operators read, and what they don't learn.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { metricsOf } from "../support/metrics.mjs";
+import { Peer, sleep } from "../support/peer.mjs";
+import { mintToken, startRelay } from "../support/relay.mjs";
+
+const LISTEN = ["--metrics-listen", "127.0.0.1:0"];
+
+/** @type {import("../support/relay.mjs").Relay | undefined} */
+let relay;
+
+afterEach(() => relay?.stop("SIGKILL"));
+
+test("metrics count what is here and what happened, and name nobody", async () => {
+  relay = await startRelay({ args: LISTEN });
+  const alice = await Peer.join(relay, "user-of-alice", "key-of-alice", { text: "meta-of-alice" });
+  const bob = await Peer.join(relay, "user-of-bob", "key-of-alice");
+  await Peer.join(relay, "user-of-bob", "key-of-bob");
+  await alice.sees(["user-of-alice", "user-of-bob"], "key-of-alice");
+  alice.send({ update: { key: "key-of-alice", meta: { n: 1 } } });
+  await bob.next("delta");
+  bob.send({ join: { key: "a key that is none" } });
+  await bob.next("error");
+  const only = await Peer.open(relay);
+  await only.hello(mintToken({ sub: "user-of-only", keys: ["key-of-only"] }));
+  only.send({ join: { key: "key-of-bob" } });
+  await only.next("error");
+  const stranger = await Peer.open(relay);
+  stranger.send({ hello: { token: "token-of-nobody", dial: 1 } });
+  await stranger.closed();
+  await alice.heartbeat();
+
+  const { text, samples } = await metricsOf(relay);
+  assert.doesNotMatch(text, /of-(alice|bob|only|nobody)/);
+  const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map((it) => it[1]));
+  assert.deepEqual([...labels].sort(), ["code", "kind", "le", "reason", "version"]);
+  for (const [sample, value] of /** @type {const} */ ([
+    ["connections", 4],
+    ["sessions", 4],
+    ["keys", 2],
+    ["presences", 3],
+    ["members", 3],
+    ["ready", 1],
+    ['backplane_up{kind="memory"}', 1],
+    ['frames_received_total{kind="hello"}', 5],
+    ['frames_received_total{kind="join"}', 4],
+    ['frames_received_total{kind="update"}', 1],
+    ['frames_received_total{kind="bad"}', 1],
+    ['frames_sent_total{kind="welcome"}', 4],
+    ['frames_sent_total{kind="snapshot"}', 3],
+    ['frames_sent_total{kind="heartbeat"}', 1],
+    ['frames_sent_total{kind="close"}', 1],
+    ['closed_total{code="denied"}', 1],
+    ['closed_total{code="expired"}', 0],
+    ['errors_total{code="bad_key"}', 1],
+    ['auth_refusals_total{code="denied"}', 1],
+    ['auth_refusals_total{code="key_denied"}', 1],
+    ["throttled_total", 0],
+  ])) {
+    assert.equal(samples.get(`whoshere_${sample}`), value, sample);
+  }
+  const told = Number(samples.get("whoshere_changes_told_total"));
+  const deltas = Number(samples.get("whoshere_deltas_total"));
+  assert.ok(told >= deltas && deltas >= 2, `${told} changes in ${deltas} deltas`);
+
+  const buckets = [...samples].filter(([name]) => name.startsWith("whoshere_fan_out_seconds_b"));
+  const counts = buckets.map(([, n]) => n);
+  assert.deepEqual(
+    counts,
+    counts.toSorted((a, b) => a - b),
+    "each bucket holds those before it",
+  );
+  assert.equal(buckets.at(-1)?.[0], 'whoshere_fan_out_seconds_bucket{le="+Inf"}');
+  assert.equal(counts.at(-1), samples.get("whoshere_fan_out_seconds_count"));
+  assert.equal(counts.at(-1), samples.get('whoshere_frames_sent_total{kind="delta"}'));
+});
+
+test("what is gone is counted no longer, and what was dropped is", async () => {
+  relay = await startRelay({
+    args: [...LISTEN, "--max-connections", "1", "--max-frames-per-second", "5"],
+  });
+  const alice = await Peer.join(relay, "alice");
+  for (let n = 0; n < 20; n += 1) alice.send({ heartbeat: {} });
+  const second = await Peer.open(relay);
+  assert.equal((await second.closed()).code, 4429);
+  const { samples } = await metricsOf(relay);
+  assert.equal(samples.get('whoshere_dropped_total{reason="full"}'), 1);
+  assert.ok(Number(samples.get("whoshere_throttled_total")) >= 1);
+  await alice.close(1001);
+  for (const gauge of ["connections", "sessions", "keys", "presences", "members"]) {
+    let left = 1;
+    while (left > 0) {
+      left = Number((await metricsOf(relay)).samples.get(`whoshere_${gauge}`));
+      await sleep(10);
+    }
+  }
+});
+
+test("metrics have an address of their own, or none", async () => {
+  relay = await startRelay({ args: LISTEN });
+  assert.equal((await fetch(`${relay.http}/metrics`)).status, 404);
+  const own = new URL(relay.metrics).origin;
+  for (const [path, status] of /** @type {const} */ ([
+    ["/healthz", 200],
+    ["/readyz", 200],
+    ["/v1/presence", 404],
+    ["/", 404],
+  ])) {
+    assert.equal((await fetch(own + path)).status, status, path);
+  }
+  await relay.stop();
+  relay = await startRelay();
+  assert.equal(relay.metrics, "");
+});
