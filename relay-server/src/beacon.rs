@@ -5,9 +5,8 @@ use crate::limits::TooOften;
 use crate::problem::Problem;
 use crate::proxies::Peer;
 use axum::Extension;
-use axum::extract::State;
-use axum::extract::rejection::StringRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
 use presence_protocol::LeaveBeacon;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +19,20 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 pub(crate) async fn leave(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Result<String, StringRejection>,
+    request: Request,
 ) -> Result<StatusCode, Problem> {
-    app.knock(peer, &headers).map_err(|it| match it {
+    // Before the body is waited for, lest those who are turned away cost as much as the others.
+    app.knock(peer, request.headers()).1.map_err(|it| match it {
         TooOften::Busy => Problem::too_often(Duration::from_secs(1)),
         TooOften::Flood { wait } => Problem::too_often(wait),
     })?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        status @ StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(status, "too_large", "a beacon must not be larger than 64 KiB")
+    let body = String::from_request(request, &app).await.map_err(|rejection| {
+        match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(status, "too_large", "a beacon must not be larger than 64 KiB")
+            }
+            _ => Problem::bad_request("the body can't be read as UTF-8 text"),
         }
-        _ => Problem::bad_request("the body can't be read as UTF-8 text"),
     })?;
     let LeaveBeacon { resume, dial, keys } = LeaveBeacon::decode(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code.name(), error.message))?;

@@ -1,6 +1,8 @@
 //! The HTTP half: routes, and the loop that accepts connections.
 
+use crate::lobby::Lobby;
 use crate::proxies::Peer;
+use crate::stream::Impatient;
 use crate::{App, api, beacon, dev, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -16,14 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::timeout::TimeoutLayer;
 use tracing::{debug, warn};
 
-/// How long a peer may take to say what it wants.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may say nothing.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may then take to say what it wants, however often it says a little of it.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may then take to say it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that is buffered of a request.
@@ -63,12 +67,12 @@ async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Accepts connections until the relay stops, unless there are more than so many tasks.
+/// Accepts connections until the relay stops; each has a seat in the lobby until it is upgraded.
 pub(crate) async fn accept(
     app: &Arc<App>,
     listener: TcpListener,
     routes: Router,
-    max_tasks: usize,
+    lobby: &Arc<Lobby>,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -76,17 +80,23 @@ pub(crate) async fn accept(
             () = app.stopping.cancelled() => return,
         };
         match accepted {
-            Ok(_) if app.tasks.len() > max_tasks => {
-                app.counters.unheard();
-                debug!("dropping a connection: there are far more than --max-connections");
-            }
             Ok((stream, address)) => {
+                let peer = Peer(address.ip());
+                let Some(seat) = lobby.enter(app.address_of_socket(peer)) else {
+                    // Even saying why costs too much.
+                    app.counters.unheard();
+                    debug!("dropping a connection: too many of its address are being upgraded");
+                    continue;
+                };
                 // A frame is written in one piece, so waiting for more would only delay it.
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "a connection was closed before it was accepted");
                 }
                 let (routes, stopping) = (routes.clone(), app.stopping.clone());
-                app.tasks.spawn(serve(stream, Peer(address.ip()), routes, stopping));
+                app.tasks.spawn(async move {
+                    serve(stream, peer, routes, stopping).await;
+                    drop(seat);
+                });
             }
             Err(error) => {
                 warn!(%error, "can't accept connections for the moment");
@@ -98,6 +108,18 @@ pub(crate) async fn accept(
 
 /// Serves one HTTP connection, until it is upgraded or closed.
 async fn serve(stream: TcpStream, peer: Peer, routes: Router, stopping: CancellationToken) {
+    // Who says nothing gets no buffer.
+    match timeout(SILENCE_TIMEOUT, stream.peek(&mut [0])).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return debug!(%error, "a connection broke before it said anything"),
+        Err(_) => return debug!("a connection said nothing"),
+    }
+    // Boxed, so that nobody who says nothing takes the memory that answering needs.
+    Box::pin(answer(stream, peer, routes, stopping)).await;
+}
+
+/// Answers what a connection asks for.
+async fn answer(stream: TcpStream, peer: Peer, routes: Router, stopping: CancellationToken) {
     let routes = routes.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         request
@@ -107,7 +129,7 @@ async fn serve(stream: TcpStream, peer: Peer, routes: Router, stopping: Cancella
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Impatient::new(stream)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let served = tokio::select! {
@@ -119,5 +141,19 @@ async fn serve(stream: TcpStream, peer: Peer, routes: Router, stopping: Cancella
     };
     if let Err(error) = served {
         debug!(%error, "an HTTP connection failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_says_nothing_is_small() {
+        fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_future(serve);
+        assert!(size <= 640, "{size} bytes");
     }
 }

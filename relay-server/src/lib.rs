@@ -25,6 +25,7 @@ mod host;
 mod http;
 mod inbox;
 mod limits;
+mod lobby;
 mod metrics;
 mod origin;
 mod problem;
@@ -33,6 +34,7 @@ mod resume;
 mod shared;
 mod socket;
 mod store;
+mod stream;
 mod throttle;
 mod timer;
 mod upgrade;
@@ -48,6 +50,7 @@ pub use store::{SqliteStore, Store, StoreError};
 use auth::Authority;
 use host::WireHost;
 use limits::Spent;
+use lobby::Lobby;
 use metrics::Counters;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
@@ -68,6 +71,9 @@ use tracing::{info, warn};
 /// How long connections may take to end when the relay stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many sockets may be on their way to an upgrade. Each holds a buffer once its peer says something.
+const MAX_ARRIVING: usize = 8192;
+
 /// How much the system keeps that hasn't left for the peer yet.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 128 * 1024;
@@ -83,6 +89,8 @@ struct App {
     proxies: Proxies,
     spent: Spent,
     tasks: TaskTracker,
+    /// Sockets that are closed, and whose peers may still read why.
+    leaving: Arc<Lobby>,
     counters: Counters,
     /// False once the relay was told to stop.
     is_ready: AtomicBool,
@@ -116,6 +124,7 @@ pub async fn run(
         proxies: config.proxies,
         spent: Spent::new(config.limits),
         tasks: TaskTracker::new(),
+        leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
         counters: Counters::default(),
         is_ready: AtomicBool::new(true),
         stopping: CancellationToken::new(),
@@ -138,12 +147,11 @@ pub async fn run(
     let watch = metrics.map(|it| {
         let (app, routes) = (Arc::clone(&app), metrics::routes(&app));
         // However many pages there are, whoever watches over the relay gets in.
-        tokio::spawn(async move { http::accept(&app, it, routes, usize::MAX).await })
+        tokio::spawn(async move { http::accept(&app, it, routes, &Lobby::new(MAX_ARRIVING)).await })
     });
-    // Beyond this many even saying why costs too much.
-    let max_tasks = config.relay.max_connections.saturating_add(1000);
+    let arriving = Lobby::new(MAX_ARRIVING);
     tokio::select! {
-        () = http::accept(&app, listener, routes, max_tasks) => {}
+        () = http::accept(&app, listener, routes, &arriving) => {}
         () = async {
             told_to_stop().await;
             app.is_ready.store(false, Ordering::Relaxed);

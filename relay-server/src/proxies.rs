@@ -39,7 +39,8 @@ impl Proxies {
             && (headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED))
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    /// True for the address of a proxy that is believed.
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|it| it.contains(&address))
     }
 

@@ -7,7 +7,10 @@
 use crate::App;
 use crate::frames::{self, FrameReader, Message};
 use crate::inbox::Input;
+use crate::limits::Place;
+use crate::lobby::Seat;
 use crate::shared::{Core, Turn};
+use crate::stream::STUCK;
 use crate::throttle::Throttle;
 use bytes::{Buf, Bytes};
 use presence_core::relay::{Closed, ConnId, Outgoing};
@@ -34,8 +37,6 @@ const WRITE_FRAMES: usize = 64;
 const INPUTS_PER_COLLECT: usize = 16;
 /// A task that has been busy for so many rounds lets others run.
 const ROUNDS: usize = 8;
-/// A peer that takes nothing for so long is gone, whatever it says.
-const STUCK: Duration = Duration::from_secs(30);
 /// The least a socket is left alone that spoke too fast, so that it isn't woken for every message.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
 /// How long a closed socket may take to be closed by its peer.
@@ -44,24 +45,33 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Serves a socket that was just upgraded; `first` is what its peer has sent already.
-pub(crate) async fn serve(app: Arc<App>, stream: TcpStream, conn: ConnId, first: Bytes) {
+pub(crate) async fn serve(
+    app: Arc<App>,
+    stream: TcpStream,
+    conn: ConnId,
+    address: Place,
+    first: Bytes,
+) {
     let mut connection = Connection::new(app, stream, conn, &first);
     drop(first);
     std::future::poll_fn(|cx| connection.poll(cx)).await;
-    // Boxed, so that a connection doesn't occupy the memory of its end all its life.
-    Box::pin(linger(connection.stream)).await;
+    let Connection { app, stream, .. } = connection;
+    if let Some(seat) = app.leaving.enter(Some(address)) {
+        // Boxed, so that a connection doesn't occupy the memory of its end all its life.
+        Box::pin(linger(stream, seat)).await;
+    }
 }
 
 /// Closes a socket that never became a connection.
-pub(crate) async fn turn_away(mut stream: TcpStream, code: CloseCode) {
-    if stream.write_all(&frames::close(code)).await.is_ok() {
-        linger(stream).await;
+pub(crate) async fn turn_away(mut stream: TcpStream, code: CloseCode, seat: Seat) {
+    if let Ok(Ok(())) = timeout(LINGER, stream.write_all(&frames::close(code))).await {
+        linger(stream, seat).await;
     }
 }
 
 /// Lets the peer read what was written last. A socket that is closed with bytes unread is reset, and
 /// the peer would lose the close frame that says why.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: TcpStream, _seat: Seat) {
     let drain = async {
         stream.shutdown().await?;
         let mut discarded = 0;
@@ -457,7 +467,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
             size_of::<F>()
         }
         let size = size_of_future(serve);

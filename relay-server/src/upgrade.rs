@@ -6,6 +6,7 @@
 use crate::limits::{Place, TooOften};
 use crate::problem::Problem;
 use crate::proxies::Peer;
+use crate::stream::Impatient;
 use crate::{App, socket};
 use axum::Extension;
 use axum::body::Body;
@@ -32,14 +33,15 @@ pub(crate) async fn upgrade(
     mut request: Request,
 ) -> Result<Response, Problem> {
     let accept = accept_key(request.headers())?;
-    let verdict = match app.knock(peer, request.headers()) {
+    let (address, may) = app.knock(peer, request.headers());
+    let verdict = match may {
         Err(TooOften::Flood { wait }) => return Err(Problem::too_often(wait)),
         Err(TooOften::Busy) => Verdict::TurnAway,
-        Ok(_) if !app.origins.allow(request.headers()) => Verdict::Refuse,
-        Ok(_) => Verdict::Serve,
+        Ok(()) if !app.origins.allow(request.headers()) => Verdict::Refuse,
+        Ok(()) => Verdict::Serve,
     };
     let on_upgrade = hyper::upgrade::on(&mut request);
-    app.tasks.clone().spawn(begin(app, on_upgrade, verdict));
+    app.tasks.clone().spawn(begin(app, on_upgrade, address, verdict));
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -62,8 +64,8 @@ enum Verdict {
 }
 
 impl App {
-    /// Somebody is at the door: where they are counted, unless they have been there too often.
-    pub(crate) fn knock(&self, peer: Peer, headers: &HeaderMap) -> Result<Place, TooOften> {
+    /// Somebody is at the door: where they are counted, and whether they have been there too often.
+    pub(crate) fn knock(&self, peer: Peer, headers: &HeaderMap) -> (Place, Result<(), TooOften>) {
         if self.proxies.ignore(peer, headers) {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
@@ -74,25 +76,29 @@ impl App {
             });
         }
         let place = self.spent.of_address(self.proxies.client(peer, headers));
-        self.spent.connect(place)?;
-        Ok(place)
+        (place, self.spent.connect(place))
+    }
+
+    /// Where a socket is counted before it has said anything; `None` if it is a proxy's.
+    pub(crate) fn address_of_socket(&self, Peer(peer): Peer) -> Option<Place> {
+        let address = peer.to_canonical();
+        (!self.proxies.trust(address)).then(|| self.spent.of_address(address))
     }
 }
 
 /// Waits for the socket and hands it to a task of its own, which is small.
-async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, verdict: Verdict) {
+async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, address: Place, verdict: Verdict) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "a peer went away while it was upgraded"),
     };
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Impatient>>() else {
         return warn!("an upgraded connection is not a TCP socket");
     };
-    let stream = io.into_inner();
+    let stream = io.into_inner().into_inner();
     if matches!(verdict, Verdict::TurnAway) {
         debug!("refusing a connection: its address has begun too many");
-        app.tasks.clone().spawn(socket::turn_away(stream, CloseCode::Busy));
-        return;
+        return turn_away(&app, stream, address);
     }
     match app.shared.connect() {
         Ok(conn) => {
@@ -100,12 +106,22 @@ async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, verdict: Verdict) {
                 debug!(conn = conn.0, "refusing a page of a foreign origin");
                 app.shared.with(|core, now| core.refuse(now, conn, CloseCode::OriginDenied));
             }
-            app.tasks.clone().spawn(socket::serve(app, stream, conn, read_buf));
+            app.tasks.clone().spawn(socket::serve(app, stream, conn, address, read_buf));
         }
         Err(Full) => {
             debug!("refusing a connection: there are --max-connections of them");
-            app.tasks.clone().spawn(socket::turn_away(stream, CloseCode::Busy));
+            turn_away(&app, stream, address);
         }
+    }
+}
+
+/// Tells a socket that there is no room for it, unless too many of its address are being told already.
+fn turn_away(app: &App, stream: TcpStream, address: Place) {
+    match app.leaving.enter(Some(address)) {
+        Some(seat) => {
+            app.tasks.spawn(socket::turn_away(stream, CloseCode::Busy, seat));
+        }
+        None => app.counters.unheard(),
     }
 }
 

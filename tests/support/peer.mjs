@@ -33,7 +33,7 @@ export class Peer {
    * Opens a socket and says nothing yet.
    *
    * @param {{ url: string }} relay
-   * @param {{ origin?: string }} [options]
+   * @param {{ origin?: string, localAddress?: string }} [options]
    * @returns {Promise<Peer>}
    */
   static async open({ url }, options = {}) {

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 
 const CLOSE = 8;
+const PATIENCE_MS = 5000;
 
 /** The opcodes of RFC 6455. */
 export const OPCODE = /** @type {const} */ ({
@@ -83,22 +84,26 @@ export class RawSocket {
   }
 
   /**
+   * @param {number} [patienceMs]
    * @returns {Promise<{ opcode: number, payload: Buffer } | undefined>} the relay's next frame;
    *   `undefined` if the socket ended
    */
-  async next() {
+  async next(patienceMs = PATIENCE_MS) {
     let frame = this.#shift();
     await this.#until(() => {
       frame ??= this.#shift();
       return frame !== undefined || this.#socket.readableEnded || this.#socket.destroyed;
-    });
+    }, patienceMs);
     return frame;
   }
 
-  /** @returns {Promise<number | undefined>} the code of the relay's close frame, skipping the rest */
-  async closeCode() {
+  /**
+   * @param {number} [patienceMs]
+   * @returns {Promise<number | undefined>} the code of the relay's close frame, skipping the rest
+   */
+  async closeCode(patienceMs = PATIENCE_MS) {
     for (;;) {
-      const frame = await this.next();
+      const frame = await this.next(patienceMs);
       if (frame === undefined) return undefined;
       if (frame.opcode === CLOSE) return frame.payload.readUInt16BE(0);
     }
@@ -128,11 +133,14 @@ export class RawSocket {
     return { opcode: bytes.readUInt8(0) & 0x0f, payload };
   }
 
-  /** @param {() => boolean} condition */
-  async #until(condition) {
-    const deadline = Date.now() + 5000;
+  /**
+   * @param {() => boolean} condition
+   * @param {number} [patienceMs]
+   */
+  async #until(condition, patienceMs = PATIENCE_MS) {
+    const deadline = Date.now() + patienceMs;
     while (!condition()) {
-      if (Date.now() > deadline) throw new Error("waited 5 s for the relay's answer");
+      if (Date.now() > deadline) throw new Error(`waited ${patienceMs} ms for the relay's answer`);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
   }

@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -97,6 +97,11 @@ export class Relay {
   get residentBytes() {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  /** How many files it has open, its sockets among them. Linux only. */
+  get openFiles() {
+    return readdirSync(`/proc/${this.#child.pid}/fd`).length;
   }
 
   /**

@@ -14,7 +14,7 @@ declare module "ws" {
     constructor(
       url: string,
       protocols?: string | string[],
-      options?: { origin?: string; perMessageDeflate?: boolean },
+      options?: { origin?: string; localAddress?: string; perMessageDeflate?: boolean },
     );
     send(data: string | Uint8Array, done?: (error?: Error) => void): void;
     ping(data?: string): void;

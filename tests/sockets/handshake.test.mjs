@@ -1,0 +1,190 @@
+// @ts-check
+//
+// Peers that never get as far as a WebSocket, and crowds of them: what they cost, how long they may
+// stay, and that nobody else notices.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { afterEach, beforeEach, test } from "node:test";
+import { sleep } from "../support/peer.mjs";
+import { startRelay } from "../support/relay.mjs";
+import { Witnesses } from "../support/witness.mjs";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+/** The relay gives up after 5 s of silence, and 5 s after the first byte; the machine may be slow. */
+const GIVEN_UP_MS = 30_000;
+/** As many sockets as an address may have that aren't upgraded, and what a relay has open besides. */
+const MOST_ARRIVING = 4096 + 100;
+/** How many sockets are opened at once: fewer than a system keeps until they are accepted. */
+const BATCH = 250;
+const REQUEST = "GET /v1/presence HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+
+/** @type {import("../support/relay.mjs").Relay} */
+let relay;
+/** @type {import("node:net").Socket[]} */
+let sockets;
+
+beforeEach(async () => {
+  relay = await startRelay({ args: ["--max-connects-per-address", "0"] });
+  sockets = [];
+});
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  await relay.stop("SIGKILL");
+});
+
+test("a request that is trickled has 5 s, and a body 10 s", async (t) => {
+  const witnesses = await Witnesses.come(relay);
+  const slow = await openAll(300);
+  const body = await open();
+  const answer = read(body);
+  const startedAt = performance.now();
+  for (const socket of slow) socket.write(REQUEST);
+  body.write("POST /v1/leave HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+  const trickle = setInterval(() => {
+    for (const socket of slow) if (socket.writable) socket.write("X-Slow: x\r\n");
+    if (body.writable) body.write("{");
+  }, 300);
+  await until("all requests are closed", () => slow.every((it) => it.destroyed));
+  const ms = performance.now() - startedAt;
+  assert.ok(ms > 4000, `they had their time: ${ms} ms`);
+  await until("the body is answered", () => answer.text !== "" || body.destroyed);
+  clearInterval(trickle);
+  assert.match(answer.text, /^HTTP\/1\.1 408 /);
+  t.diagnostic(await witnesses.testify(300 * 40 * KIB));
+});
+
+test("headers without end, too long or too many are refused while they come", async (t) => {
+  const witnesses = await Witnesses.come(relay);
+  const line = `X-Long: ${"x".repeat(1000)}\r\n`;
+  for (const head of [
+    `${REQUEST}X-Long: ${"x".repeat(MIB)}`,
+    `${REQUEST}${line.repeat(1000)}`,
+    `${REQUEST}${"X-Many: x\r\n".repeat(200)}\r\n`,
+    `GET /${"x".repeat(MIB)}`,
+  ]) {
+    const floods = await Promise.all(Array.from({ length: 20 }, () => open()));
+    const answers = floods.map(read);
+    for (const socket of floods) socket.write(head);
+    await until("all are closed", () => floods.every((it) => it.destroyed));
+    // What the socket still holds when it is closed may cost its peer the answer.
+    const all = answers.map((it) => it.text.slice(9, 12));
+    assert.ok(
+      all.every((it) => ["431", "414", ""].includes(it)),
+      `${all}`,
+    );
+  }
+  t.diagnostic(await witnesses.testify(4 * MIB));
+});
+
+test("what isn't HTTP is closed", async () => {
+  for (const bytes of ["\x16\x03\x01\x02\x00\x01\x00", "\0".repeat(1000), "hello\r\n\r\n"]) {
+    const socket = await open();
+    socket.write(bytes);
+    await until("it is closed", () => socket.destroyed);
+  }
+});
+
+test("5,000 sockets that say nothing are few at a time, cost little and don't stay", async (t) => {
+  const witnesses = await Witnesses.come(relay);
+  const nBefore = relay.openFiles;
+  await openAll(mostSockets(t) / 2);
+  await until("all are closed", () => relay.openFiles <= nBefore);
+  assert.ok(witnesses.openFiles <= MOST_ARRIVING, `${witnesses.openFiles} files were open`);
+  t.diagnostic(await witnesses.testify(MOST_ARRIVING * 2 * KIB + 4 * MIB));
+});
+
+test("10,000 WebSockets that say nothing cost little and don't stay", async (t) => {
+  const witnesses = await Witnesses.come(relay);
+  const nSockets = mostSockets(t);
+  const key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n";
+  const upgrade = `Connection: Upgrade\r\nUpgrade: websocket\r\n${key}Sec-WebSocket-Protocol: whoshere.v1\r\n`;
+  /** @type {{ text: string }[]} */
+  const told = [];
+  for (let n = 0; n < nSockets; n += BATCH) {
+    for (const socket of await openAll(BATCH)) {
+      told.push(read(socket));
+      socket.write(`${REQUEST}${upgrade}\r\n`);
+    }
+  }
+  const isTold = (/** @type {{ text: string }} */ { text }) => text.endsWith("timeout");
+  await until("each is told that it said no hello", () => told.every(isTold));
+  assert.ok(told.every(({ text }) => text.startsWith("HTTP/1.1 101 ")));
+  const measured = await witnesses.testify(nSockets * 4 * KIB + 4 * MIB);
+  const each = (witnesses.grownBytes / witnesses.openFiles).toFixed(0);
+  t.diagnostic(`${measured}: ${each} bytes each`);
+});
+
+test("a goodbye counts before its body is there", async () => {
+  await relay.stop();
+  relay = await startRelay({ args: ["--max-connects-per-address", "1"] });
+  let answer = "";
+  for (let n = 0; n < 500 && !answer.startsWith("HTTP/1.1 429 "); n += 1) {
+    const socket = await open();
+    const reading = read(socket);
+    socket.write("POST /v1/leave HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n");
+    // Who is within the limit isn't answered before the body.
+    for (let ms = 0; ms < 20 && reading.text === ""; ms += 2) await sleep(2);
+    answer = reading.text;
+  }
+  assert.match(answer, /^HTTP\/1\.1 429 /);
+});
+
+/** @returns {Promise<import("node:net").Socket>} a socket of which nothing was sent */
+function open() {
+  return new Promise((resolve, reject) => {
+    const socket = connect(relay.port, "127.0.0.1");
+    sockets.push(socket);
+    socket.once("connect", () => resolve(socket));
+    // A reset is how some of these end.
+    socket.on("error", reject);
+    // Only what is read tells that a socket has ended.
+    socket.resume();
+  });
+}
+
+/** @param {import("node:net").Socket} socket */
+function read(socket) {
+  const reading = { text: "" };
+  socket.on("data", (bytes) => {
+    reading.text += bytes;
+  });
+  return reading;
+}
+
+/**
+ * @param {string} what
+ * @param {() => boolean} condition
+ */
+async function until(what, condition) {
+  const deadline = Date.now() + GIVEN_UP_MS;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `waited ${GIVEN_UP_MS} ms until ${what}`);
+    await sleep(10);
+  }
+}
+
+/** @param {number} nSockets */
+async function openAll(nSockets) {
+  /** @type {import("node:net").Socket[]} */
+  const all = [];
+  while (all.length < nSockets) {
+    const batch = Array.from({ length: Math.min(BATCH, nSockets - all.length) }, () => open());
+    all.push(...(await Promise.all(batch)));
+  }
+  return all;
+}
+
+/**
+ * How many sockets this process may open at once, 10,000 at most.
+ *
+ * @param {import("node:test").TestContext} t
+ */
+function mostSockets(t) {
+  const limits = readFileSync("/proc/self/limits", "utf8");
+  const openFiles = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1]);
+  const most = Math.min(10_000, Math.floor((openFiles - 500) / BATCH) * BATCH);
+  if (most < 10_000) t.diagnostic(`only ${most}: this process may open ${openFiles} files`);
+  return most;
+}
