@@ -1,19 +1,30 @@
 //! Tokens: who somebody is and which keys they may join.
 
+mod address;
+mod keyring;
+mod keys;
+
+pub(crate) use address::Address;
+pub use address::{AddressError, FetchError};
+pub(crate) use keyring::Place;
+pub use keyring::{Keyring, LoadError};
+pub use keys::KeysError;
+pub(crate) use keys::{MIN_SECRET_BYTES, Origin, TokenKey};
+
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use presence_core::relay::{Capabilities, Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_TOKEN_BYTES;
 use presence_protocol::{AvatarUrl, Color, User, UserId};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
-/// Checks tokens: JWTs signed with HS256 and the secret that the relay shares with the application.
+/// Checks tokens: JWTs signed with one of the application's keys.
+#[derive(Debug)]
 pub(crate) struct Authority {
-    key: DecodingKey,
+    keyring: Keyring,
     validation: Validation,
 }
 
@@ -39,6 +50,12 @@ pub(crate) enum AuthError {
     TooLong,
     #[error("the token is not one of ours")]
     Jwt(#[source] jsonwebtoken::errors::Error),
+    #[error("the token's header has `crit`, and asks for what this relay doesn't know")]
+    Critical,
+    #[error("no key of the token's algorithm and `kid` is known")]
+    NoKey,
+    #[error("the token's `kid` is not known yet")]
+    UnknownKey,
     #[error("`sub` is empty, longer than 128 bytes, or has a control character")]
     Subject,
     #[error("`name` is empty, longer than 256 bytes, or has a control character")]
@@ -52,10 +69,15 @@ impl AuthError {
     pub(crate) const fn refusal(&self) -> Refusal {
         match self {
             // A token from the future comes from clocks that differ: another one, a moment later, does.
-            Self::Expired | Self::NotYet => Refusal::Expired,
-            Self::TooLong | Self::Jwt(_) | Self::Subject | Self::Name | Self::Keys => {
-                Refusal::Denied
-            }
+            // And one with a new key is as good as the others once that is known.
+            Self::Expired | Self::NotYet | Self::UnknownKey => Refusal::Expired,
+            Self::TooLong
+            | Self::Jwt(_)
+            | Self::Critical
+            | Self::NoKey
+            | Self::Subject
+            | Self::Name
+            | Self::Keys => Refusal::Denied,
         }
     }
 }
@@ -76,7 +98,8 @@ struct Claims {
 }
 
 impl Authority {
-    pub(crate) fn new(secret: &SecretString, rules: &TokenRules) -> Self {
+    pub(crate) fn new(keyring: Keyring, rules: &TokenRules) -> Self {
+        // Each key says for itself which algorithm it is for.
         let mut validation = Validation::new(Algorithm::HS256);
         let mut required = vec!["exp", "sub"];
         validation.leeway = rules.leeway.as_secs();
@@ -91,7 +114,12 @@ impl Authority {
             required.push("iss");
         }
         validation.set_required_spec_claims(&required);
-        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), validation }
+        Self { keyring, validation }
+    }
+
+    /// From now on changes of the keys are noticed.
+    pub(crate) fn watch_keys(&self) -> std::io::Result<()> {
+        self.keyring.watch()
     }
 
     /// Checks a token.
@@ -99,9 +127,7 @@ impl Authority {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::TooLong);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(classify)?
-            .claims;
+        let claims = self.verify(token)?;
         let id = UserId::parse(&claims.sub).ok_or(AuthError::Subject)?;
         let name = claims.name.as_deref().unwrap_or(id.as_str());
         let color = claims.color.as_deref().and_then(parse_color);
@@ -122,13 +148,36 @@ impl Authority {
             last_seen: claims.last_seen.unwrap_or(true),
         })
     }
-}
 
-impl Authority {}
-
-impl std::fmt::Debug for Authority {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").finish_non_exhaustive()
+    /// The claims of a token that one of the keys has signed, with the algorithm that the key is for.
+    fn verify(&self, token: &str) -> Result<Claims, AuthError> {
+        let header = decode_header(token).map_err(classify)?;
+        if header.crit.is_some() {
+            return Err(AuthError::Critical);
+        }
+        let mut validation = self.validation.clone();
+        let mut refused = None;
+        let mut is_known = header.kid.is_none();
+        for keys in self.keyring.sets() {
+            for key in keys.iter() {
+                is_known |= header.kid.as_deref().is_some_and(|kid| key.is_called(kid));
+                if !key.may_have_signed(&header) {
+                    continue;
+                }
+                validation.algorithms = vec![key.algorithm()];
+                match decode(token, key.key(), &validation) {
+                    Ok(token) => return Ok(token.claims),
+                    Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
+                        refused = Some(AuthError::Jwt(error));
+                    }
+                    Err(error) => return Err(classify(error)),
+                }
+            }
+        }
+        match &header.kid {
+            Some(kid) if !is_known && self.keyring.ask(kid) => Err(AuthError::UnknownKey),
+            _ => Err(refused.unwrap_or(AuthError::NoKey)),
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Flags and environment variables, read once.
 
-use crate::{Dev, Limits, Origin, Origins, Proxies, SqliteStore, Store, StoreError, TokenRules};
+use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey};
+use crate::{
+    AddressError, Dev, Keyring, KeysError, Limits, LoadError, Origin, Origins, Proxies,
+    SqliteStore, Store, StoreError, TokenRules,
+};
 use clap::Parser;
 use ipnet::IpNet;
 use presence_core::relay::{KeyPattern, LastSeenRules, RelayConfig};
@@ -11,9 +15,6 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The shortest secret that HS256 is safe with.
-const MIN_SECRET_BYTES: usize = 32;
-
 /// What the relay is asked for, as it is typed.
 ///
 /// `--help` is the operator's manual, so each text says what the flag does, its unit and an example.
@@ -23,9 +24,9 @@ const MIN_SECRET_BYTES: usize = 32;
     version,
     about = "Shows who is looking at a page right now: the relay between the pages.",
     long_about = "Shows who is looking at a page right now: the relay between the pages.\n\n\
-        Pages connect with a WebSocket to /v1/presence and say who they are with a token (a JWT, \
-        HS256) that your application signs with the secret it shares with this relay. The token \
-        names the user (`sub`, `name`), the keys the user may join (`keys`, such as \
+        Pages connect with a WebSocket to /v1/presence and say who they are with a token (a JWT) \
+        that your application signs, with the secret it shares with this relay or with a key of \
+        which the relay has the public half. The token names the user (`sub`, `name`), the keys the user may join (`keys`, such as \
         [\"document:42\", \"project:7:*\"]) and when it expires (`exp`).\n\n\
         To try it on your own machine:   whoshere-relay --dev\n\
         To run it behind a TLS proxy:    WHOSHERE_SECRET=... whoshere-relay --origin https://app.example"
@@ -44,7 +45,7 @@ pub struct Args {
     #[arg(long, env = "WHOSHERE_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<SocketAddr>,
 
-    /// The secret that your application signs tokens with: at least 32 bytes.
+    /// The secret that your application signs tokens with (HS256): at least 32 bytes.
     ///
     /// Better given by the variable or by --secret-file, since other users of a machine can see flags.
     #[arg(long, env = "WHOSHERE_SECRET", value_name = "TEXT", hide_env_values = true)]
@@ -55,6 +56,34 @@ pub struct Args {
     /// Example: /run/secrets/whoshere
     #[arg(long, env = "WHOSHERE_SECRET_FILE", value_name = "FILE", conflicts_with = "secret")]
     pub secret_file: Option<PathBuf>,
+
+    /// Public keys of those who sign tokens (Ed25519, P-256 or RSA): PEM, one after the other, or a JWK
+    /// set.
+    ///
+    /// Besides the secret or instead of it.
+    #[arg(long, env = "WHOSHERE_TOKEN_KEYS", value_name = "TEXT", hide_env_values = true)]
+    pub token_keys: Option<String>,
+
+    /// A file of such keys, read again when it changes; a JWK set may hold secrets as well.
+    ///
+    /// Example: /etc/whoshere/jwks.json
+    #[arg(long, env = "WHOSHERE_TOKEN_KEYS_FILE", value_name = "FILE")]
+    pub token_keys_file: Option<PathBuf>,
+
+    /// The address of a JWK set, asked again every 5 minutes, and, at most once in 10 s, when a token
+    /// names a key that isn't known.
+    ///
+    /// While it doesn't answer the keys stay as they are. Example:
+    /// `https://login.example/.well-known/jwks.json`
+    #[arg(long, env = "WHOSHERE_TOKEN_KEYS_URL", value_name = "URL")]
+    pub token_keys_url: Option<String>,
+
+    /// Whose certificate the address of the keys must have: a file of them in PEM. [default: of those
+    /// that browsers believe]
+    ///
+    /// Example: /etc/ssl/certs/our-own.pem
+    #[arg(long, env = "WHOSHERE_TOKEN_KEYS_CA", value_name = "FILE", requires = "token_keys_url")]
+    pub token_keys_ca: Option<PathBuf>,
 
     /// The secret that the relay signs its own resume tokens with: at least 32 bytes.
     ///
@@ -253,10 +282,10 @@ pub struct Args {
 /// Everything that the relay needs to know, checked.
 #[derive(Debug)]
 pub struct Config {
-    /// The secret that tokens are signed with.
-    pub secret: SecretString,
-    /// The secret that resume tokens are signed with; derived from `secret` if `None`.
-    pub resume_secret: Option<SecretString>,
+    /// The keys that tokens are signed with.
+    pub keyring: Keyring,
+    /// What resume tokens are signed with.
+    pub resume_secret: ResumeSecret,
     /// What a token must say.
     pub token: TokenRules,
     /// Which pages may connect.
@@ -279,6 +308,15 @@ pub struct Config {
     pub dev: Option<Dev>,
 }
 
+/// What resume tokens are signed with.
+#[derive(Clone, Debug)]
+pub enum ResumeSecret {
+    /// A secret of its own.
+    Own(SecretString),
+    /// One that is derived from the secret that tokens are signed with.
+    DerivedFrom(SecretString),
+}
+
 /// What is kept of who viewed what, and where.
 #[derive(Debug)]
 pub struct LastSeen {
@@ -292,12 +330,19 @@ pub struct LastSeen {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no secret.
+    /// There is nothing to check tokens with.
     #[error(
         "secret_missing: set WHOSHERE_SECRET (or --secret-file) to the secret that your application \
-         signs tokens with; to try the relay on your own machine, start it with --dev"
+         signs tokens with, or WHOSHERE_TOKEN_KEYS (or --token-keys-file, --token-keys-url) to its \
+         public keys; to try the relay on your own machine, start it with --dev"
     )]
     SecretMissing,
+    /// There is nothing to sign resume tokens with.
+    #[error(
+        "resume_secret_missing: tokens are signed with keys that the relay has only the public half \
+         of, so set WHOSHERE_RESUME_SECRET as well; `openssl rand -hex 32` makes a good one"
+    )]
+    ResumeSecretMissing,
     /// A secret is too short.
     #[error(
         "secret_too_short: {name} has {n_bytes} bytes, it must have at least {MIN_SECRET_BYTES}; \
@@ -312,6 +357,42 @@ pub enum ConfigError {
     /// The secret's file can't be read.
     #[error("secret_unreadable: can't read {}", path.display())]
     SecretUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Keys that aren't, or that can't be trusted.
+    #[error("token_keys_unusable: {place}")]
+    TokenKeysUnusable {
+        /// Where they come from.
+        place: String,
+        /// What is wrong.
+        #[source]
+        error: KeysError,
+    },
+    /// A file or an address of keys that can't be read.
+    #[error("token_keys_unreachable: {place}")]
+    TokenKeysUnreachable {
+        /// Which.
+        place: String,
+        /// Why.
+        #[source]
+        error: LoadError,
+    },
+    /// An address of keys that isn't one.
+    #[error("token_keys_address: {url}")]
+    TokenKeysAddress {
+        /// What was given.
+        url: String,
+        /// Why it is none.
+        #[source]
+        error: AddressError,
+    },
+    /// The certificates for the address of keys can't be read.
+    #[error("token_keys_ca_unreadable: can't read {}", path.display())]
+    TokenKeysCaUnreadable {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -366,20 +447,37 @@ impl Args {
             }
         }
         let secret = match (self.secret, self.secret_file) {
-            (Some(secret), _) => secret,
-            (None, Some(path)) => read_secret(path)?,
-            (None, None) if self.dev => random_secret()?,
-            (None, None) => return Err(ConfigError::SecretMissing),
+            (Some(secret), _) => Some(secret),
+            (None, Some(path)) => Some(read_secret(path)?),
+            (None, None) if self.dev => Some(random_secret()?),
+            (None, None) => None,
         };
         let resume_secret = self.resume_secret.filter(|it| !it.expose_secret().is_empty());
-        check_length("the secret", &secret)?;
-        if let Some(secret) = &resume_secret {
-            check_length("the resume secret", secret)?;
+        for (name, secret) in [("the secret", &secret), ("the resume secret", &resume_secret)] {
+            if let Some(secret) = secret {
+                check_length(name, secret)?;
+            }
         }
+        let keyring = KeySources {
+            text: self.token_keys,
+            file: self.token_keys_file,
+            url: self.token_keys_url,
+            authorities: self.token_keys_ca,
+        };
+        let keyring = keyring.load(secret.as_ref())?;
+        if keyring.is_empty() {
+            return Err(ConfigError::SecretMissing);
+        }
+        let resume_secret = match (resume_secret, &secret) {
+            (Some(own), _) => ResumeSecret::Own(own),
+            (None, Some(secret)) => ResumeSecret::DerivedFrom(secret.clone()),
+            (None, None) => return Err(ConfigError::ResumeSecretMissing),
+        };
+        let dev = secret.filter(|_| self.dev);
         let defaults = RelayConfig::default();
         let connections_per_user = NonZeroU32::new(self.limits.connections_per_user);
         Ok(Config {
-            secret,
+            keyring,
             resume_secret,
             token: TokenRules {
                 audience: self.audience,
@@ -402,9 +500,52 @@ impl Args {
             drain: self.drain,
             drain_delay: self.drain_delay,
             last_seen: last_seen(self.last_seen, self.last_seen_retention, self.data)?,
-            dev: self.dev.then_some(Dev { demo: self.demo, sdk: self.sdk }),
+            dev: dev.map(|secret| Dev { secret, demo: self.demo, sdk: self.sdk }),
         })
     }
+}
+
+/// Where the keys of tokens are, apart from the secret.
+struct KeySources {
+    text: Option<String>,
+    file: Option<PathBuf>,
+    url: Option<String>,
+    authorities: Option<PathBuf>,
+}
+
+impl KeySources {
+    fn load(self, secret: Option<&SecretString>) -> Result<Keyring, ConfigError> {
+        let secret = secret.map(|it| TokenKey::of_secret(it.expose_secret().as_bytes()));
+        let fixed = self.text.filter(|it| !it.trim().is_empty()).map(|text| {
+            // Files of variables have no other way to write a line break.
+            let text = text.replace("\\n", "\n");
+            TokenKey::parse_all(&text, auth::Origin::Here).map_err(|error| {
+                ConfigError::TokenKeysUnusable { place: "WHOSHERE_TOKEN_KEYS".to_owned(), error }
+            })
+        });
+        let mut keyring = Keyring::new(fixed.transpose()?.into_iter().flatten().chain(secret));
+        if let Some(path) = self.file {
+            load_place(&mut keyring, Place::File(path))?;
+        }
+        if let Some(url) = self.url {
+            let authorities = self.authorities.map(|path| {
+                std::fs::read_to_string(&path)
+                    .map_err(|error| ConfigError::TokenKeysCaUnreadable { path, error })
+            });
+            let address = Address::parse(&url, authorities.transpose()?.as_deref())
+                .map_err(|error| ConfigError::TokenKeysAddress { url, error })?;
+            load_place(&mut keyring, Place::Address(Box::new(address)))?;
+        }
+        Ok(keyring)
+    }
+}
+
+fn load_place(keyring: &mut Keyring, place: Place) -> Result<(), ConfigError> {
+    let name = place.to_string();
+    keyring.add_place(place).map_err(|error| match error {
+        LoadError::Keys(error) => ConfigError::TokenKeysUnusable { place: name, error },
+        error => ConfigError::TokenKeysUnreachable { place: name, error },
+    })
 }
 
 fn last_seen(
@@ -486,6 +627,7 @@ mod tests {
     use clap::CommandFactory;
 
     const SECRET: &str = "--secret=a secret of at least thirty-two bytes";
+    const KEY: &str = include_str!("auth/keys/tests/ed25519.pem");
 
     #[test]
     fn the_flags_are_consistent() {
@@ -507,6 +649,45 @@ mod tests {
         assert!(refusal(&["--secret-file", "/nowhere"]).starts_with("secret_unreadable: "));
         assert!(config(&[SECRET]).is_ok());
         assert!(config(&["--dev"]).is_ok());
+    }
+
+    #[test]
+    fn keys_take_the_place_of_a_secret_if_resume_tokens_have_one_of_their_own() {
+        const OWN: &str = "--resume-secret=another secret of thirty-two bytes!!";
+        let keys = format!("--token-keys={KEY}");
+        assert!(refusal(&[&keys]).starts_with("resume_secret_missing: "));
+        assert!(config(&[&keys, OWN]).is_ok());
+        assert!(config(&[&keys, SECRET]).is_ok(), "or besides a secret");
+        assert!(
+            config(&[&keys.replace('\n', "\\n"), OWN]).is_ok(),
+            "as files of variables have it"
+        );
+        assert!(config(&["--token-keys-file=src/auth/keys/tests/ed25519.pem", OWN]).is_ok());
+        assert!(refusal(&["--token-keys= ", OWN]).starts_with("secret_missing: "));
+    }
+
+    #[test]
+    fn keys_that_can_not_be_trusted_are_refused_and_it_is_said_why() {
+        #[track_caller]
+        fn check(args: &[&str], code: &str, why: &str) {
+            let error = anyhow::Error::from(config(&[&[SECRET], args].concat()).unwrap_err());
+            let text = format!("{error:#}");
+            assert!(text.starts_with(&format!("{code}: ")) && text.contains(why), "{text}");
+        }
+        check(&["--token-keys=garbage"], "token_keys_unusable", "no public key");
+        let short = "--token-keys-file=src/auth/keys/tests/rsa-1024.pem";
+        check(&[short], "token_keys_unusable", "1024 bits");
+        check(&["--token-keys-file=/nowhere"], "token_keys_unreachable", "/nowhere");
+        check(&["--token-keys-file=/"], "token_keys_unreachable", "can't be read");
+        let address = "--token-keys-url=http://login.example/jwks";
+        check(&[address], "token_keys_address", "nor http://… on this machine");
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = format!("--token-keys-url=http://{closed}/jwks");
+        check(&[&address], "token_keys_unreachable", "doesn't answer");
+        let authorities = |path| ["--token-keys-url=https://login.example/jwks", path];
+        check(&authorities("--token-keys-ca=/nowhere"), "token_keys_ca_unreadable", "/nowhere");
+        let no_certificate = authorities("--token-keys-ca=src/auth/keys/tests/ed25519.pem");
+        check(&no_certificate, "token_keys_address", "no certificate");
     }
 
     #[test]

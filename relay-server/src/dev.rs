@@ -22,8 +22,10 @@ use tower_http::services::{ServeDir, ServeFile};
 const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 
 /// What `--dev` adds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Dev {
+    /// The secret that tokens are signed with.
+    pub secret: SecretString,
     /// The folder of the demo, served at `/`.
     pub demo: Option<PathBuf>,
     /// The folder of the built SDK, served at `/sdk/`.

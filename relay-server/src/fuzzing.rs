@@ -1,7 +1,7 @@
 //! What the fuzzers reach of this crate's inside; see `tests/fuzz`.
 
 use crate::TokenRules;
-use crate::auth::Authority;
+use crate::auth::{Authority, Keyring, TokenKey};
 use crate::frames::{FrameReader, Message};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -43,7 +43,8 @@ pub fn messages(stream: &[u8], piece: usize) -> (Vec<String>, Option<String>) {
 /// If a token is taken that nobody has signed as tokens must be.
 pub fn token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let authority = Authority::new(&SECRET.into(), &TokenRules::default());
+    let keyring = Keyring::new([TokenKey::of_secret(SECRET.as_bytes())]);
+    let authority = Authority::new(keyring, &TokenRules::default());
     assert!(authority.check(text).is_err(), "nobody knows the secret");
     let Some((header, claims)) = text.split_once('\n') else { return };
     let encode = |text| BASE64_URL_SAFE_NO_PAD.encode(text);

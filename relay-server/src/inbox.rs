@@ -76,7 +76,8 @@ fn check(token: &str, app: &App) -> Result<Grant, Refusal> {
     })
 }
 
-fn with_sources(error: &dyn std::error::Error) -> String {
+/// What an error says, and the errors behind it.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

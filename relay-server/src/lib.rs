@@ -39,8 +39,8 @@ mod throttle;
 mod timer;
 mod upgrade;
 
-pub use auth::TokenRules;
-pub use config::Config;
+pub use auth::{AddressError, FetchError, Keyring, KeysError, LoadError, TokenRules};
+pub use config::{Config, ResumeSecret};
 pub use dev::Dev;
 pub use limits::Limits;
 pub use origin::{Origin, Origins};
@@ -111,13 +111,13 @@ pub async fn run(
     mut told_to_stop: impl AsyncFnMut(),
 ) -> Result<(), RunError> {
     let resume_key = match &config.resume_secret {
-        Some(secret) => ResumeKey::new(secret),
-        None => ResumeKey::derive(&config.secret),
+        ResumeSecret::Own(secret) => ResumeKey::new(secret),
+        ResumeSecret::DerivedFrom(secret) => ResumeKey::derive(secret),
     };
     let host = WireHost::new(resume_key.clone());
     let app = Arc::new(App {
         shared: Shared::new(config.relay, host, Epoch::new(random()?), random()?),
-        authority: Authority::new(&config.secret, &config.token),
+        authority: Authority::new(config.keyring, &config.token),
         resume_key,
         origins: config.origins,
         rate: Rate::per_second(config.max_frames_per_second),
@@ -129,9 +129,10 @@ pub async fn run(
         is_ready: AtomicBool::new(true),
         stopping: CancellationToken::new(),
     });
-    let mint = dev::Mint::new(&config.secret, config.token);
+    app.authority.watch_keys().map_err(RunError::NoThread)?;
     keep_little_unsent(&listener);
-    let routes = http::routes(&app, config.dev.as_ref().map(|it| (it, mint)));
+    let dev = config.dev.as_ref().map(|it| (it, dev::Mint::new(&it.secret, config.token)));
+    let routes = http::routes(&app, dev);
 
     let keeper = match config.last_seen {
         None => None,

@@ -5,6 +5,7 @@
 // come out of it at the relay.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { sign } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -14,7 +15,7 @@ import { apiReference } from "../../scripts/api-docs.mjs";
 import { Stage, until } from "../support/browser.mjs";
 import { bundle } from "../support/bundle.mjs";
 import { Peer } from "../support/peer.mjs";
-import { mintToken, SECRET } from "../support/relay.mjs";
+import { mintToken, SECRET, startRelay } from "../support/relay.mjs";
 
 /** @typedef {{ language: string, text: string, section: string }} Block */
 
@@ -59,7 +60,9 @@ test("every link of the papers leads somewhere", () => {
 test("every block of code is of a language that is run here", () => {
   for (const path of PAPERS) {
     const known =
-      path === SERVERS ? ["js", "python", "ruby"] : ["html", "css", "js", ...Object.keys(MOUNTS)];
+      path === SERVERS
+        ? ["js", "python", "ruby", "sh"]
+        : ["html", "css", "js", ...Object.keys(MOUNTS)];
     if (SHELL.includes(path)) known.push("sh");
     for (const { language, text } of blocksOf(path)) {
       assert.ok(known.includes(language), `${path} has a block of "${language}":\n${text}`);
@@ -256,6 +259,31 @@ PresenceTokensController.new.show`,
   );
   const token = files.run(t, "ruby", "run.rb");
   if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
+});
+
+test("Keys: the relay takes what is signed with the private half", async (t) => {
+  const files = serverFiles(t);
+  const said = 'printf "%s\\n" "$WHOSHERE_RESUME_SECRET" "$(pwd)" "$@"';
+  files.write("bin/whoshere-relay", `#!/bin/sh\n${said}\n`);
+  files.write("run.sh", 'chmod +x bin/whoshere-relay\nPATH="$(pwd)/bin:$PATH"\n. ./keys.sh');
+  const output = files.run(t, "sh", "run.sh");
+  if (output === undefined) return;
+  const [resumeSecret, folder = "", ...args] = output.trim().split("\n");
+  const env = { WHOSHERE_SECRET: undefined, WHOSHERE_RESUME_SECRET: resumeSecret };
+  const relay = await startRelay({
+    args: args.map((it) => (it.endsWith(".pem") ? join(folder, it) : it)),
+    env,
+  });
+  t.after(() => relay.stop());
+  const encode = (/** @type {object} */ part) =>
+    Buffer.from(JSON.stringify(part)).toString("base64url");
+  const claims = { sub: "7", keys: ["*"], exp: Math.floor(Date.now() / 1000) + 60 };
+  const signed = `${encode({ alg: "EdDSA" })}.${encode(claims)}`;
+  const key = readFileSync(join(folder, "private.pem"));
+  const signature = sign(null, Buffer.from(signed), key).toString("base64url");
+  const peer = await Peer.open(relay);
+  await peer.hello(`${signed}.${signature}`);
+  await peer.close(1000);
 });
 
 /**

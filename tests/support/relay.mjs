@@ -25,6 +25,7 @@ export const SECRET = "the secret of the tests, which is long enough";
  * @property {string[]} [args] further flags, for example `["--grace", "1s"]`
  * @property {number} [port] default 0: a free one
  * @property {string} [secret] default {@link SECRET}
+ * @property {Record<string, string | undefined>} [env] further variables; `undefined` takes one away
  */
 
 /**
@@ -33,10 +34,15 @@ export const SECRET = "the secret of the tests, which is long enough";
  * @param {RelayOptions} [options]
  * @returns {Promise<Relay>}
  */
-export async function startRelay({ args = [], port = 0, secret = SECRET } = {}) {
+export async function startRelay({ args = [], port = 0, secret = SECRET, env = {} } = {}) {
   const child = spawn(BINARY, args, {
     cwd: REPO_ROOT,
-    env: { ...process.env, WHOSHERE_LISTEN: `127.0.0.1:${port}`, WHOSHERE_SECRET: secret },
+    env: {
+      ...process.env,
+      WHOSHERE_LISTEN: `127.0.0.1:${port}`,
+      WHOSHERE_SECRET: secret,
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let log = "";

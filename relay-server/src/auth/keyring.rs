@@ -1,0 +1,238 @@
+//! All keys that tokens are verified with, and the threads that keep them up to date.
+//!
+//! Nobody waits for a file or an address: a token is held against the keys that are known, and one that
+//! names another has them looked for again.
+
+use super::address::{Address, FetchError};
+use super::keys::{self, KeysError, Origin, TokenKey};
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// How often a file is read.
+const FILE_PAUSE: Duration = Duration::from_secs(2);
+/// How often an address is asked if nothing else is a reason to.
+const ADDRESS_PAUSE: Duration = Duration::from_secs(300);
+/// The least time between two questions to an address, whoever wants to know.
+const LEAST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest name of a key that is logged.
+const MAX_LOGGED_KID: usize = 64;
+
+/// Where keys are found.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// A file, read again when it has changed.
+    File(PathBuf),
+    /// The address of a JWK set.
+    Address(Box<Address>),
+}
+
+/// Why keys can't be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("the file can't be read")]
+    File(#[from] std::io::Error),
+    /// The address doesn't answer as it should.
+    #[error("the address doesn't answer")]
+    Fetch(#[from] FetchError),
+    /// What it holds aren't keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+/// The keys that a relay was started with, and where there may be others later.
+#[derive(Debug)]
+pub struct Keyring {
+    fixed: Arc<[TokenKey]>,
+    sources: Vec<Arc<Source>>,
+}
+
+/// A place and the keys that it held when it was last looked at.
+#[derive(Debug)]
+struct Source {
+    place: Place,
+    /// How often it is looked at.
+    pause: Duration,
+    /// How often at most.
+    least_pause: Duration,
+    keys: RwLock<Arc<[TokenKey]>>,
+    asked: Mutex<Asked>,
+    wake: Condvar,
+}
+
+/// What a source's thread is told.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The name of a key that isn't known.
+    kid: Option<String>,
+    is_over: bool,
+}
+
+impl Keyring {
+    /// Keys that never change.
+    pub(crate) fn new(fixed: impl IntoIterator<Item = TokenKey>) -> Self {
+        Self { fixed: fixed.into_iter().collect(), sources: Vec::new() }
+    }
+
+    /// Keys that may change, as they are now.
+    pub(crate) fn add_place(&mut self, place: Place) -> Result<(), LoadError> {
+        let keys = TokenKey::parse_all(&place.read()?, place.origin())?;
+        let (pause, least_pause) = match place {
+            Place::File(_) => (FILE_PAUSE, FILE_PAUSE),
+            Place::Address(_) => (ADDRESS_PAUSE, LEAST_PAUSE),
+        };
+        self.sources.push(Arc::new(Source {
+            place,
+            pause,
+            least_pause,
+            keys: RwLock::new(keys.into()),
+            asked: Mutex::default(),
+            wake: Condvar::new(),
+        }));
+        Ok(())
+    }
+
+    /// True if there is no key, and never will be.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.sources.is_empty()
+    }
+
+    /// From now on changes are noticed, for as long as this lives.
+    pub(crate) fn watch(&self) -> std::io::Result<()> {
+        for source in &self.sources {
+            let source = Arc::clone(source);
+            thread::Builder::new().name("token keys".to_owned()).spawn(move || source.watch())?;
+        }
+        Ok(())
+    }
+
+    /// The keys as they are now.
+    pub(super) fn sets(&self) -> impl Iterator<Item = Arc<[TokenKey]>> {
+        let changing = self.sources.iter().map(|it| it.keys());
+        std::iter::once(Arc::clone(&self.fixed)).chain(changing)
+    }
+
+    /// A token names a key that isn't known. True if it may be known soon.
+    pub(super) fn ask(&self, kid: &str) -> bool {
+        for source in &self.sources {
+            let mut asked = source.asked();
+            if asked.kid.is_none() {
+                asked.kid = Some(kid.chars().take(MAX_LOGGED_KID).collect());
+                source.wake.notify_one();
+            }
+        }
+        !self.sources.is_empty()
+    }
+}
+
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        for source in &self.sources {
+            source.asked().is_over = true;
+            source.wake.notify_one();
+        }
+    }
+}
+
+impl Place {
+    fn read(&self) -> Result<String, LoadError> {
+        match self {
+            Self::File(path) => {
+                let mut text = String::new();
+                // One more than there may be, so that what is too long is seen to be.
+                let most = keys::MAX_BYTES as u64 + 1;
+                std::fs::File::open(path)?.take(most).read_to_string(&mut text)?;
+                Ok(text)
+            }
+            Self::Address(address) => Ok(address.fetch()?),
+        }
+    }
+
+    const fn origin(&self) -> Origin {
+        match self {
+            Self::File(_) => Origin::Here,
+            Self::Address(_) => Origin::Address,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+impl Source {
+    /// Looks again and again, until it is told that it is over.
+    fn watch(&self) {
+        let (mut looked_at, mut complaint) = (Instant::now(), None);
+        let mut pause = self.pause;
+        while self.wait(looked_at, pause) {
+            looked_at = Instant::now();
+            // What can't be had now may be had soon.
+            pause = match self.look() {
+                Ok(()) => {
+                    complaint = None;
+                    self.pause
+                }
+                Err(error) => {
+                    let error = crate::inbox::with_sources(&error);
+                    if complaint.as_ref() != Some(&error) {
+                        warn!(place = %self.place, error, "the keys stay as they are");
+                    }
+                    complaint = Some(error);
+                    self.least_pause
+                }
+            };
+        }
+    }
+
+    /// Takes the keys that the place holds now.
+    fn look(&self) -> Result<(), LoadError> {
+        let keys = TokenKey::parse_all(&self.place.read()?, self.place.origin())?;
+        if *keys != *self.keys() {
+            info!(place = %self.place, keys = keys.len(), "the keys of tokens have changed");
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+        }
+        Ok(())
+    }
+
+    /// Waits until it is time to look. False if it is over.
+    fn wait(&self, looked_at: Instant, pause: Duration) -> bool {
+        let mut asked = self.asked();
+        loop {
+            if asked.is_over {
+                return false;
+            }
+            let is_asked = asked.kid.is_some();
+            let due = looked_at + if is_asked { self.least_pause } else { pause };
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                if let Some(kid) = asked.kid.take() {
+                    info!(place = %self.place, ?kid, "a token names a key that isn't known");
+                }
+                return true;
+            }
+            asked = self.wake.wait_timeout(asked, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn keys(&self) -> Arc<[TokenKey]> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+use super::*;
+use crate::auth::keys::tests::{Signer, jwk_set};
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SOON: Duration = Duration::from_millis(1);
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_file_that_has_changed_is_read_again_and_one_that_is_damaged_changes_nothing() {
+    let folder = std::env::temp_dir().join(format!("whoshere-keyring-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("keys");
+    let [ed, ec, _] = Signer::one_of_each();
+    std::fs::write(&path, ed.pem()).unwrap();
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(Place::File(path.clone())).unwrap();
+    hurry(&mut keyring, SOON, SOON);
+    keyring.watch().unwrap();
+    let known = |keyring: &Keyring| keyring.sets().nth(1).unwrap();
+    let of = |text: &str| TokenKey::parse_all(text, Origin::Here).unwrap();
+    assert_eq!(*known(&keyring), of(&ed.pem()));
+
+    let set = jwk_set(&[ed.jwk(Some("a")), ec.jwk(Some("b"))]);
+    std::fs::write(&path, &set).unwrap();
+    until(|| *known(&keyring) == of(&set));
+    std::fs::write(&path, "garbage").unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(*known(&keyring), of(&set));
+    std::fs::remove_file(&path).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(*known(&keyring), of(&set));
+    std::fs::write(&path, ec.pem()).unwrap();
+    until(|| *known(&keyring) == of(&ec.pem()));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_flood_of_names_that_are_not_known_asks_once_in_a_while() {
+    let server = Server::start();
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(Place::Address(server.address().into())).unwrap();
+    hurry(&mut keyring, NEVER, NEVER);
+    keyring.watch().unwrap();
+    for n in 0..10_000 {
+        assert!(keyring.ask(&format!("{n}")));
+    }
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(server.n_answers(), 1, "it was asked a moment ago");
+    drop(keyring);
+
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(Place::Address(server.address().into())).unwrap();
+    hurry(&mut keyring, NEVER, SOON);
+    keyring.watch().unwrap();
+    keyring.ask("new");
+    until(|| server.n_answers() == 3);
+    drop(keyring);
+    assert!(!Keyring::new([]).ask("new"), "there is nobody to ask");
+}
+
+#[test]
+fn an_address_is_asked_again_by_itself() {
+    let server = Server::start();
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(Place::Address(server.address().into())).unwrap();
+    hurry(&mut keyring, SOON, NEVER);
+    keyring.watch().unwrap();
+    until(|| server.n_answers() > 3);
+}
+
+#[test]
+fn an_address_that_answers_something_else_has_no_keys() {
+    let big = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", "a".repeat(100_000));
+    for answer in [
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: https://else.example/\r\nContent-Length: 0\r\n\r\n",
+        "garbage\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"keys\":[]}\n",
+        &big,
+    ] {
+        let server = Server::answering(answer.to_owned());
+        let mut keyring = Keyring::new([]);
+        let result = keyring.add_place(Place::Address(server.address().into()));
+        assert!(result.is_err(), "{answer}");
+        assert!(keyring.is_empty());
+    }
+}
+
+/// Answers every request the same.
+struct Server {
+    port: u16,
+    answers: Arc<AtomicU32>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let [signer, ..] = Signer::one_of_each();
+        let set = jwk_set(&[signer.jwk(Some("a"))]);
+        let n_bytes = set.len();
+        Self::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {n_bytes}\r\n\r\n{set}"))
+    }
+
+    fn answering(answer: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answers = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&answers);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request);
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Self { port, answers }
+    }
+
+    fn address(&self) -> Address {
+        Address::parse(&format!("http://127.0.0.1:{}/jwks", self.port), None).unwrap()
+    }
+
+    fn n_answers(&self) -> u32 {
+        self.answers.load(Ordering::SeqCst)
+    }
+}
+
+fn hurry(keyring: &mut Keyring, pause: Duration, least_pause: Duration) {
+    for source in &mut keyring.sources {
+        let source = Arc::get_mut(source).unwrap();
+        (source.pause, source.least_pause) = (pause, least_pause);
+    }
+}
+
+#[track_caller]
+fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it takes too long");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,253 @@
+// @ts-check
+//
+// Whose tokens a relay takes: public keys from a file and from an address, and how they change.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { Peer, sleep } from "../support/peer.mjs";
+import { mintToken, SECRET, startRelay } from "../support/relay.mjs";
+import { ALGORITHMS, jwkSet, Signer } from "../support/signer.mjs";
+
+const DENIED = { code: 4401, reason: "denied" };
+const EXPIRED = { code: 4419, reason: "expired" };
+/** Keys are looked for at most once in 10 s; then they must be fetched, on a loaded machine. */
+const PATIENCE_MS = 30_000;
+
+const folder = mkdtempSync(join(tmpdir(), "whoshere-keys-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Without a secret, so that public keys are all that there is. */
+const OWN_RESUME_SECRET = {
+  WHOSHERE_SECRET: undefined,
+  WHOSHERE_RESUME_SECRET: "a secret for resume tokens alone, which is long enough",
+};
+
+test("tokens are taken in each algorithm, and in none but that of the key", async () => {
+  const signers = ALGORITHMS.map((it) => new Signer(it, `the one of ${it}`));
+  const file = join(folder, "algorithms.json");
+  writeFileSync(file, jwkSet(...signers));
+  const relay = await startRelay({ args: ["--token-keys-file", file] });
+  try {
+    for (const signer of signers) {
+      await welcomed(relay, signer.token("alice"));
+      await welcomed(relay, signer.token("alice", { kid: undefined }));
+      const stranger = new Signer(signer.algorithm, signer.kid);
+      assert.deepEqual(await refused(relay, stranger.token("alice")), DENIED);
+      for (const other of signers.filter((it) => it !== signer)) {
+        const token = signer.token("alice", { alg: other.algorithm, kid: other.kid });
+        assert.deepEqual(await refused(relay, token), DENIED, "of another key");
+        const swapped = signer.token("alice", { alg: other.algorithm });
+        assert.deepEqual(await refused(relay, swapped), DENIED, "of another algorithm");
+      }
+      for (const header of [{ alg: "none" }, { alg: "HS256" }, { crit: ["exp"] }]) {
+        const token = signer.token("alice", header);
+        assert.deepEqual(await refused(relay, token), DENIED, JSON.stringify(header));
+        const unsigned = token.slice(0, token.lastIndexOf(".") + 1);
+        assert.deepEqual(await refused(relay, unsigned), DENIED, JSON.stringify(header));
+      }
+      assert.deepEqual(await refused(relay, signedWithPublicKey(signer)), DENIED);
+      const brought = stranger.token("alice", { jwk: stranger.jwk });
+      assert.deepEqual(await refused(relay, brought), DENIED, "with a key of its own");
+      const expired = signer.token({ sub: "alice", exp: Math.floor(Date.now() / 1000) - 60 });
+      assert.deepEqual(await refused(relay, expired), EXPIRED);
+    }
+    await welcomed(relay, mintToken("alice"));
+  } finally {
+    await relay.stop();
+  }
+});
+
+test("keys are given by a variable, and nobody who knows them can sign", async () => {
+  const signer = new Signer("ES256");
+  const env = { ...OWN_RESUME_SECRET, WHOSHERE_TOKEN_KEYS: signer.pem.replaceAll("\n", "\\n") };
+  const relay = await startRelay({ env });
+  try {
+    await welcomed(relay, signer.token("alice"));
+    assert.deepEqual(await refused(relay, signedWithPublicKey(signer)), DENIED);
+    assert.deepEqual(await refused(relay, mintToken("alice")), DENIED, `${SECRET} is none here`);
+  } finally {
+    await relay.stop();
+  }
+});
+
+test("a file of keys is read again when it changes, and nobody is closed", async () => {
+  const [old, next] = [new Signer("EdDSA"), new Signer("RS256")];
+  const file = join(folder, "rotated.pem");
+  writeFileSync(file, old.pem);
+  const env = { ...OWN_RESUME_SECRET, WHOSHERE_TOKEN_KEYS_FILE: file };
+  const relay = await startRelay({ env });
+  try {
+    const alice = await welcomed(relay, old.token("alice"));
+    await alice.join("document:1");
+    assert.deepEqual(await refused(relay, next.token("bob")), DENIED);
+    writeFileSync(file, old.pem + next.pem);
+    const bob = await eventually(relay, () => next.token("bob"));
+    await bob.join("document:1");
+    await alice.sees(["alice", "bob"]);
+    await welcomed(relay, old.token("carol"));
+    writeFileSync(file, "what an editor leaves behind when the disk is full");
+    writeFileSync(file, next.pem);
+    await until(async () => (await attempt(relay, old.token("carol"))) === undefined);
+    await alice.heartbeat();
+  } finally {
+    await relay.stop();
+  }
+});
+
+test("keys are fetched again for a kid that is new, seldom, and an address that fails changes nothing", async () => {
+  const [first, second] = [new Signer("ES256", "first"), new Signer("EdDSA", "second")];
+  let [answer, status, n_requests] = [jwkSet(first), 200, 0];
+  const server = createServer((_, response) => {
+    n_requests += 1;
+    response.writeHead(status, { "content-type": "application/json" }).end(answer);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const url = `http://127.0.0.1:${port}/.well-known/jwks.json`;
+  const env = { ...OWN_RESUME_SECRET, WHOSHERE_TOKEN_KEYS_URL: url };
+  const relay = await startRelay({ args: ["--max-connects-per-address", "0"], env });
+  const since = Date.now();
+  try {
+    const alice = await welcomed(relay, first.token("alice"));
+    await alice.join("document:1");
+    assert.equal(n_requests, 1);
+    assert.deepEqual(await refused(relay, second.token("bob")), EXPIRED, "not known yet");
+
+    answer = jwkSet(second);
+    const bob = await eventually(relay, () => second.token("bob"));
+    await bob.join("document:1");
+    await alice.sees(["alice", "bob"]);
+    // What the former key has signed is good no more, and may be again for all that the relay knows.
+    assert.deepEqual(await refused(relay, first.token("alice")), EXPIRED);
+
+    status = 500;
+    for (let n = 0; n < 200; n += 1) {
+      const nobody = new Signer("EdDSA", `nobody's ${n}`);
+      assert.deepEqual(await refused(relay, nobody.token("eve")), EXPIRED);
+    }
+    const n_most = 2 + Math.floor((Date.now() - since) / 10_000);
+    assert.ok(n_requests <= n_most, `${n_requests} requests, at most ${n_most}`);
+    answer = "garbage";
+    const n_failed = n_requests;
+    await until(async () => n_requests > n_failed);
+    await welcomed(relay, second.token("carol"));
+    await alice.heartbeat();
+    await until(async () => relay.log.includes("the keys stay as they are"));
+  } finally {
+    await relay.stop();
+    server.close();
+  }
+});
+
+test("an address over TLS must have a certificate of those who are believed", async (t) => {
+  const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
+  try {
+    makeCertificate(key, certificate);
+  } catch (error) {
+    return t.skip(`openssl makes no certificate: ${error}`);
+  }
+  const signer = new Signer("RS256", "one");
+  const options = { key: readFileSync(key), cert: readFileSync(certificate) };
+  const server = createSecureServer(options, (_, response) => response.end(jwkSet(signer)));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const env = { ...OWN_RESUME_SECRET, WHOSHERE_TOKEN_KEYS_URL: `https://localhost:${port}/jwks` };
+  try {
+    const args = ["--token-keys-ca", certificate];
+    const relay = await startRelay({ args, env });
+    await welcomed(relay, signer.token("alice"));
+    await relay.stop();
+    await assert.rejects(startRelay({ env }), /token_keys_unreachable: https:/);
+  } finally {
+    server.close();
+  }
+});
+
+/**
+ * @param {{ url: string }} relay
+ * @param {string} token
+ */
+async function welcomed(relay, token) {
+  const peer = await Peer.open(relay);
+  await peer.hello(token);
+  return peer;
+}
+
+/**
+ * @param {{ url: string }} relay
+ * @param {string} token
+ */
+async function refused(relay, token) {
+  const peer = await Peer.open(relay);
+  peer.send({ hello: { token, dial: 1 } });
+  return peer.closed();
+}
+
+/**
+ * @param {{ url: string }} relay
+ * @param {string} token
+ * @returns {Promise<Peer | undefined>} `undefined` if it was refused
+ */
+async function attempt(relay, token) {
+  const peer = await Peer.open(relay);
+  peer.send({ hello: { token, dial: 1 } });
+  await peer.until("it is decided", () => !peer.isOpen || peer.received.length > 0);
+  return peer.isOpen ? peer : undefined;
+}
+
+/**
+ * @param {{ url: string }} relay
+ * @param {() => string} mint
+ */
+async function eventually(relay, mint) {
+  /** @type {Peer | undefined} */
+  let peer;
+  await until(async () => {
+    peer = await attempt(relay, mint());
+    return peer !== undefined;
+  });
+  return /** @type {Peer} */ (/** @type {unknown} */ (peer));
+}
+
+/** @param {() => Promise<boolean>} condition */
+async function until(condition) {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, "it takes too long");
+    await sleep(200);
+  }
+}
+
+/**
+ * The oldest trick: the public key, taken for a secret.
+ *
+ * @param {Signer} signer
+ */
+function signedWithPublicKey(signer) {
+  const token = signer.token("eve", { alg: "HS256" });
+  const signed = token.slice(0, token.lastIndexOf("."));
+  return `${signed}.${createHmac("sha256", signer.pem).update(signed).digest("base64url")}`;
+}
+
+/**
+ * @param {string} key
+ * @param {string} certificate
+ */
+function makeCertificate(key, certificate) {
+  const config = join(folder, "openssl.cnf");
+  writeFileSync(
+    config,
+    "[req]\ndistinguished_name=name\nx509_extensions=more\nprompt=no\n[name]\nCN=localhost\n" +
+      "[more]\nsubjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n",
+  );
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+  const files = ["-config", config, "-keyout", key, "-out", certificate];
+  execFileSync("openssl", ["req", "-x509", ...curve, ...files], { stdio: "pipe" });
+}
