@@ -85,7 +85,10 @@ export interface Kit {
   /** The network of the page under test. */
   readonly page: Connection;
 
-  /** The relay's process. Pages are told when it stops, as they are in a deploy, and take up again. */
+  /**
+   * The relay's process. Pages are told when it stops, as they are in a deploy, and take up again. It keeps
+   * of every key who viewed it, also while it is stopped.
+   */
   readonly relay: { stops(): void; starts(): void };
 
   /** Leaves, takes the clock and the relay away, and gives the page its own back. */

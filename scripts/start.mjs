@@ -71,7 +71,8 @@ function refuseIfInUse(port) {
  * @returns {Promise<void>}
  */
 function runRelay(port, sdk) {
-  const args = ["--dev", "--listen", `${HOST}:${port}`, "--demo", "www", "--sdk", sdk];
+  const demo = ["--demo", "www", "--sdk", sdk, "--last-seen", "document:*"];
+  const args = ["--dev", "--listen", `${HOST}:${port}`, ...demo];
   const env = { ...process.env, WHOSHERE_SECRET: process.env.WHOSHERE_SECRET || demoSecret() };
   const relay = spawn(RELAY, args, { cwd: repoRoot, env, stdio: ["ignore", "pipe", "inherit"] });
   const asked = forwardSignals(relay);

@@ -42,7 +42,7 @@ async function enter(user) {
     params: { doc_id: docId },
     token: () => tokenOf(user),
   });
-  offerChoices((look) => here.bar("#presence", { look }), here);
+  offerChoices((look) => here.bar("#presence", { look, lastSeen: true }), here);
   here.flash("#flash-area");
   here.cursors("#doc");
   here.typing("#note", { show: "#typing" });

@@ -99,6 +99,8 @@ export function flashArea(area, here, onHold) {
         element(null, "div", "presence-flash", {
           "data-kind": kindOf(isJoin),
           "aria-live": "off",
+          // That of its words, which needn't be the page's.
+          dir: "auto",
           tabindex: "0",
         });
       flash.replaceChildren(...sentence(here.messages, isJoin, members));
@@ -180,7 +182,7 @@ function sentence(messages, isJoin, members) {
   const parts = list.map(({ type, value }) => {
     // "3 others" is none.
     if (type === "literal" || !members.some(({ name }) => name === value)) return value;
-    const name = element(null, "span", "presence-flash-name");
+    const name = element(null, "bdi", "presence-flash-name");
     name.textContent = value;
     return name;
   });

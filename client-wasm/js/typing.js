@@ -144,6 +144,8 @@ function display(here, signal, target, field, show, { say, template }) {
   const parts = [document.createElement("span"), document.createElement("span")];
   const [text, status] = /** @type {[HTMLElement, HTMLElement]} */ (parts);
   text.className = "presence-typing-text";
+  // That of its words, which needn't be the page's.
+  text.dir = "auto";
   // Those who can't see it are told calmly, below.
   text.setAttribute("aria-hidden", "true");
   status.className = "presence-typing-status";

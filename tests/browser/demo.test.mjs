@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Stage, until } from "../support/browser.mjs";
 
-const stage = new Stage();
+const stage = new Stage({ args: ["--last-seen", "document:*"] });
 
 test("two windows show each other where they are, point, select and type", async (t) => {
   const alice = await stage.visit(t, "alice", { look: { viewport: { width: 1200, height: 800 } } });
@@ -58,6 +58,19 @@ test("a press on a name follows its owner, and a turn of the wheel or another pr
   await bob.page.close();
   await following.waitFor({ state: "hidden" });
   assert.equal(await button.count(), 0, "who has left can't be followed");
+});
+
+test("who is alone reads who was here last", async (t) => {
+  const bob = await stage.visit(t, "bob");
+  await bob.sees(["bob"]);
+  const alice = await stage.visit(t, "alice", { look: { viewport: { width: 320, height: 568 } } });
+  const line = alice.page.locator("#presence .presence-last-seen");
+  await alice.sees(["alice", "bob"]);
+  assert.equal(await line.count(), 0);
+  await bob.page.close();
+  await line.getByText("Last viewed by bob this minute").waitFor();
+  const scrollWidth = await alice.page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(scrollWidth <= 320, `the page is ${scrollWidth} px wide`);
 });
 
 test("theme, dots and words are a choice, and the inspector is a press away", async (t) => {

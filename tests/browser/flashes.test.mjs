@@ -32,6 +32,32 @@ test("several who come or go in one second are one sentence, which is read out o
   assert.equal((await heard(alice)).length, 2, "nothing is read out twice");
 });
 
+test("a sentence reads in the direction of its words, whatever the page's is", async (t) => {
+  const alice = await entered(t);
+  await alice.page.evaluate(() => document.documentElement.setAttribute("dir", "rtl"));
+  const bob = await Peer.open(stage.relay);
+  await bob.hello(mintToken({ sub: "bob", name: "علي" }));
+  await bob.join(stage.key(t));
+  const english = alice.page.locator(".presence-flash", { hasText: "joined" });
+  await english.waitFor();
+  assert.equal(await directionOf(english), "ltr", "a name doesn't turn it");
+
+  await alice.page.evaluate(async () => {
+    document.documentElement.setAttribute("dir", "ltr");
+    const here = /** @type {any} */ (window).here;
+    here.messages = (await import(String("/sdk/locales/ar.js"))).default;
+  });
+  await Peer.join(stage.relay, "carol", stage.key(t));
+  const arabic = alice.page.locator(".presence-flash", { hasText: "carol" });
+  await arabic.waitFor();
+  assert.equal(await directionOf(arabic), "rtl");
+});
+
+/** @param {import("playwright-core").Locator} flash */
+function directionOf(flash) {
+  return flash.evaluate((it) => getComputedStyle(it).direction);
+}
+
 test("what is read out is out of sight, and takes no room", async (t) => {
   const alice = await entered(t);
   await Peer.join(stage.relay, "bob", stage.key(t));

@@ -1,7 +1,7 @@
 // @ts-check
 //
-// Takes the pictures of docs/looks.md: the demo in each look, with people who are away, who are being waited
-// for, and who come. The relay and the SDK must have been built, as `npm test -- browser` does.
+// Takes the pictures of the README and of docs/looks.md: the demo in each look, with people who are away, who
+// are being waited for, and who come. The relay and the SDK must have been built, as `npm test -- browser` does.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { runMain, say } from "../../scripts/setup/log.mjs";
@@ -67,6 +67,28 @@ await runMain(async () => {
     await page.screenshot({ path: join(FOLDER, `${name}.png`) });
     say(`docs/looks/${name}.png`);
   }
+
+  const [alice, ada] = await Promise.all(
+    ["alice", "ada"].map(async (name) => {
+      const viewport = { width: 1000, height: 640 };
+      const page = await (await browser.newContext({ viewport })).newPage();
+      await page.goto(`${relay.http}/docs/2?user=${name}`);
+      return page;
+    }),
+  );
+  const cursor = alice?.locator(".presence-cursor-label");
+  await alice?.getByText("2 here").waitFor();
+  await Peer.join(relay, "grace", "document:2");
+  await alice?.locator(".presence-flash", { hasText: "grace" }).waitFor();
+  await ada?.locator("#goal-2 strong").selectText();
+  // The first moves may be made before anybody is known to be there.
+  for (let x = 0; (await cursor?.count()) !== 1; x = (x + 4) % 40) {
+    await ada?.locator("#goal-2").hover({ position: { x: 300 + x, y: 12 } });
+    await ada?.waitForTimeout(100);
+  }
+  await alice?.waitForTimeout(600);
+  await alice?.screenshot({ path: join(FOLDER, "../screenshot.png") });
+  say("docs/screenshot.png");
   await browser.close();
   await relay.stop();
 });

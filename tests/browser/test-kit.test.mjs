@@ -60,6 +60,47 @@ test("bob drops for 20 s: nothing changes; for 41 s: he leaves, once", async (t)
   assert.ok(performance.now() - startedAt < 20_000, "four minutes take no time");
 });
 
+test("who was here last is told, also after the relay was away", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit({ seed: 7, now: 1_790_000_000_000 });
+    for (const name of ["bob", "carol"]) {
+      const tab = kit.user(name).opens("document:42");
+      await kit.tick(1000);
+      tab.closes();
+    }
+    await kit.tick(12 * 60_000);
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    const ask = async () => {
+      /** @type {readonly import("whoshere").Seen[] | undefined} */
+      let all;
+      here.lastSeen().then((it) => {
+        all = it;
+      });
+      // What is loaded at first use takes time of the real clock.
+      while (all === undefined) await kit.tick(1);
+      const seen = all.filter(({ self }) => !self);
+      return seen.map(({ userId, at }) => [userId, Math.round((kit.now - at) / 60_000)]);
+    };
+    const before = await ask();
+    kit.relay.stops();
+    await kit.tick(10_000);
+    kit.relay.starts();
+    await kit.tick(20_000);
+    const after = await ask();
+    kit.close();
+    return { before, after };
+  });
+  assert.deepEqual(seen.before, [
+    ["carol", 12],
+    ["bob", 12],
+  ]);
+  assert.deepEqual(seen.after, [
+    ["carol", 13],
+    ["bob", 13],
+  ]);
+});
+
 test("the page's own network and the relay go and come, and nobody notices", async (t) => {
   const seen = await inPage(t, async () => {
     const { createKit } = await import("/sdk/testing.js");

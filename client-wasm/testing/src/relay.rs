@@ -1,9 +1,11 @@
 //! The relay's shell: texts in, texts out.
 
 use crate::token;
+use core::time::Duration;
 use presence_core::Time;
 use presence_core::relay::{
-    Command, ConnId, Host, MemoryBackplane, Relay, RelayConfig, ResumeClaims,
+    Command, ConnId, Host, KeyPattern, LastSeenRules, MemoryBackplane, Relay, RelayConfig,
+    ResumeClaims,
 };
 use presence_protocol::{
     ClientFrame, Dial, Epoch, FrameError, Meta, ServerFrame, SessionId, UserId, decode_client,
@@ -38,10 +40,16 @@ impl Host for TextHost {
     }
 }
 
-/// A relay that has just started.
+/// For how long it is kept who viewed what: as a relay does that isn't told otherwise.
+const RETENTION: Duration = Duration::from_secs(30 * 86_400);
+
+/// A relay that has just started, with `--last-seen '*'`.
 pub(crate) fn start(now: Time, seed: u64) -> Core {
     let backplane = MemoryBackplane::new(Epoch::new(seed), now);
-    Relay::new(RelayConfig::default(), TextHost, backplane, seed)
+    let mut relay = Relay::new(RelayConfig::default(), TextHost, backplane, seed);
+    let keys = KeyPattern::parse("*").into_iter().collect();
+    relay.keep_last_seen(now, LastSeenRules::new(keys, RETENTION));
+    relay
 }
 
 /// The claims of a resume token.

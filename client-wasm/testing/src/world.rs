@@ -5,11 +5,11 @@
 
 use crate::relay::{self, Core, unseal};
 use core::mem;
-use presence_core::relay::{Closed, ConnId, Outgoing};
+use presence_core::relay::{Closed, ConnId, Outgoing, Request, View};
 use presence_core::session::Output;
 use presence_core::{Dedupe, Member, MemberId, Session, Time};
 use presence_protocol::{
-    AvatarUrl, CloseCode, Dial, Key, LeaveBeacon, Meta, decode_server, encode_client,
+    AvatarUrl, CloseCode, Dial, Key, LeaveBeacon, Meta, UserId, decode_server, encode_client,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +29,8 @@ pub(crate) struct World {
     seed: u64,
     /// None while it is stopped.
     relay: Option<Core>,
+    /// Who viewed what, which outlives the relay.
+    views: BTreeMap<(Key, UserId), View>,
     connections: BTreeMap<ConnId, u32>,
     links: BTreeMap<u32, Link>,
     last_link: u32,
@@ -109,6 +111,7 @@ impl World {
             now,
             seed,
             relay: None,
+            views: BTreeMap::new(),
             connections: BTreeMap::new(),
             links: BTreeMap::new(),
             last_link: 0,
@@ -390,6 +393,7 @@ impl World {
 
     /// Writes what the relay has for its connections.
     fn drain_relay(&mut self) {
+        self.serve_store();
         let now = self.time();
         while let Some(connection) = self.relay.as_mut().and_then(Core::poll_wake) {
             let Some(link) = self.connections.get(&connection).copied() else { continue };
@@ -408,6 +412,29 @@ impl World {
                         self.end(link, Closed::Lost);
                     }
                 }
+            }
+        }
+    }
+
+    /// Does what a relay's store does, at once.
+    fn serve_store(&mut self) {
+        let now = self.time();
+        let Self { relay: Some(relay), views, .. } = self else { return };
+        while let Some(request) = relay.poll_request() {
+            match request {
+                Request::Keep(view) => {
+                    let place = (view.key.clone(), view.user.id().clone());
+                    if views.get(&place).is_none_or(|it| it.at <= view.at) {
+                        views.insert(place, view);
+                    }
+                }
+                Request::LookUp(asked) => {
+                    let of_key = views.values().filter(|it| it.key == asked.key);
+                    let mut found: Vec<_> = of_key.cloned().collect();
+                    found.sort_by_key(|it| core::cmp::Reverse(it.at));
+                    relay.last_seen(now, asked, found);
+                }
+                Request::ForgetBefore(before) => views.retain(|_, it| it.at >= before),
             }
         }
     }
