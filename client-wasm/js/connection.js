@@ -189,12 +189,7 @@ export class Connection {
     for (;;) {
       const next = this.#core.poll(this.#id);
       if (next === undefined) break;
-      try {
-        this.#perform(next);
-      } catch (fault) {
-        // One of this package's own, which must not keep the page from hearing what comes next.
-        reportError(fault);
-      }
+      this.#perform(next);
     }
     this.#isDraining = false;
     const isOver = this.keys.size === 0;

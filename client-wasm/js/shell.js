@@ -103,18 +103,6 @@ export function member(id, userId, name, color, avatar, self, state, since, meta
 }
 
 /**
- * Takes out what is in a place of a list, or puts something there, or both.
- *
- * @param {unknown[]} list
- * @param {number} at
- * @param {boolean} isGone
- * @param {unknown} object what comes there, or `undefined`
- */
-export function edit(list, at, isGone, object) {
-  list.splice(at, Number(isGone), ...(object ? [object] : []));
-}
-
-/**
  * The metas as one, by top-level field: the newest that has it wins. A copy.
  *
  * @param {Meta[]} metas
@@ -137,9 +125,11 @@ function merged(metas) {
  * @param {boolean} [away]
  * @param {string} [name]
  * @param {string} [value]
+ * @param {boolean} [invisible]
  */
-export function frame(frame, key, token, resume, dial, meta, age, away, name, value) {
-  return JSON.stringify({ [frame]: { key, token, resume, dial, meta, age, away, name, value } });
+export function frame(frame, key, token, resume, dial, meta, age, away, name, value, invisible) {
+  const body = { key, token, resume, dial, meta, age, away, name, value, invisible };
+  return JSON.stringify({ [frame]: body });
 }
 
 /**

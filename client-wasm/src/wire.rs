@@ -28,6 +28,7 @@ extern "C" {
         away: Option<bool>,
         pulse: Option<&str>,
         value: Option<&str>,
+        invisible: Option<bool>,
     ) -> JsString;
     #[wasm_bindgen(js_name = beacon)]
     fn write_beacon(resume: &str, dial: u32, keys: &Array) -> JsString;
@@ -79,7 +80,7 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
 pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
     let (mut key_, mut token_, mut resume_, mut dial_) = (None, None, None, None);
     let (mut meta_, mut age_, mut away_) = (&JsValue::UNDEFINED, None, None);
-    let (mut pulse_, mut value_) = (None, None);
+    let (mut pulse_, mut value_, mut invisible_) = (None, None, None);
     let name = match frame {
         ClientFrame::Hello { token, resume, dial } => {
             (token_, resume_, dial_) = (Some(token.as_str()), resume.as_deref(), Some(dial.0));
@@ -88,8 +89,13 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
         ClientFrame::Join { key, token, meta, age, away } => {
             (key_, token_, meta_) = (Some(key), token.as_deref(), meta.value());
             age_ = age.map(|it| it as f64);
-            away_ = away.then_some(true);
+            away_ = *away;
             "join"
+        }
+        ClientFrame::Observe { key, token, invisible } => {
+            (key_, token_) = (Some(key), token.as_deref());
+            invisible_ = invisible.then_some(true);
+            "observe"
         }
         ClientFrame::Update { key, meta } => {
             (key_, meta_) = (Some(key), meta.value());
@@ -119,7 +125,7 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
         ClientFrame::Heartbeat => "heartbeat",
     };
     let key_ = key_.map(Key::as_str);
-    write_frame(name, key_, token_, resume_, dial_, meta_, age_, away_, pulse_, value_)
+    write_frame(name, key_, token_, resume_, dial_, meta_, age_, away_, pulse_, value_, invisible_)
 }
 
 /// Writes what a page that is closed while it is disconnected posts to the relay.

@@ -53,14 +53,17 @@ fn of_who_has_viewed_a_key_the_key_is_read() {
 #[wasm_bindgen_test]
 fn a_golden_client_frame_is_written_to_the_byte() {
     for (name, text) in fixtures!("client":
-        "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-bare" "join-token" "last-seen" "leave"
-        "pulse" "pulse-end"
+        "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-back" "join-bare" "join-token" "last-seen" "leave"
+        "observe" "observe-invisible" "pulse" "pulse-end"
         "resync" "update" "update-escapes"
     ) {
         let text = text.trim_end();
         let frame = match decode_client(text).unwrap() {
             ClientFrame::Join { key, token, meta, age, away } => {
                 ClientFrame::Join { key, token, meta: in_engine(&meta), age, away }
+            }
+            ClientFrame::Observe { key, token, invisible } => {
+                ClientFrame::Observe { key, token, invisible }
             }
             ClientFrame::Attention { away } => ClientFrame::Attention { away },
             ClientFrame::Update { key, meta } => {

@@ -23,5 +23,5 @@ mod time;
 pub use attention::Attention;
 pub use flash::Flashes;
 pub use roster::{Dedupe, Member, MemberId, Roster};
-pub use session::Session;
+pub use session::{Mode, Session};
 pub use time::{StallClock, Time};

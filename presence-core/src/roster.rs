@@ -63,23 +63,23 @@ pub enum Difference<M> {
     /// It wasn't here before.
     Joined {
         /// The member.
-        member: Arc<Member<M>>,
+        member: Member<M>,
         /// True if it was here before the relay's epoch: it came back after a restart of the relay.
         is_return: bool,
     },
     /// It is gone.
     Left {
         /// As it was.
-        member: Arc<Member<M>>,
+        member: Member<M>,
         /// Why.
         reason: LeaveReason,
     },
     /// Its meta, its state or the number of its sessions changed.
     Updated {
         /// As it was.
-        before: Arc<Member<M>>,
+        before: Member<M>,
         /// As it is.
-        member: Arc<Member<M>>,
+        member: Member<M>,
     },
 }
 
@@ -104,13 +104,13 @@ pub struct Roster<M> {
     dedupe: Dedupe,
     me: Option<UserId>,
     my_session: Option<SessionId>,
+    /// True while the viewer isn't among the members, and none of them is taken for it.
+    is_observer: bool,
     /// The version; `None` until a snapshot has come.
     rev: Option<Rev>,
     /// Counts what has changed for those who look, over epochs and without gaps.
     n_changes: u32,
-    members: Map<MemberId, Arc<Member<M>>>,
-    /// The same, oldest first.
-    by_age: Vec<Arc<Member<M>>>,
+    members: Map<MemberId, Member<M>>,
     places: Map<SessionId, Place>,
     /// Sessions older than the epoch that were seen to go: should one come back, that is news.
     gone: Map<SessionId, ()>,
@@ -128,7 +128,7 @@ struct Place {
 
 /// Members as they were before a change, and why sessions went.
 struct Batch<M> {
-    before: Map<MemberId, Option<Arc<Member<M>>>>,
+    before: Map<MemberId, Option<Member<M>>>,
     reasons: Map<MemberId, LeaveReason>,
 }
 
@@ -146,10 +146,10 @@ impl<M: Clone + PartialEq> Roster<M> {
             dedupe,
             me: None,
             my_session: None,
+            is_observer: false,
             rev: None,
             n_changes: 0,
             members: Map::new(),
-            by_age: Vec::new(),
             places: Map::new(),
             gone: Map::new(),
             is_ready: false,
@@ -157,10 +157,12 @@ impl<M: Clone + PartialEq> Roster<M> {
         }
     }
 
-    /// The members, oldest first. One about whom nothing changes stays the same value.
+    /// The members, oldest first.
     #[must_use]
-    pub fn members(&self) -> &[Arc<Member<M>>] {
-        &self.by_age
+    pub fn members(&self) -> Vec<&Member<M>> {
+        let mut members: Vec<_> = self.members.values().collect();
+        members.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+        members
     }
 
     /// How many members there are, oneself included.
@@ -171,7 +173,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The member of an identity.
     #[cfg(test)]
-    fn member(&self, id: &MemberId) -> Option<&Arc<Member<M>>> {
+    fn member(&self, id: &MemberId) -> Option<&Member<M>> {
         self.members.get(id)
     }
 
@@ -215,7 +217,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The member that a session is part of.
     #[must_use]
-    pub fn member_of(&self, session: SessionId) -> Option<&Arc<Member<M>>> {
+    pub fn member_of(&self, session: SessionId) -> Option<&Member<M>> {
         self.members.get(&self.places.get(&session)?.member)
     }
 
@@ -227,6 +229,22 @@ impl<M: Clone + PartialEq> Roster<M> {
     /// Says which session is the viewer's own.
     pub(crate) const fn set_my_session(&mut self, session: SessionId) {
         self.my_session = Some(session);
+    }
+
+    /// Says whether the viewer only looks on. It goes at once then, whatever is still on its way.
+    pub(crate) fn set_observer(&mut self, is_observer: bool) -> Vec<Difference<M>> {
+        let mut batch = Batch::new();
+        self.is_observer = is_observer;
+        if is_observer {
+            if let Some(session) = self.my_session {
+                self.remove(&mut batch, session, LeaveReason::Left);
+            }
+            self.me = None;
+            for member in self.members.values_mut() {
+                member.is_me = false;
+            }
+        }
+        self.differences(batch)
     }
 
     /// Says whether what is shown is still to be believed.
@@ -244,16 +262,9 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.gone.clear();
         self.n_changes = self.n_changes.wrapping_add(1);
         for member in self.members.values_mut() {
-            let member = Arc::make_mut(member);
             member.since -= later_by;
             for presence in &mut member.sessions {
                 presence.since -= later_by;
-            }
-        }
-        // Nobody changes places.
-        for it in &mut self.by_age {
-            if let Some(member) = self.members.get(&it.id) {
-                *it = member.clone();
             }
         }
     }
@@ -300,7 +311,11 @@ impl<M: Clone + PartialEq> Roster<M> {
     /// [`Gap`] if it doesn't follow on what is known; nothing has changed then but that a snapshot is
     /// awaited.
     pub(crate) fn delta(&mut self, delta: Delta<M>) -> Result<Vec<Difference<M>>, Gap> {
-        let known = |session| self.places.get(session).is_some_and(|it| it.held.is_none());
+        // Of itself a viewer may know better than the relay did.
+        let known = |session: &SessionId| {
+            self.my_session == Some(*session)
+                || self.places.get(session).is_some_and(|it| it.held.is_none())
+        };
         let fits = self.rev == Some(delta.from)
             && delta.left.iter().all(|it| known(&it.session))
             && delta.updated.iter().all(|it| known(&it.session));
@@ -318,7 +333,8 @@ impl<M: Clone + PartialEq> Roster<M> {
         for updated in delta.updated {
             let Some(place) = self.places.get(&updated.session) else { continue };
             let id = place.member.clone();
-            let Some(member) = self.changing(&mut batch, &id) else { continue };
+            self.remember(&mut batch, &id);
+            let Some(member) = self.members.get_mut(&id) else { continue };
             let presence = member.sessions.iter_mut().find(|it| it.session == updated.session);
             if let Some(presence) = presence {
                 presence.state = updated.state.unwrap_or(presence.state);
@@ -359,20 +375,11 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// Says who the viewer is.
-    fn set_me(&mut self, batch: &mut Batch<M>, me: &UserId) {
-        if self.me.as_ref() == Some(me) {
-            return;
-        }
-        self.me = Some(me.clone());
-        let mut others = Vec::new();
-        for member in self.members.values() {
-            if member.is_me != (member.user.id() == me) {
-                others.push(member.id.clone());
-            }
-        }
-        for id in others {
-            if let Some(member) = self.changing(batch, &id) {
-                member.is_me = !member.is_me;
+    fn set_me(&mut self, me: &UserId) {
+        if self.me.as_ref() != Some(me) {
+            self.me = Some(me.clone());
+            for member in self.members.values_mut() {
+                member.is_me = member.user.id() == me;
             }
         }
     }
@@ -388,13 +395,16 @@ impl<M: Clone + PartialEq> Roster<M> {
     fn put(&mut self, batch: &mut Batch<M>, presence: Presence<M>) {
         let id = self.id_of(&presence);
         let session = presence.session;
+        if self.is_observer && Some(session) == self.my_session {
+            return;
+        }
         if self.places.get(&session).is_some_and(|it| it.member != id) {
             self.remove(batch, session, LeaveReason::Left);
         }
         self.remember(batch, &id);
         self.places.insert(session, Place { member: id.clone(), held: None });
         if Some(session) == self.my_session {
-            self.set_me(batch, presence.user.id());
+            self.set_me(presence.user.id());
         }
         let is_me = self.me.as_ref() == Some(presence.user.id());
         if !self.members.contains_key(&id) {
@@ -406,9 +416,9 @@ impl<M: Clone + PartialEq> Roster<M> {
                 since: presence.since,
                 sessions: Vec::new(),
             };
-            self.members.insert(id.clone(), Arc::new(member));
+            self.members.insert(id.clone(), member);
         }
-        let Some(member) = self.changing(batch, &id) else { return };
+        let Some(member) = self.members.get_mut(&id) else { return };
         member.is_me = is_me;
         member.since = member.since.min(presence.since);
         member.sessions.retain(|it| it.session != session);
@@ -421,24 +431,17 @@ impl<M: Clone + PartialEq> Roster<M> {
     fn remove(&mut self, batch: &mut Batch<M>, session: SessionId, reason: LeaveReason) {
         let Some(place) = self.places.remove(&session) else { return };
         let id = place.member;
+        self.remember(batch, &id);
         batch.reasons.insert(id.clone(), reason);
-        let Some(member) = self.changing(batch, &id) else { return };
-        let is_older = member.sessions.iter().any(|it| it.session == session && it.since < 0);
-        member.sessions.retain(|it| it.session != session);
-        member.fold();
-        let is_gone = member.sessions.is_empty();
-        if is_older {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.sessions.iter().any(|it| it.session == session && it.since < 0) {
             self.gone.insert(session, ());
         }
-        if is_gone {
+        member.sessions.retain(|it| it.session != session);
+        member.fold();
+        if member.sessions.is_empty() {
             self.members.remove(&id);
         }
-    }
-
-    /// A member that is about to change, if it is here.
-    fn changing(&mut self, batch: &mut Batch<M>, id: &MemberId) -> Option<&mut Member<M>> {
-        self.remember(batch, id);
-        self.members.get_mut(id).map(Arc::make_mut)
     }
 
     /// Keeps a member as it was before the batch.
@@ -454,58 +457,26 @@ impl<M: Clone + PartialEq> Roster<M> {
         let before = core::mem::take(&mut batch.before);
         let mut differences = Vec::new();
         for (id, before) in before.into_iter() {
-            let mut looks_the_same = false;
-            if let (Some(before), Some(after)) = (&before, self.members.get_mut(&id)) {
-                looks_the_same = before.looks_like(after);
-                if looks_the_same && before.is_as_old_as(after) {
-                    *after = before.clone();
-                    continue;
-                }
-            }
-            let after = self.members.get(&id).cloned();
-            self.arrange(before.as_deref(), after.as_ref());
-            differences.push(match (before, after) {
+            differences.push(match (before, self.members.get(&id)) {
                 (None, None) => continue,
                 (None, Some(member)) => {
                     let is_return = member
                         .sessions
                         .iter()
                         .any(|it| it.since < 0 && !self.gone.contains_key(&it.session));
-                    Difference::Joined { member, is_return }
+                    Difference::Joined { member: member.clone(), is_return }
                 }
                 (Some(member), None) => {
                     let reason = batch.reasons.get(&id).copied().unwrap_or(LeaveReason::Left);
                     Difference::Left { member, reason }
                 }
-                (Some(_), Some(_)) if looks_the_same => continue,
-                (Some(before), Some(member)) => Difference::Updated { before, member },
+                (Some(before), Some(member)) if before.looks_like(member) => continue,
+                (Some(before), Some(member)) => {
+                    Difference::Updated { before, member: member.clone() }
+                }
             });
         }
         differences
-    }
-
-    /// Puts a member in the place of what it was before, or where its age says.
-    fn arrange(&mut self, before: Option<&Member<M>>, after: Option<&Arc<Member<M>>>) {
-        let place = |list: &[Arc<Member<M>>], it: &Member<M>| {
-            list.partition_point(|other| other.age() < it.age())
-        };
-        if let Some(before) = before {
-            let place = place(&self.by_age, before);
-            if place < self.by_age.len() {
-                self.by_age.remove(place);
-            }
-        }
-        if let Some(after) = after {
-            self.by_age.insert(place(&self.by_age, after), after.clone());
-        }
-    }
-}
-
-impl<M> Member<M> {
-    /// What members are in the order of: the oldest come first.
-    #[must_use]
-    pub const fn age(&self) -> (i64, &MemberId) {
-        (self.since, &self.id)
     }
 }
 
@@ -527,14 +498,6 @@ impl<M: PartialEq> Member<M> {
         self.user == other.user
             && self.state == other.state
             && self.sessions.len() == other.sessions.len()
-            && self.sessions.iter().zip(&other.sessions).all(same)
-    }
-
-    /// True if nothing else differs either of two that look alike.
-    fn is_as_old_as(&self, other: &Self) -> bool {
-        let same = |(a, b): (&Presence<M>, &Presence<M>)| a.since == b.since && a.user == b.user;
-        self.since == other.since
-            && self.is_me == other.is_me
             && self.sessions.iter().zip(&other.sessions).all(same)
     }
 }

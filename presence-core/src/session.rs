@@ -15,7 +15,6 @@ use presence_protocol::{
     Reaction, Rev, ServerFrame, SessionId, Wait, Welcome, limits,
 };
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// How long a dial may take until the socket is open.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -92,6 +91,17 @@ impl StopReason {
     }
 }
 
+/// As what a page enters a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The others see it.
+    Join,
+    /// It looks on.
+    Observe,
+    /// The same for a person who could join and doesn't want to be seen.
+    Invisible,
+}
+
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output<M> {
@@ -147,7 +157,7 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// Who.
-        member: Arc<Member<M>>,
+        member: Member<M>,
         /// True if it is no news: found after an own reconnect, or back after a relay's restart.
         quiet: bool,
     },
@@ -156,7 +166,7 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// Who.
-        member: Arc<Member<M>>,
+        member: Member<M>,
         /// Why.
         reason: LeaveReason,
         /// True if it is no news: found after an own reconnect.
@@ -167,9 +177,9 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// As it was.
-        before: Arc<Member<M>>,
+        before: Member<M>,
         /// As it is.
-        member: Arc<Member<M>>,
+        member: Member<M>,
     },
     /// Somebody else says something that is true for a moment only, says it again, or no longer says it.
     /// Never told of this session, but of the user's other ones.
@@ -290,12 +300,13 @@ struct CurrentEpoch {
 /// A key that the page wants to be in.
 #[derive(Debug)]
 struct Joined<M> {
+    mode: Mode,
     roster: Roster<M>,
     meta: M,
     pulses: Pulses,
     /// True if the relay has said that this page's token allows no pulses.
     is_mute: bool,
-    /// True once `join` was sent on the current socket.
+    /// True once it was entered on the current socket, as what it is to be.
     is_sent: bool,
     /// Since when this key's roster isn't being kept up to date.
     away: Away,
@@ -358,13 +369,28 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
-    /// Enters a key, or changes its meta if it is entered already.
-    pub fn join(&mut self, now: Time, key: Key, meta: M, dedupe: Dedupe) {
-        if self.keys.contains_key(&key) {
-            return self.update(now, &key, meta);
+    /// Enters a key, or changes its meta and the mode if it is entered already. Whoever only looks on keeps
+    /// the meta for the time when it joins.
+    pub fn join(&mut self, now: Time, key: Key, meta: M, dedupe: Dedupe, mode: Mode) {
+        if let Some(joined) = self.keys.get_mut(&key) {
+            let is_same = core::mem::replace(&mut joined.mode, mode) == mode;
+            if is_same {
+                return self.update(now, &key, meta);
+            }
+            joined.meta = meta;
+            joined.is_sent = false;
+            joined.retry_at = None;
+            let differences = joined.roster.set_observer(mode != Mode::Join);
+            if let Phase::Live { dial, .. } = self.phase {
+                self.send_joins(now, dial);
+            }
+            return self.tell(&key, differences, Telling::Silent, true);
         }
+        let mut roster = Roster::new(dedupe);
+        roster.set_observer(mode != Mode::Join);
         let joined = Joined {
-            roster: Roster::new(dedupe),
+            mode,
+            roster,
             meta,
             pulses: Pulses::default(),
             is_mute: false,
@@ -390,7 +416,7 @@ impl<M: Clone + PartialEq> Session<M> {
     pub fn update(&mut self, now: Time, key: &Key, meta: M) {
         if let Some(joined) = self.keys.get_mut(key) {
             joined.meta = meta;
-            joined.is_dirty = joined.is_sent;
+            joined.is_dirty = joined.is_sent && joined.mode == Mode::Join;
         }
         self.send_updates(now);
     }
@@ -405,8 +431,8 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// Says something in a key that is true for a moment only; `None` ends it. The latest wins, and is sent
-    /// again every few seconds. Nothing is sent while nobody else is here, and nothing that is said while
-    /// the tab is hidden. False if there are as many others as there may be.
+    /// again every few seconds. Nothing is sent while nobody else is here or this page only looks on, and
+    /// nothing that is said while the tab is hidden. False if there are as many others as there may be.
     pub fn pulse(
         &mut self,
         now: Time,
@@ -824,8 +850,14 @@ impl<M: Clone + PartialEq> Session<M> {
             joined.is_sent = true;
             joined.is_dirty = false;
             joined.sent_at = now;
-            let (key, meta, away) = (key.clone(), joined.meta.clone(), self.is_away);
-            let frame = ClientFrame::Join { key, token: None, meta, age, away };
+            let (key, token) = (key.clone(), None);
+            let frame = if joined.mode == Mode::Join {
+                let (meta, away) = (joined.meta.clone(), self.is_away.then_some(true));
+                ClientFrame::Join { key, token, meta, age, away }
+            } else {
+                let invisible = joined.mode == Mode::Invisible;
+                ClientFrame::Observe { key, token, invisible }
+            };
             put(&mut self.outputs, Output::Send { dial, frame });
         }
     }
@@ -1111,7 +1143,8 @@ impl<M: Clone + PartialEq> Joined<M> {
     fn pulses_apart(&self, n_keys: usize) -> Option<u64> {
         let n_sessions = self.roster.n_sessions();
         let is_heard = self.is_sent && self.roster.is_ready() && n_sessions > 1;
-        (is_heard && !self.is_mute).then(|| pulses::apart(n_keys, n_sessions))
+        let may_speak = self.mode == Mode::Join && !self.is_mute;
+        (is_heard && may_speak).then(|| pulses::apart(n_keys, n_sessions))
     }
 
     /// Forgets what was under way on a socket that is gone.

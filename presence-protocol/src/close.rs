@@ -184,14 +184,14 @@ error_codes! {
     BadPulse = "bad_pulse";
     /// No token of this connection allows to enter the key like this. The SDK stops that key.
     KeyDenied = "key_denied";
-    /// The `join`'s own token has expired. A client fetches another.
+    /// The own token of a `join` or `observe` has expired. A client fetches another.
     KeyExpired = "key_expired";
-    /// The key holds as many presences as it may. The SDK tries again later.
+    /// The key holds as many presences or observers as it may. The SDK tries again later.
     KeyFull = "key_full";
-    /// The connection is joined to as many keys as it may be.
+    /// The connection has joined or observes as many keys as it may.
     TooManyKeys = "too_many_keys";
-    /// The frame is about a key that this connection hasn't joined.
+    /// The frame is about a key that this connection neither has joined nor observes.
     NotJoined = "not_joined";
-    /// The connection is in the key, but no token of it allows this there.
+    /// The connection is in the key, but no token of it allows this there, or it only observes.
     NotAllowed = "not_allowed";
 }

@@ -26,8 +26,17 @@ pub enum ClientFrame<M> {
         /// For how many milliseconds this presence has existed, when it is joined again after a
         /// loss. Honoured up to the age of the resumed session.
         age: Option<u64>,
-        /// True if nobody is looking at the page.
-        away: bool,
+        /// Whether nobody is looking at the page; `None` if that is as the connection has said before.
+        away: Option<bool>,
+    },
+    /// Looks at a key without being in it. Answered by a `snapshot` or an `error`.
+    Observe {
+        /// The key.
+        key: Key,
+        /// A further token of the same user, if the hello's doesn't allow this.
+        token: Option<String>,
+        /// True for a person who could be in the key and doesn't want to be seen.
+        invisible: bool,
     },
     /// Says in all keys of the connection whether somebody is looking at the page.
     Attention {

@@ -36,14 +36,26 @@ fn a_client_frame_is_what_its_golden_text_says() {
         token: token.map(Into::into),
         meta: meta(meta_text),
         age,
-        away: false,
+        away: None,
     };
     let away = ClientFrame::Join {
         key: key("document:42"),
         token: None,
         meta: meta("{}"),
         age: Some(5),
-        away: true,
+        away: Some(true),
+    };
+    let back = ClientFrame::Join {
+        key: key("a"),
+        token: None,
+        meta: meta("{}"),
+        age: None,
+        away: Some(false),
+    };
+    let observe = |token: Option<&str>, invisible| ClientFrame::Observe {
+        key: key("document:42"),
+        token: token.map(Into::into),
+        invisible,
     };
     let update = |text: &str| ClientFrame::Update { key: key("document:42"), meta: meta(text) };
     check_golden(
@@ -63,6 +75,9 @@ fn a_client_frame_is_what_its_golden_text_says() {
             ("join", join("document:42", None, r#"{"section":"goals","is_typing":false}"#, None)),
             ("join-bare", join("a", None, "{}", None)),
             ("join-away", away),
+            ("join-back", back),
+            ("observe", observe(None, false)),
+            ("observe-invisible", observe(Some("other.payload.signature"), true)),
             ("attention-away", ClientFrame::Attention { away: true }),
             ("attention-back", ClientFrame::Attention { away: false }),
             ("join-again", join("document:42", None, "{}", Some(1200))),

@@ -194,9 +194,16 @@ fn client_frame() -> impl Strategy<Value = ClientFrame<Meta>> {
             resume,
             dial
         }),
-        (key(), option::of(text()), meta(), option::of(exact()), any::<bool>()).prop_map(
-            |(key, token, meta, age, away)| ClientFrame::Join { key, token, meta, age, away }
-        ),
+        (key(), option::of(text()), meta(), option::of(exact()), option::of(any::<bool>()))
+            .prop_map(|(key, token, meta, age, away)| ClientFrame::Join {
+                key,
+                token,
+                meta,
+                age,
+                away
+            }),
+        (key(), option::of(text()), any::<bool>())
+            .prop_map(|(key, token, invisible)| ClientFrame::Observe { key, token, invisible }),
         any::<bool>().prop_map(|away| ClientFrame::Attention { away }),
         (key(), meta()).prop_map(|(key, meta)| ClientFrame::Update { key, meta }),
         (key(), pulse_name(), option::of(pulse_value()))

@@ -28,6 +28,7 @@ impl Input {
             // Tokens are secrets, also in a log of everything.
             Ok(ClientFrame::Hello { dial, .. }) => trace!(target: "wire", ?dial, "hello"),
             Ok(ClientFrame::Join { key, .. }) => trace!(target: "wire", %key, "join"),
+            Ok(ClientFrame::Observe { key, .. }) => trace!(target: "wire", %key, "observe"),
             Ok(_) => trace!(target: "wire", text, "frame"),
             Err(error) => trace!(target: "wire", code = error.code.name(), "no frame"),
         }
@@ -41,6 +42,10 @@ impl Input {
             Ok(ClientFrame::Join { key, token, meta, age, away }) => {
                 let grant = token.map(|it| check(&it, app));
                 Self::Command(Command::Join { key, grant, meta, age, away })
+            }
+            Ok(ClientFrame::Observe { key, token, invisible }) => {
+                let grant = token.map(|it| check(&it, app));
+                Self::Command(Command::Observe { key, grant, invisible })
             }
             Ok(ClientFrame::Attention { away }) => Self::Command(Command::Attention { away }),
             Ok(ClientFrame::Update { key, meta }) => Self::Command(Command::Update { key, meta }),

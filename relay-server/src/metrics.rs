@@ -95,9 +95,10 @@ impl Scrape {
         for (name, help, value) in [
             ("connections", "Sockets, greeted or not", stats.connections),
             ("sessions", "Sockets that speak for a session", stats.sessions),
-            ("keys", "Keys with somebody in them", stats.keys),
+            ("keys", "Keys with somebody in them, or looking at them", stats.keys),
             ("presences", "Sessions in keys, lost ones included that are held", stats.presences),
             ("members", "Users in keys, as people see them", stats.members),
+            ("observers", "Sessions that look at keys unseen", stats.observers),
         ] {
             out.gauge(name, help, u64::try_from(value).unwrap_or(u64::MAX))?;
         }

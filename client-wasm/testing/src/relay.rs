@@ -73,6 +73,9 @@ pub(crate) fn receive(relay: &mut Core, now: Time, conn: ConnId, text: &str) {
         Ok(ClientFrame::Join { key, token, meta, age, away }) => {
             Command::Join { key, grant: token.map(|it| token::check(now, &it)), meta, age, away }
         }
+        Ok(ClientFrame::Observe { key, token, invisible }) => {
+            Command::Observe { key, grant: token.map(|it| token::check(now, &it)), invisible }
+        }
         Ok(ClientFrame::Update { key, meta }) => Command::Update { key, meta },
         Ok(ClientFrame::Pulse { key, name, value }) => Command::Pulse { key, name, value },
         Ok(ClientFrame::Leave { key }) => Command::Leave { key },

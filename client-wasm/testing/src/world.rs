@@ -7,7 +7,7 @@ use crate::relay::{self, Core, unseal};
 use core::mem;
 use presence_core::relay::{Closed, ConnId, Outgoing, Request, View};
 use presence_core::session::Output;
-use presence_core::{Dedupe, Member, MemberId, Session, Time};
+use presence_core::{Dedupe, Member, MemberId, Mode, Session, Time};
 use presence_protocol::{
     AvatarUrl, CloseCode, Dial, Key, LeaveBeacon, Meta, UserId, decode_server, encode_client,
 };
@@ -192,7 +192,7 @@ impl World {
         let meta = object(meta)?;
         let joined = meta_of(&meta)?;
         let mut session = Session::new(self.next_seed());
-        session.join(self.time(), key.clone(), joined, Dedupe::User);
+        session.join(self.time(), key.clone(), joined, Dedupe::User, Mode::Join);
         self.networks.push(Network::Up);
         self.tabs.push(Tab { token, key, meta, session, link: None, is_closed: false });
         let tab = self.n_tabs();
@@ -270,7 +270,7 @@ impl World {
         let roster = tab.and_then(|it| it.session.roster(&it.key));
         let began = tab.and_then(|it| it.session.epoch_began()).unwrap_or_default();
         let members = roster.map(|it| it.members()).unwrap_or_default();
-        members.iter().map(|it| as_json(it, began)).collect()
+        members.into_iter().map(|it| as_json(it, began)).collect()
     }
 
     pub(crate) fn state(&self, tab: u32) -> &'static str {

@@ -13,7 +13,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 
     /// The rosters of the keys behind a key, in order, of whole keys until there are so many presences. Empty
-    /// if there are none behind it.
+    /// if there are none behind it. The roster of a key that is only looked at is empty.
     #[must_use]
     pub fn rosters_after(
         &self,
@@ -27,7 +27,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             if n_presences >= enough {
                 break;
             }
-            n_presences += slot.room.len();
+            n_presences += slot.room.len().max(1);
             rosters.push((key.clone(), slot.room.presences()));
         }
         rosters

@@ -62,7 +62,7 @@ pub(super) struct Open {
     /// Who it is and what it may do, as its first token says.
     pub(super) grant: Grant,
     pub(super) expires_at: Time,
-    /// The keys it is joined to.
+    /// The keys it has entered.
     pub(super) keys: Vec<Entered>,
     pub(super) silence: Silence,
     /// True if nobody looks at its page.
@@ -73,12 +73,22 @@ pub(super) struct Open {
     pub(super) remembered_at: Time,
 }
 
-/// A key that a connection is joined to.
+/// A key that a connection has entered.
 #[derive(Clone, Debug)]
 pub(super) struct Entered {
     pub(super) key: Key,
+    pub(super) role: Role,
     /// What its tokens allow there.
     pub(super) can: Capabilities,
+}
+
+/// As what a connection is in a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It has a presence.
+    Member,
+    /// It looks on, and the room knows nothing of it.
+    Observer,
 }
 
 impl Open {
@@ -87,9 +97,15 @@ impl Open {
         self.keys.iter_mut().find(|it| it.key == *key)
     }
 
-    /// The keys that it is in.
-    pub(super) fn own_keys(&self) -> Vec<Key> {
-        self.keys.iter().map(|it| it.key.clone()).collect()
+    /// True if it has joined a key.
+    pub(super) fn is_member(&self, key: &Key) -> bool {
+        self.keys.iter().any(|it| it.key == *key && it.role == Role::Member)
+    }
+
+    /// The keys in which it has a presence.
+    pub(super) fn joined_keys(&self) -> Vec<Key> {
+        let joined = self.keys.iter().filter(|it| it.role == Role::Member);
+        joined.map(|it| it.key.clone()).collect()
     }
 }
 
@@ -105,13 +121,15 @@ pub(super) enum Silence {
 }
 
 impl Open {
-    /// Its page is looked at, or was until this moment: in one of its keys, or in all.
+    /// Its page is looked at, or was until this moment: in one of the keys that it has joined, or in all.
     pub(super) fn remember(&mut self, last_seen: &mut LastSeen, at: Time, key: Option<&Key>) {
         if self.is_away || !self.is_remembered {
             return;
         }
         for it in self.keys.iter().filter(|it| key.is_none_or(|key| *key == it.key)) {
-            last_seen.view(&it.key, &self.grant.user, at);
+            if it.role == Role::Member {
+                last_seen.view(&it.key, &self.grant.user, at);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 mod backplane;
 mod census;
 mod connection;
+mod entering;
 mod grant;
 mod last_seen;
 mod outgoing;
@@ -25,18 +26,18 @@ pub use room::{Change, JoinError, Room, RoomRules};
 
 use crate::Time;
 use crate::random::Random;
-use connection::{Connection, Entered, Open, Phase, Silence};
+use connection::{Connection, Entered, Open, Phase, Role, Silence};
 use core::time::Duration;
 use last_seen::LastSeen;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
-    Close, CloseCode, Delta, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, Presence,
-    PresenceState, PulseName, PulseValue, Rev, Seen, ServerFrame, SessionId, UserId, Wait, Welcome,
-    limits,
+    Close, CloseCode, Delta, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, PulseName,
+    PulseValue, Rev, Seen, ServerFrame, SessionId, User, UserId, Wait, Welcome, limits,
 };
 use sessions::{Fenced, Sessions};
 use stats::{Dropped, Received, Sent, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// How far two sessions that are sent away are to come back apart, unless there are too many.
 const DRAIN_STEP: Duration = Duration::from_millis(2);
@@ -80,7 +81,7 @@ pub struct RelayConfig {
     pub max_connections: usize,
     /// Most connections of one user at a time, so that nobody can take them all.
     pub max_connections_per_user: usize,
-    /// Most presences in all keys, those of lost sessions included.
+    /// Most presences in all keys, those of lost sessions and observers included.
     pub max_presences: usize,
     /// Most presences in one key.
     pub max_presences_per_key: usize,
@@ -154,10 +155,12 @@ struct Slot<F> {
     room: Room,
     log: Log<F>,
     viewers: Viewers,
+    /// Those of the viewers who only look on.
+    observers: BTreeMap<ConnId, Arc<User>>,
     /// The snapshot of the last flush point, encoded when the first viewer needed it.
     snapshot: Option<F>,
-    /// How many presences and members of it are counted in the relay's sums.
-    counted: (usize, usize),
+    /// How many presences, members and observers of it are counted in the relay's sums.
+    counted: (usize, usize, usize),
     /// True if somebody may be waiting for a snapshot.
     is_awaited: bool,
     /// Until when changes are gathered.
@@ -182,8 +185,17 @@ pub enum Command {
         meta: Meta,
         /// For how many milliseconds the presence has existed.
         age: Option<u64>,
-        /// True if nobody looks at the page.
-        away: bool,
+        /// Whether nobody looks at the page; `None` if that is as it was.
+        away: Option<bool>,
+    },
+    /// Look at a key without being in it.
+    Observe {
+        /// The key.
+        key: Key,
+        /// What the frame's own token says, if it has one.
+        grant: Option<Result<Grant, Refusal>>,
+        /// True for somebody who could be in it and doesn't want to be seen.
+        invisible: bool,
     },
     /// Say in all keys whether somebody looks at the page.
     Attention {
@@ -229,6 +241,7 @@ impl Command {
     const fn kind(&self) -> Received {
         match self {
             Self::Join { .. } => Received::Join,
+            Self::Observe { .. } => Received::Observe,
             Self::Attention { .. } => Received::Attention,
             Self::Update { .. } => Received::Update,
             Self::Pulse { .. } => Received::Pulse,
@@ -423,17 +436,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.heard(now, id);
         match command {
             Command::Join { key, grant, meta, age, away } => {
-                let state = if away { PresenceState::Away } else { PresenceState::Active };
-                self.join(now, id, key, grant, meta, age, state);
+                self.join(now, id, key, grant, meta, age, away);
             }
-            Command::Attention { away } => {
-                self.attend(now, id, away);
-                let Some(open) = self.open(id) else { return };
-                let (session, dial, keys) = (open.session, open.dial, open.own_keys());
-                for key in keys {
-                    self.publish(now, &key, Change::Attention { session, dial, away });
-                }
+            Command::Observe { key, grant, invisible } => {
+                self.observe(now, id, key, grant, invisible);
             }
+            Command::Attention { away } => self.attend(now, id, away),
             Command::Update { key, meta } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
                     self.publish(now, &key, Change::Update { session, dial, meta });
@@ -456,15 +464,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 self.publish(now, &key, Change::Pulse { session, dial, name, value });
             }
             Command::Leave { key } => {
-                if let Some((session, dial)) = self.joined(now, id, &key) {
-                    self.remember(id, now, Some(&key));
-                    self.forget_viewer(id, &key);
-                    let reason = LeaveReason::Left;
-                    self.publish(now, &key, Change::Leave { session, dial, reason });
+                if self.entered(now, id, &key).is_some() {
+                    self.depart(now, id, &key);
                 }
             }
             Command::Resync { key } => {
-                if self.joined(now, id, &key).is_none() {
+                if self.entered(now, id, &key).is_none() {
                     return;
                 }
                 if !self.connection(id).is_some_and(|it| it.may_ask(now)) {
@@ -476,7 +481,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 }
             }
             Command::LastSeen { key } => {
-                if let Some(claim) = self.joined(now, id, &key)
+                if let Some(claim) = self.entered(now, id, &key)
                     && self.connection(id).is_some_and(|it| it.asks_last_seen(&key))
                 {
                     if self.last_seen.covers(&key) {
@@ -554,7 +559,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.last_heard = connection.last_heard.max(now);
         let Phase::Open(open) = &mut connection.phase else { return };
         if core::mem::replace(&mut open.silence, Silence::None) == Silence::Lost {
-            let (session, dial, keys) = (open.session, open.dial, open.own_keys());
+            let (session, dial, keys) = (open.session, open.dial, open.joined_keys());
             for key in keys {
                 self.publish(now, &key, Change::Back { session, dial });
             }
@@ -763,103 +768,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         is_more
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of one frame")]
-    fn join(
-        &mut self,
-        now: Time,
-        id: ConnId,
-        key: Key,
-        grant: Option<Result<Grant, Refusal>>,
-        meta: Meta,
-        age: Option<u64>,
-        state: PresenceState,
-    ) {
-        let (_, began) = self.backplane.epoch();
-        let config = self.config;
-        let max_keys = config.max_keys_per_connection;
-        let is_full = self.stats.presences >= config.max_presences;
-        let Some(open) = self.open(id) else { return };
-        let user = open.grant.user.clone();
-        let own = match grant {
-            None => None,
-            Some(Ok(it)) if it.user.id() == user.id() => Some(it),
-            Some(Ok(_) | Err(Refusal::Denied)) => {
-                let message = "the join's token is not a valid token of this user";
-                return self.error(now, id, ErrorCode::KeyDenied, message.to_owned(), Some(key));
-            }
-            Some(Err(Refusal::Expired)) => {
-                let message = "the join's token has expired";
-                return self.error(now, id, ErrorCode::KeyExpired, message.to_owned(), Some(key));
-            }
-        };
-        // It holds whatever becomes of the join.
-        open.is_remembered &= own.as_ref().is_none_or(|it| it.last_seen);
-        let own_can = own.as_ref().map_or(Capabilities::NONE, |it| it.for_key(&key));
-        let can = open.grant.for_key(&key).and(own_can);
-        if !can.has(Capability::Join) {
-            let message = "no token of this connection allows to join this key";
-            return self.error(now, id, ErrorCode::KeyDenied, message.to_owned(), Some(key));
-        }
-        let is_new = open.entered(&key).is_none();
-        if is_new && open.keys.len() >= max_keys {
-            let message = "this connection is joined to as many keys as it may be";
-            return self.error(now, id, ErrorCode::TooManyKeys, message.to_owned(), Some(key));
-        }
-        // How old the presence of a session is that began in this epoch, the relay knows better; and who
-        // comes back after everybody's grace has come anew.
-        let resumes_until = began + config.heartbeat + config.grace;
-        let age = match age {
-            Some(age) if open.since < began && now <= resumes_until => {
-                Duration::from_millis(age).min(now.since(open.since))
-            }
-            _ => Duration::ZERO,
-        };
-        let presence = Presence {
-            session: open.session,
-            user,
-            since: (now - age).relative_to(began),
-            state,
-            meta,
-        };
-        let (session, dial) = (open.session, open.dial);
-        let expires = own.map(|it| now + it.expires_in);
-        let may_ask = is_new || self.connection(id).is_some_and(|it| it.may_ask(now));
-        let slot = slot(&mut self.slots, &self.config, &key);
-        let joins = match slot.room.join(presence, dial) {
-            Ok(_) if is_full && !slot.room.holds(session) => Err(JoinError::Full),
-            it => it,
-        };
-        match joins {
-            Ok(change) => {
-                if may_ask {
-                    slot.await_snapshot(id);
-                }
-                if let Some(open) = self.open(id) {
-                    match open.entered(&key) {
-                        Some(entered) => entered.can = can,
-                        None => open.keys.push(Entered { key: key.clone(), can }),
-                    }
-                    open.is_away = state == PresenceState::Away;
-                    // A connection lives no longer than the first of its tokens.
-                    open.expires_at = expires.unwrap_or(open.expires_at).min(open.expires_at);
-                    let expires_at = open.expires_at;
-                    self.arm_connection_by(id, expires_at);
-                }
-                self.publish(now, &key, change);
-                self.remember(id, now, Some(&key));
-            }
-            Err(JoinError::Full) => {
-                let message = "the key holds as many presences as it may";
-                self.settle(now, &key);
-                self.error(now, id, ErrorCode::KeyFull, message.to_owned(), Some(key));
-            }
-            Err(JoinError::Fenced) => {
-                self.settle(now, &key);
-                self.refuse(now, id, CloseCode::Replaced);
-            }
-        }
-    }
-
     /// Hands a change to the backplane and applies it if it is already in order.
     fn publish(&mut self, now: Time, key: &Key, change: Change) {
         if let Some(rev) = self.backplane.publish(key, &change)
@@ -873,10 +781,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// After anything happened in a key: flush if the window is over, set its timer, or drop it.
     fn settle(&mut self, now: Time, key: &Key) {
         let Some(slot) = self.slots.get_mut(key) else { return };
-        let (presences, members) = (slot.room.len(), slot.room.members());
-        let counted = core::mem::replace(&mut slot.counted, (presences, members));
-        self.stats.presences = self.stats.presences + presences - counted.0;
-        self.stats.members = self.stats.members + members - counted.1;
+        let counted = (slot.room.len(), slot.room.members(), slot.observers.len());
+        let before = core::mem::replace(&mut slot.counted, counted);
+        self.stats.presences = self.stats.presences + counted.0 - before.0;
+        self.stats.members = self.stats.members + counted.1 - before.1;
+        self.stats.observers = self.stats.observers + counted.2 - before.2;
         self.stats.changes += core::mem::take(&mut slot.changes);
         self.stats.dropped.add(Dropped::Pulse, slot.room.take_dropped_pulses());
         let mut is_news = false;
@@ -974,7 +883,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         };
         let former = core::mem::replace(&mut open.silence, silence);
         if silence == Silence::Lost && former != Silence::Lost {
-            let (session, dial, keys) = (open.session, open.dial, open.own_keys());
+            let (session, dial, keys) = (open.session, open.dial, open.joined_keys());
             for key in keys {
                 self.publish(
                     now,
@@ -1000,14 +909,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.arm_connection(id, next.min(expires_at));
     }
 
-    /// Somebody looks at a connection's page again, or nobody does any more.
+    /// Somebody looks at a connection's page again, or nobody does any more: in all of its keys.
     fn attend(&mut self, now: Time, id: ConnId, away: bool) {
         let Some(open) = self.open(id).filter(|it| it.is_away != away) else { return };
         // Whether a view ends or begins, this is the moment.
         open.is_away = false;
         self.remember(id, now, None);
-        if let Some(open) = self.open(id) {
-            open.is_away = away;
+        let Some(open) = self.open(id) else { return };
+        open.is_away = away;
+        let (session, dial, keys) = (open.session, open.dial, open.joined_keys());
+        for key in keys {
+            self.publish(now, &key, Change::Attention { session, dial, away });
         }
     }
 
@@ -1032,9 +944,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
         }
         self.sessions.release(now, session, id, self.config.grace);
-        for Entered { key, .. } in keys {
+        for Entered { key, role, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {
-                slot.viewers.remove(&id);
+                slot.forget(id);
+            }
+            if role == Role::Observer {
+                self.settle(now, &key);
+                continue;
             }
             let change = match how {
                 Closed::Leave => Change::Leave { session, dial, reason: LeaveReason::Left },
@@ -1083,8 +999,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
     }
 
-    /// The session and dial of a connection that is joined to the key; otherwise it is told so.
-    fn joined(&mut self, now: Time, id: ConnId, key: &Key) -> Option<(SessionId, Dial)> {
+    /// The session and dial of a connection that has entered the key; otherwise it is told so.
+    fn entered(&mut self, now: Time, id: ConnId, key: &Key) -> Option<(SessionId, Dial)> {
         let open = self.open(id)?;
         if open.entered(key).is_some() {
             return Some((open.session, open.dial));
@@ -1094,13 +1010,15 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         None
     }
 
-    fn forget_viewer(&mut self, id: ConnId, key: &Key) {
-        if let Some(open) = self.open(id) {
-            open.keys.retain(|it| it.key != *key);
+    /// The same of one that is seen there, and so has something to say.
+    fn joined(&mut self, now: Time, id: ConnId, key: &Key) -> Option<(SessionId, Dial)> {
+        let claim = self.entered(now, id, key)?;
+        if self.open(id)?.is_member(key) {
+            return Some(claim);
         }
-        if let Some(slot) = self.slots.get_mut(key) {
-            slot.viewers.remove(&id);
-        }
+        let message = "who only looks at a key says nothing there".to_owned();
+        self.error(now, id, ErrorCode::NotAllowed, message, Some(key.clone()));
+        None
     }
 
     fn new_session(&mut self) -> SessionId {
@@ -1160,6 +1078,12 @@ impl<F> Slot<F> {
         self.viewers.insert(id, Viewer::Behind);
         self.is_awaited = true;
     }
+
+    /// A connection is told nothing more.
+    fn forget(&mut self, id: ConnId) {
+        self.viewers.remove(&id);
+        self.observers.remove(&id);
+    }
 }
 
 /// The slot of a key, new if need be.
@@ -1179,8 +1103,9 @@ fn slot<'a, F>(
         room: Room::new(rules),
         log: Log::new(),
         viewers: Viewers::new(),
+        observers: BTreeMap::new(),
         snapshot: None,
-        counted: (0, 0),
+        counted: (0, 0, 0),
         is_awaited: false,
         window_ends: Time::default(),
         changed_at: None,

@@ -245,6 +245,12 @@ impl Room {
         self.entries.contains_key(&session)
     }
 
+    /// The newest dial of a session that is in the room.
+    #[must_use]
+    pub fn dial_of(&self, session: SessionId) -> Option<Dial> {
+        self.entries.get(&session).map(|it| it.dial)
+    }
+
     /// True unless the session has as many other pulses as it may.
     #[must_use]
     pub fn takes_pulse(&self, session: SessionId, name: &PulseName) -> bool {

@@ -39,6 +39,8 @@ kinds! {
         Hello = "hello",
         /// Enters a key.
         Join = "join",
+        /// Looks at a key.
+        Observe = "observe",
         /// Is looking, or isn't.
         Attention = "attention",
         /// Replaces a meta.
@@ -161,12 +163,14 @@ pub struct Stats {
     pub connections: usize,
     /// Those of them that speak for a session.
     pub sessions: usize,
-    /// Keys with somebody in them.
+    /// Keys with somebody in them, or looking at them.
     pub keys: usize,
     /// Sessions in keys, those included that are lost and still held.
     pub presences: usize,
     /// The same with several sessions of one user in one key counted as one.
     pub members: usize,
+    /// Sessions that look at keys without being in them.
+    pub observers: usize,
     /// What peers have sent.
     pub received: Counts,
     /// What was written to them.

@@ -5,7 +5,9 @@
 
 use super::*;
 use core::cell::{Cell, RefCell};
-use presence_protocol::{Color, Delta, Epoch, Pulse, Snapshot, User, UserId};
+use presence_protocol::{
+    Color, Delta, Epoch, Presence, PresenceState, Pulse, Snapshot, User, UserId,
+};
 use proptest::prelude::*;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ const OTHER: &str = "document:43";
 
 mod census;
 mod last_seen;
+mod observing;
 
 mod pulses {
     use super::*;
@@ -295,6 +298,27 @@ mod coming_and_going {
     }
 
     #[test]
+    fn a_join_leaves_the_attention_as_it_is_unless_it_says_otherwise() {
+        let (mut shell, alice, bob) = two_in(DOC);
+        let carol = shell.visit("carol", OTHER);
+        shell.sees(&carol);
+        shell.attention(&alice, true);
+        shell.sees(&bob);
+        shell.join(&alice, OTHER);
+        shell.pass(1_000);
+        assert_eq!(shell.sees(&bob), NOTHING);
+        assert_eq!(shell.sees(&carol), ["+alice"]);
+        let all = shell.entries(OTHER);
+        let of_alice = all.iter().find(|it| it.session == alice.session).unwrap();
+        assert_eq!(of_alice.state, PresenceState::Away);
+        let (key, meta, away) = (parse(OTHER), Meta::empty(), Some(false));
+        shell.frame(alice.conn, Command::Join { key, grant: None, meta, age: None, away });
+        shell.pass(1_000);
+        assert_eq!(shell.sees(&bob), ["alice active"], "it is one page in all of its keys");
+        assert_eq!(shell.sees(&carol), ["alice active"]);
+    }
+
+    #[test]
     fn who_is_lost_while_away_is_reconnecting_and_then_what_it_says() {
         let (mut shell, alice, bob) = two_in(DOC);
         shell.attention(&alice, true);
@@ -302,7 +326,10 @@ mod coming_and_going {
         shell.pass(10_000);
         let back = shell.resume(&alice);
         let (key, meta) = (parse(DOC), Meta::empty());
-        shell.frame(back.conn, Command::Join { key, grant: None, meta, age: None, away: true });
+        shell.frame(
+            back.conn,
+            Command::Join { key, grant: None, meta, age: None, away: Some(true) },
+        );
         shell.pass(20);
         assert_eq!(shell.sees(&bob), ["alice away", "alice reconnecting", "alice away"]);
     }
@@ -2059,6 +2086,7 @@ mod whatever_happens {
         Dial(usize),
         Join(usize, usize),
         Update(usize, usize, u8),
+        Observe(usize, usize),
         Leave(usize, usize),
         Resync(usize, usize),
         Beat(usize),
@@ -2080,6 +2108,7 @@ mod whatever_happens {
             3 => page.clone().prop_map(Step::Dial),
             4 => both.clone().prop_map(|(page, key)| Step::Join(page, key)),
             3 => (both.clone(), 0..3_u8).prop_map(|((page, key), it)| Step::Update(page, key, it)),
+            2 => both.clone().prop_map(|(page, key)| Step::Observe(page, key)),
             1 => both.clone().prop_map(|(page, key)| Step::Leave(page, key)),
             1 => both.prop_map(|(page, key)| Step::Resync(page, key)),
             1 => page.clone().prop_map(Step::Beat),
@@ -2111,6 +2140,8 @@ mod whatever_happens {
         is_blocked: bool,
         /// The keys that its socket is joined to.
         joined: BTreeSet<usize>,
+        /// The keys that its socket looks at.
+        observed: BTreeSet<usize>,
         /// Those that it is held in without a socket, and since when.
         held: BTreeMap<usize, u64>,
     }
@@ -2131,6 +2162,7 @@ mod whatever_happens {
             self.is_open = false;
             self.is_blocked = false;
             self.silent = None;
+            self.observed.clear();
             for key in core::mem::take(&mut self.joined) {
                 self.held.insert(key, at);
             }
@@ -2156,6 +2188,7 @@ mod whatever_happens {
                 }
                 Step::Join(it, _)
                 | Step::Update(it, ..)
+                | Step::Observe(it, _)
                 | Step::Leave(it, _)
                 | Step::Resync(it, _)
                 | Step::Beat(it)
@@ -2178,6 +2211,7 @@ mod whatever_happens {
                     is_open: true,
                     is_blocked: false,
                     joined: BTreeSet::new(),
+                    observed: BTreeSet::new(),
                     held: BTreeMap::new(),
                 });
                 return;
@@ -2213,13 +2247,24 @@ mod whatever_happens {
                 Step::Join(_, key) => {
                     shell.join(&page, KEYS[key]);
                     known.joined.insert(key);
+                    known.observed.remove(&key);
+                    known.held.remove(&key);
+                }
+                Step::Observe(_, key) => {
+                    shell.observe(&page, KEYS[key]);
+                    known.joined.remove(&key);
+                    known.observed.insert(key);
                     known.held.remove(&key);
                 }
                 Step::Update(_, key, value) if known.joined.contains(&key) => {
                     shell.update(&page, KEYS[key], &format!(r#"{{"a":{value}}}"#));
                 }
-                Step::Leave(_, key) if known.joined.remove(&key) => shell.leave(&page, KEYS[key]),
-                Step::Resync(_, key) if known.joined.contains(&key) => {
+                Step::Leave(_, key) if known.joined.remove(&key) || known.observed.remove(&key) => {
+                    shell.leave(&page, KEYS[key]);
+                }
+                Step::Resync(_, key)
+                    if known.joined.contains(&key) || known.observed.contains(&key) =>
+                {
                     shell.resync(&page, KEYS[key]);
                 }
                 Step::Reset(_) => {
@@ -2534,7 +2579,7 @@ impl<B: Backplane> Shell<B> {
 
     fn join_as(&mut self, page: &Page, key: &str, json: &str, age: Option<u64>) {
         let (key, meta) = (parse(key), meta(json));
-        self.frame(page.conn, Command::Join { key, grant: None, meta, age, away: false });
+        self.frame(page.conn, Command::Join { key, grant: None, meta, age, away: None });
     }
 
     fn update(&mut self, page: &Page, key: &str, json: &str) {
@@ -2549,6 +2594,11 @@ impl<B: Backplane> Shell<B> {
         let (key, name) = (parse(DOC), PulseName::parse(name).unwrap());
         let value = value.and_then(PulseValue::parse);
         self.frame(page.conn, Command::Pulse { key, name, value });
+    }
+
+    fn observe(&mut self, page: &Page, key: &str) {
+        let key = parse(key);
+        self.frame(page.conn, Command::Observe { key, grant: None, invisible: false });
     }
 
     fn leave(&mut self, page: &Page, key: &str) {
@@ -2890,7 +2940,7 @@ fn only(user: &str, key: &str) -> Grant {
 }
 
 fn join(key: &str) -> Command {
-    Command::Join { key: parse(key), grant: None, meta: Meta::empty(), age: None, away: false }
+    Command::Join { key: parse(key), grant: None, meta: Meta::empty(), age: None, away: None }
 }
 
 fn join_with(key: &str, token: Result<Grant, Refusal>) -> Command {
@@ -2899,7 +2949,7 @@ fn join_with(key: &str, token: Result<Grant, Refusal>) -> Command {
         grant: Some(token),
         meta: Meta::empty(),
         age: None,
-        away: false,
+        away: None,
     }
 }
 

@@ -196,6 +196,112 @@ mod pulses {
     }
 }
 
+mod observing {
+    use super::*;
+
+    #[test]
+    fn who_observes_says_so_and_nothing_else() {
+        let mut page = observer();
+        assert!(page.told().contains(&"1> observe document:42".to_owned()));
+        page.come(DOC, "bob");
+        page.update(DOC, 2);
+        page.pulse(DOC, "typing", Some("1"));
+        page.pass(5_000);
+        assert_eq!(page.told(), ["+bob"]);
+        assert_eq!(page.names(DOC), ["bob"]);
+        page.pulsed(DOC, "bob", "typing", Some("1"));
+        assert_eq!(page.told(), ["bob typing 1"]);
+        page.closed(1006);
+        page.pass(300);
+        let told = page.told();
+        assert!(told.contains(&"2> observe document:42".to_owned()), "{told:?}");
+        page.leave(DOC);
+        assert_eq!(page.events().last().unwrap(), "state stopped left");
+    }
+
+    #[test]
+    fn to_look_on_is_to_be_gone_at_once_whatever_is_still_on_its_way() {
+        let mut page = Page::live();
+        page.come(DOC, "bob");
+        page.told();
+        page.gives_snapshots = false;
+        page.turn(DOC, Mode::Invisible);
+        assert_eq!(page.told(), ["1> observe document:42 invisible"]);
+        assert_eq!(page.names(DOC), ["bob"]);
+        page.somebody_changes(DOC);
+        page.come_as(DOC, "me", ME);
+        assert_eq!(page.names(DOC), ["bob"]);
+        page.gone_session(DOC, ME);
+        page.come(DOC, "carol");
+        assert_eq!(page.told(), ["+carol"], "nor is there a gap");
+    }
+
+    #[test]
+    fn to_join_tells_the_meta_of_then_and_the_pulses() {
+        let mut page = observer();
+        page.come(DOC, "bob");
+        page.update(DOC, 2);
+        page.pulse(DOC, "typing", Some("1"));
+        page.told();
+        page.turn_with(DOC, 3, Mode::Join);
+        let told = page.told();
+        assert_eq!(told, ["1> join document:42 3", "1> pulse document:42 typing 1"]);
+        assert_eq!(page.names(DOC), ["bob", "me"]);
+        page.turn_with(DOC, 3, Mode::Join);
+        page.pass(1_000);
+        assert_eq!(page.events(), NOTHING);
+    }
+
+    #[test]
+    fn the_readers_other_tab_is_as_others_see_it() {
+        let mut page = Page::live();
+        page.come_as(DOC, "me", 77);
+        page.gives_snapshots = false;
+        // The tab is somebody else's from here on, but hasn't come just now.
+        page.may_be_silent = true;
+        page.turn(DOC, Mode::Observe);
+        let is_me = |page: &Page| {
+            let roster = page.session.roster(&parse(DOC)).unwrap();
+            roster.members().iter().map(|it| it.is_me).collect::<Vec<_>>()
+        };
+        assert_eq!(is_me(&page), [false]);
+        page.turn(DOC, Mode::Join);
+        page.come_as(DOC, "me", ME);
+        assert_eq!(is_me(&page), [true]);
+    }
+
+    #[test]
+    fn a_mode_that_is_changed_out_of_reach_is_the_next_sockets() {
+        let mut page = Page::live();
+        page.come(DOC, "bob");
+        page.closed(1006);
+        page.turn(DOC, Mode::Observe);
+        assert_eq!(page.names(DOC), ["bob"]);
+        page.pass(300);
+        let told = page.told();
+        assert!(told.contains(&"2> observe document:42".to_owned()), "{told:?}");
+        assert!(!told.iter().any(|it| it.contains("> join document:42 1 ")), "{told:?}");
+    }
+
+    #[test]
+    fn a_mode_that_the_token_does_not_allow_ends_the_key() {
+        let mut page = Page::live();
+        page.turn(DOC, Mode::Invisible);
+        page.told();
+        page.error(ErrorCode::KeyDenied, Some(DOC));
+        let told = page.told();
+        assert!(told.contains(&"refused key_denied document:42".to_owned()), "{told:?}");
+        assert_eq!(told.last().unwrap(), "state stopped key_denied");
+    }
+
+    fn observer() -> Page {
+        let mut page = Page::new(Net::Manual);
+        page.turn(DOC, Mode::Observe);
+        page.answer_all();
+        page
+    }
+}
+
 mod connecting {
     use super::*;
 
@@ -1053,7 +1159,7 @@ mod restarts {
         page.pass(60_000);
         let age = |page: &Page| {
             let roster = page.session.roster(&parse(DOC)).unwrap();
-            let bob = roster.members().iter().find(|it| !it.is_me).unwrap();
+            let bob = roster.members().into_iter().find(|it| !it.is_me).unwrap();
             page.now.as_millis() as i64 - page.session.epoch_began().unwrap() - bob.since
         };
         let before = age(&page);
@@ -1101,7 +1207,7 @@ mod following {
     #[test]
     fn without_dedupe_ones_own_other_tabs_are_not_told_of_either() {
         let mut page = Page::new(Net::Up);
-        page.session.join(page.now, parse(DOC), 1, Dedupe::None);
+        page.session.join(page.now, parse(DOC), 1, Dedupe::None, Mode::Join);
         page.drain();
         page.told();
         page.come_as(DOC, "me", 77);
@@ -1669,7 +1775,16 @@ impl Page {
     }
 
     fn join(&mut self, key: &str, meta: u8) {
-        self.session.join(self.now, parse(key), meta, Dedupe::User);
+        self.session.join(self.now, parse(key), meta, Dedupe::User, Mode::Join);
+        self.drain();
+    }
+
+    fn turn(&mut self, key: &str, mode: Mode) {
+        self.turn_with(key, 1, mode);
+    }
+
+    fn turn_with(&mut self, key: &str, meta: u8, mode: Mode) {
+        self.session.join(self.now, parse(key), meta, Dedupe::User, mode);
         self.drain();
     }
 
@@ -1948,7 +2063,7 @@ impl Page {
         }
         let roster = self.session.roster(&parse(DOC)).filter(|it| it.is_ready());
         let Some(roster) = roster else { return };
-        let members = roster.members().iter().filter(|it| !it.is_me);
+        let members = roster.members().into_iter().filter(|it| !it.is_me);
         let others: BTreeSet<_> = members.map(|it| it.user.name().to_owned()).collect();
         if self.may_be_silent {
             self.others = others;
@@ -2012,6 +2127,13 @@ impl Page {
                     self.snapshot(key.as_str());
                 }
             }
+            (_, ClientFrame::Observe { key, .. }) => {
+                let session = SessionId::new(self.my_session);
+                self.presences.retain(|(it, known)| *it != key || known.session != session);
+                if self.gives_snapshots {
+                    self.snapshot(key.as_str());
+                }
+            }
             (_, ClientFrame::Resync { key }) if self.gives_snapshots => {
                 self.snapshot(key.as_str());
             }
@@ -2061,7 +2183,7 @@ impl Page {
                 self.was_put_away |= *state != State::Reconnecting;
             }
             Event::Ready { key } if key.as_str() == DOC => {
-                let members = self.session.roster(key).unwrap().members().iter();
+                let members = self.session.roster(key).unwrap().members().into_iter();
                 let others = members.filter(|it| !it.is_me);
                 self.others = others.map(|it| it.user.name().to_owned()).collect();
             }
@@ -2198,11 +2320,13 @@ fn words(frame: &ClientFrame<u8>) -> String {
         ClientFrame::Hello { token, resume: Some(resume), .. } => {
             format!("hello {token}, resume {resume}")
         }
-        ClientFrame::Join { key, meta, away: true, .. } => format!("join {key} {meta} away"),
+        ClientFrame::Join { key, meta, away: Some(true), .. } => format!("join {key} {meta} away"),
         ClientFrame::Join { key, meta, age: None, .. } => format!("join {key} {meta}"),
         ClientFrame::Join { key, meta, age: Some(age), .. } => {
             format!("join {key} {meta} age {age}")
         }
+        ClientFrame::Observe { key, invisible: false, .. } => format!("observe {key}"),
+        ClientFrame::Observe { key, .. } => format!("observe {key} invisible"),
         ClientFrame::Update { key, meta } => format!("update {key} {meta}"),
         ClientFrame::Pulse { key, name, value } => {
             format!("pulse {key} {name} {}", value.as_ref().map_or("ended", PulseValue::as_str))

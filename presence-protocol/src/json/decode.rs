@@ -36,7 +36,15 @@ pub fn decode_client(text: &str) -> Result<ClientFrame<Meta>, FrameError> {
                     None => Meta::empty(),
                 },
                 age: it.age.map(|it| number("age", it, Some(&key))).transpose()?,
-                away: it.away.unwrap_or(false),
+                away: it.away,
+                key,
+            }
+        }
+        wire::Client::Observe(Object(it)) => {
+            let key = key(&it.key)?;
+            ClientFrame::Observe {
+                token: it.token.map(|it| token("token", it, Some(&key))).transpose()?,
+                invisible: it.invisible.unwrap_or(false),
                 key,
             }
         }
@@ -334,6 +342,7 @@ mod wire {
         Hello(Object<Hello>),
         #[serde(borrow)]
         Join(Object<Join<'a>>),
+        Observe(Object<Observe<'a>>),
         Update(Object<Update<'a>>),
         Pulse(Object<Pulse<'a>>),
         Leave(Object<OfKey<'a>>),
@@ -359,6 +368,14 @@ mod wire {
         pub(super) meta: Option<&'a RawValue>,
         pub(super) age: Option<u64>,
         pub(super) away: Option<bool>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Observe<'a> {
+        #[serde(borrow)]
+        pub(super) key: Cow<'a, str>,
+        pub(super) token: Option<String>,
+        pub(super) invisible: Option<bool>,
     }
 
     #[derive(Deserialize)]

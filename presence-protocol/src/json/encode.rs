@@ -50,8 +50,18 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
             if let Some(age) = age {
                 write!(out, r#","age":{}"#, Millis(*age))?;
             }
-            if *away {
-                out.write_str(r#","away":true"#)?;
+            if let Some(away) = away {
+                write!(out, r#","away":{away}"#)?;
+            }
+            out.write_str("}}")
+        }
+        ClientFrame::Observe { key, token, invisible } => {
+            write!(out, r#"{{"observe":{{"key":"{key}""#)?;
+            if let Some(token) = token {
+                write!(out, r#","token":{}"#, Quoted(token))?;
+            }
+            if *invisible {
+                out.write_str(r#","invisible":true"#)?;
             }
             out.write_str("}}")
         }

@@ -2,7 +2,7 @@
 
 use presence_core::flash::{FlashKind, FlashOutput, FlashRules};
 use presence_core::session::Event;
-use presence_core::{Dedupe, Flashes, MemberId, Session, Time};
+use presence_core::{Dedupe, Flashes, MemberId, Mode, Session, Time};
 use presence_protocol::{Key, LeaveReason, Meta, Pulse, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -174,7 +174,7 @@ impl Page {
     /// Joins its key.
     pub fn load(&mut self, now: u64) {
         let at = self.now(now);
-        self.session.join(at, self.key.clone(), self.meta.clone(), Dedupe::User);
+        self.session.join(at, self.key.clone(), self.meta.clone(), Dedupe::User, Mode::Join);
     }
 
     /// True if the tab can run anything.

@@ -78,6 +78,9 @@ impl Running {
             ClientFrame::Join { key, token, meta, age, away } => {
                 Command::Join { key, grant: token.as_deref().map(check), meta, age, away }
             }
+            ClientFrame::Observe { key, token, invisible } => {
+                Command::Observe { key, grant: token.as_deref().map(check), invisible }
+            }
             ClientFrame::Attention { away } => Command::Attention { away },
             ClientFrame::Update { key, meta } => Command::Update { key, meta },
             ClientFrame::Pulse { key, name, value } => Command::Pulse { key, name, value },

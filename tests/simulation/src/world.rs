@@ -816,6 +816,7 @@ const fn name(frame: &ClientFrame<Meta>) -> &'static str {
     match frame {
         ClientFrame::Hello { .. } => "hello",
         ClientFrame::Join { .. } => "join",
+        ClientFrame::Observe { .. } => "observe",
         ClientFrame::Update { .. } => "update",
         ClientFrame::Pulse { .. } => "pulse",
         ClientFrame::Leave { .. } => "leave",

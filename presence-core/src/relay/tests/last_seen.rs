@@ -58,7 +58,20 @@ fn a_page_that_was_opened_behind_others_was_not_viewed() {
     let (mut shell, mut store) = keeping("*");
     let alice = shell.page("alice");
     let (key, meta) = (parse(DOC), Meta::empty());
-    shell.frame(alice.conn, Command::Join { key, grant: None, meta, age: None, away: true });
+    shell.frame(alice.conn, Command::Join { key, grant: None, meta, age: None, away: Some(true) });
+    shell.close_tab(&alice);
+    assert_eq!(store.takes(&mut shell), NOTHING);
+}
+
+#[test]
+fn to_join_another_key_from_behind_other_tabs_views_none() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.attention(&alice, true);
+    shell.pass(5_000);
+    store.takes(&mut shell);
+    shell.join(&alice, OTHER);
+    shell.pass(5_000);
     shell.close_tab(&alice);
     assert_eq!(store.takes(&mut shell), NOTHING);
 }

@@ -163,8 +163,7 @@ impl Crowd {
     /// A viewer enters a key.
     pub(crate) fn join(&mut self, viewer: usize, key: &Key) -> Result<()> {
         let meta = Meta::from_json_value(&meta(0)).map_err(|it| anyhow::anyhow!(it.message()))?;
-        let join =
-            ClientFrame::Join { key: key.clone(), token: None, meta, age: None, away: false };
+        let join = ClientFrame::Join { key: key.clone(), token: None, meta, age: None, away: None };
         self.say(viewer, wire::TEXT, encode_client(&join).as_bytes())
     }
 

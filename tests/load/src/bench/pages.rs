@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use presence_core::session::{Event, Output, State};
-use presence_core::{Dedupe, Session, Time};
+use presence_core::{Dedupe, Mode, Session, Time};
 use presence_protocol::{Dial, Key, Meta, decode_server, encode_client};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ impl Pages {
     pub(crate) fn open(&mut self, key: Key) -> Result<()> {
         let (index, now) = (self.pages.len(), self.now());
         let mut session = Session::new(index as u64);
-        session.join(now, key.clone(), Meta::empty(), Dedupe::User);
+        session.join(now, key.clone(), Meta::empty(), Dedupe::User, Mode::Join);
         let token = crowd::token(index)?;
         self.pages.push(Page { session, key, token, socket: None });
         self.drain(index)

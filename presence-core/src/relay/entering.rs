@@ -1,0 +1,231 @@
+//! Who enters a key, as what, and who doesn't.
+
+use super::connection::{Entered, Role};
+use super::stats::Dropped;
+use super::{
+    Backplane, Capabilities, Capability, Change, ConnId, Grant, Host, JoinError, Refusal, Relay,
+    slot,
+};
+use crate::Time;
+use core::time::Duration;
+use presence_protocol::{
+    CloseCode, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState, User,
+};
+use std::sync::Arc;
+
+impl<H: Host, B: Backplane> Relay<H, B> {
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of one frame")]
+    pub(super) fn join(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        key: Key,
+        grant: Option<Result<Grant, Refusal>>,
+        meta: Meta,
+        age: Option<u64>,
+        away: Option<bool>,
+    ) {
+        let (_, began) = self.backplane.epoch();
+        let config = self.config;
+        let is_full = self.is_full();
+        let Some(pass) = self.admit(now, id, &key, grant, Capability::Join) else { return };
+        let Some(open) = self.open(id) else { return };
+        let away = away.unwrap_or(open.is_away);
+        // How old the presence of a session is that began in this epoch, the relay knows better; and who
+        // comes back after everybody's grace has come anew.
+        let resumes_until = began + config.heartbeat + config.grace;
+        let age = match age {
+            Some(age) if open.since < began && now <= resumes_until => {
+                Duration::from_millis(age).min(now.since(open.since))
+            }
+            _ => Duration::ZERO,
+        };
+        let (session, dial) = (open.session, open.dial);
+        let presence = Presence {
+            session,
+            user: open.grant.user.clone(),
+            since: (now - age).relative_to(began),
+            state: if away { PresenceState::Away } else { PresenceState::Active },
+            meta,
+        };
+        let slot = slot(&mut self.slots, &self.config, &key);
+        let is_known = slot.room.holds(session) || slot.observers.contains_key(&id);
+        let joins = match slot.room.join(presence, dial) {
+            Ok(_) if is_full && !is_known => Err(JoinError::Full),
+            it => it,
+        };
+        match joins {
+            Ok(change) => {
+                slot.observers.remove(&id);
+                self.attend(now, id, away);
+                self.enter(now, id, &key, Role::Member, pass);
+                self.publish(now, &key, change);
+                self.remember(id, now, Some(&key));
+            }
+            Err(error) => self.turn_away(now, id, key, error),
+        }
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        key: Key,
+        grant: Option<Result<Grant, Refusal>>,
+        invisible: bool,
+    ) {
+        let config = self.config;
+        let is_full = self.is_full();
+        let needed = if invisible { Capability::Invisible } else { Capability::Observe };
+        let Some(pass) = self.admit(now, id, &key, grant, needed) else { return };
+        let Some(open) = self.open(id) else { return };
+        let (session, dial, user) = (open.session, open.dial, open.grant.user.clone());
+        let was_member = open.is_member(&key);
+        let slot = slot(&mut self.slots, &self.config, &key);
+        let held = slot.room.dial_of(session);
+        if held.is_some_and(|it| it > dial) {
+            return self.turn_away(now, id, key, JoinError::Fenced);
+        }
+        if !slot.observers.contains_key(&id) {
+            let same = |it: &&Arc<User>| it.id() == user.id();
+            // Apart from the presences, who are neither kept out nor told that somebody is there.
+            if slot.observers.len() >= config.max_presences_per_key
+                || slot.observers.values().filter(same).count() >= config.max_presences_per_user
+                || (is_full && held.is_none())
+            {
+                return self.turn_away(now, id, key, JoinError::Full);
+            }
+            slot.observers.insert(id, user);
+        }
+        self.remember(id, now, Some(&key));
+        self.enter(now, id, &key, Role::Observer, pass);
+        // Also what an earlier dial of this page has left there.
+        if was_member || held.is_some() {
+            let reason = LeaveReason::Left;
+            self.publish(now, &key, Change::Leave { session, dial, reason });
+        } else {
+            self.settle(now, &key);
+        }
+    }
+
+    /// True if the relay holds as many as it may.
+    const fn is_full(&self) -> bool {
+        self.stats.presences + self.stats.observers >= self.config.max_presences
+    }
+
+    /// What a connection may do in a key that it wants to enter, unless it may not enter it like this.
+    fn admit(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        key: &Key,
+        grant: Option<Result<Grant, Refusal>>,
+        needed: Capability,
+    ) -> Option<Pass> {
+        let max_keys = self.config.max_keys_per_connection;
+        let open = self.open(id)?;
+        let has_room = open.entered(key).is_some() || open.keys.len() < max_keys;
+        let own = match grant {
+            None => None,
+            Some(Ok(it)) if it.user.id() == open.grant.user.id() => Some(it),
+            Some(Ok(_) | Err(Refusal::Denied)) => {
+                let message = format!("the token of the {} is none of this user", needed.name());
+                self.deny(now, id, ErrorCode::KeyDenied, message, key.clone());
+                return None;
+            }
+            Some(Err(Refusal::Expired)) => {
+                let message = format!("the token of the {} has expired", needed.name());
+                self.error(now, id, ErrorCode::KeyExpired, message, Some(key.clone()));
+                return None;
+            }
+        };
+        // It holds whatever becomes of this.
+        open.is_remembered &= own.as_ref().is_none_or(|it| it.last_seen);
+        let own_can = own.as_ref().map_or(Capabilities::NONE, |it| it.for_key(key));
+        let can = open.grant.for_key(key).and(own_can);
+        if !can.has(needed) {
+            let message = format!("no token of this connection allows {} here", needed.name());
+            self.deny(now, id, ErrorCode::KeyDenied, message, key.clone());
+            return None;
+        }
+        if !has_room {
+            let message = "this connection has entered as many keys as it may".to_owned();
+            self.error(now, id, ErrorCode::TooManyKeys, message, Some(key.clone()));
+            return None;
+        }
+        Some(Pass { can, expires_at: own.map(|it| now + it.expires_in) })
+    }
+
+    /// A connection is in a key from now on, or is there as something else.
+    fn enter(&mut self, now: Time, id: ConnId, key: &Key, role: Role, pass: Pass) {
+        let Pass { can, expires_at } = pass;
+        let Some(open) = self.open(id) else { return };
+        let is_new = match open.entered(key) {
+            Some(entered) => {
+                (entered.role, entered.can) = (role, can);
+                false
+            }
+            None => {
+                open.keys.push(Entered { key: key.clone(), role, can });
+                true
+            }
+        };
+        // A connection lives no longer than the first of its tokens.
+        open.expires_at = expires_at.unwrap_or(open.expires_at).min(open.expires_at);
+        let expires_at = open.expires_at;
+        self.arm_connection_by(id, expires_at);
+        if !is_new && !self.connection(id).is_some_and(|it| it.may_ask(now)) {
+            self.stats.dropped.add(Dropped::Snapshot, 1);
+        } else if let Some(slot) = self.slots.get_mut(key) {
+            slot.await_snapshot(id);
+        }
+    }
+
+    /// A connection can't enter a key now.
+    fn turn_away(&mut self, now: Time, id: ConnId, key: Key, error: JoinError) {
+        self.settle(now, &key);
+        match error {
+            JoinError::Full => {
+                let message = "the key holds as many as it may".to_owned();
+                self.deny(now, id, ErrorCode::KeyFull, message, key);
+            }
+            JoinError::Fenced => self.refuse(now, id, CloseCode::Replaced),
+        }
+    }
+
+    /// A connection may not be in a key as it wants to. It is not left there as it was: who doesn't want to
+    /// be seen any more isn't, whatever the relay thinks of it.
+    fn deny(&mut self, now: Time, id: ConnId, code: ErrorCode, message: String, key: Key) {
+        self.depart(now, id, &key);
+        self.error(now, id, code, message, Some(key));
+    }
+
+    /// A connection leaves a key, if it has entered it.
+    pub(super) fn depart(&mut self, now: Time, id: ConnId, key: &Key) {
+        let Some(open) = self.open(id) else { return };
+        let (session, dial, was_member) = (open.session, open.dial, open.is_member(key));
+        if open.entered(key).is_none() {
+            return;
+        }
+        self.remember(id, now, Some(key));
+        if let Some(open) = self.open(id) {
+            open.keys.retain(|it| it.key != *key);
+        }
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.forget(id);
+        }
+        if was_member {
+            let reason = LeaveReason::Left;
+            self.publish(now, key, Change::Leave { session, dial, reason });
+        } else {
+            self.settle(now, key);
+        }
+    }
+}
+
+/// What a connection that enters a key may do there, and until when.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    can: Capabilities,
+    expires_at: Option<Time>,
+}
