@@ -16,16 +16,20 @@ import { isHidden } from "./shell.js";
  * @typedef {"connecting" | "live" | "stale" | "stopped"} Standing what a bar is worth: nothing is known yet,
  *   up to date, out of reach for longer than the grace, or ended
  * @typedef {{ item: HTMLElement, drawn: Member }} Person
+ * @typedef {{ list: HTMLElement, people: Map<string, Person>, drawn: readonly Member[] }} Row a list, who is in
+ *   it, and in which order
  */
 
 /** A bar in the page. */
 export class Bar {
-  /** @type {Map<string, Person>} */
-  #dots = new Map();
-  /** Those without a dot: nobody sees them until the list is opened. @type {Map<string, Person>} */
-  #rest = new Map();
-  /** @type {Member[]} */
+  /** @type {Row} */
+  #dots;
+  /** Those without a dot: nobody sees them until the list is opened. @type {Row} */
+  #rest;
+  /** @type {readonly Member[]} */
   #shown = [];
+  /** What the count was drawn of. */
+  #counted = "";
   /** False until the first snapshot: nobody in that is entering. */
   #isKnown = false;
   #isDrawing = false;
@@ -33,11 +37,9 @@ export class Bar {
   #look;
   #max;
   #place;
-  #list;
   #count;
   #more;
   #button;
-  #restList;
 
   /**
    * @param {Messages} messages
@@ -54,7 +56,7 @@ export class Bar {
       "data-look": look,
     });
     // Safari doesn't take a list without bullets for a list.
-    this.#list = element(this.root, "ul", "presence-dots", { role: "list" });
+    this.#dots = rowOf(element(this.root, "ul", "presence-dots", { role: "list" }));
     this.#count = element(this.root, "span", "presence-count");
 
     this.#more = element(null, "li", "presence-more");
@@ -63,8 +65,8 @@ export class Bar {
     element(this.#button, "span", "");
     // A list that scrolls must be within the keyboard's reach.
     const label = { role: "list", "aria-label": say(messages, "rest"), tabindex: "0" };
-    this.#restList = element(this.#more, "ul", "presence-list", label);
-    disclose(this.#more, this.#button, this.#restList, () => this.#drawRest());
+    this.#rest = rowOf(element(this.#more, "ul", "presence-list", label));
+    disclose(this.#more, this.#button, this.#rest.list, () => this.#drawRest());
 
     showNames(this.root);
     for (const type of ["animationend", "animationcancel"]) {
@@ -87,21 +89,31 @@ export class Bar {
     // Removing an element can run the page's own code, which may come back to here.
     if (this.#isDrawing) return;
     this.#isDrawing = true;
+    try {
+      this.#draw(members, standing);
+    } finally {
+      this.#isDrawing = false;
+    }
+  }
+
+  /**
+   * @param {readonly Member[]} members
+   * @param {Standing} standing
+   */
+  #draw(members, standing) {
     const before = this.#shown;
     const shown = arranged(members, this.#place, this.#max);
     this.#shown = shown;
     const isNew = (/** @type {string} */ id) =>
       this.#isKnown && !before.some((member) => member.id === id);
-    this.#drawPeople(this.#list, this.#dots, shown.slice(0, this.#max), isNew);
+    this.#drawPeople(this.#dots, shown.slice(0, this.#max), isNew);
     this.#isKnown = standing === "live" || standing === "stale";
     this.#drawCount(standing, members.length, Math.max(shown.length - this.#max, 0));
-    if (!this.#restList.hidden) this.#drawRest();
-    this.#isDrawing = false;
+    if (!this.#rest.list.hidden) this.#drawRest();
   }
 
   #drawRest() {
-    const rest = this.#shown.slice(this.#max);
-    this.#drawPeople(this.#restList, this.#rest, rest, () => false);
+    this.#drawPeople(this.#rest, this.#shown.slice(this.#max), () => false);
   }
 
   /**
@@ -110,49 +122,58 @@ export class Bar {
    * @param {number} nMore
    */
   #drawCount(standing, nMembers, nMore) {
+    const counted = [standing, nMembers, nMore].join();
+    if (counted === this.#counted) return;
+    this.#counted = counted;
     const { root } = this;
     const messages = this.#messages;
-    if (root.dataset.state !== standing) root.dataset.state = standing;
+    root.dataset.state = standing;
     const here = () => say(messages, "here", { n: nMembers });
     const stopped = standing === "stopped" ? "" : here();
     setText(this.#count, standing === "connecting" ? say(messages, "connecting") : stopped);
     const [more, button] = [this.#more, this.#button];
     if (nMore > 0) {
       const name = say(messages, "more", { n: nMore });
-      if (button.getAttribute("aria-label") !== name) button.setAttribute("aria-label", name);
+      button.setAttribute("aria-label", name);
       const text = `+${nMore.toLocaleString(messages.language)}`;
       setText(/** @type {HTMLElement} */ (button.firstElementChild), text);
-      if (more.parentElement === null) this.#list.append(more);
+      if (more.parentElement === null) this.#dots.list.append(more);
     } else {
-      undisclose(button, this.#restList);
+      undisclose(button, this.#rest.list);
       more.remove();
     }
   }
 
   /**
-   * Makes a list show these people, in this order. What else is in the list stays at its end.
+   * Makes a list show these people, in this order. What else is in the list stays at its end. Whoever hasn't
+   * changed isn't touched.
    *
-   * @param {HTMLElement} list
-   * @param {Map<string, Person>} people who is in it
-   * @param {Member[]} members
+   * @param {Row} row
+   * @param {readonly Member[]} members
    * @param {(id: string) => boolean} isEntering
    */
-  #drawPeople(list, people, members, isEntering) {
-    const former = new Map(people);
-    for (const member of members) {
+  #drawPeople(row, members, isEntering) {
+    const { list, people, drawn } = row;
+    row.drawn = members;
+    let isSettled = drawn.length === members.length;
+    members.forEach((member, at) => {
+      if (member === drawn[at]) return;
       const { id } = member;
-      const known = former.get(id);
-      former.delete(id);
-      if (known?.drawn === member) continue;
+      isSettled &&= id === drawn[at]?.id;
+      const known = people.get(id);
+      if (known?.drawn === member) return;
       const item = known?.item ?? this.#person(list, member);
       this.#drawPerson(item, member);
       if (known === undefined && isEntering(id)) {
         item.firstElementChild?.classList.add("presence-entering");
       }
       people.set(id, { item, drawn: member });
-    }
+    });
+    if (isSettled) return;
     // Those who are gone go first, so that nobody who stays has to move out of their way.
-    for (const [id, { item }] of former) {
+    const staying = new Set(members.map(({ id }) => id));
+    for (const [id, { item }] of people) {
+      if (staying.has(id)) continue;
       people.delete(id);
       leave(item);
     }
@@ -171,7 +192,7 @@ export class Bar {
    * @param {Member} member
    */
   #person(list, { self }) {
-    const isDot = list === this.#list;
+    const isDot = list === this.#dots.list;
     const item = element(null, "li", isDot ? "presence-item" : "presence-person");
     const dot = element(item, "span", isDot ? "presence-dot" : "presence-mark");
     // There the page can put something of its own in.
@@ -194,10 +215,12 @@ export class Bar {
     const dot = /** @type {HTMLElement} */ (item.firstElementChild);
     const label = /** @type {HTMLElement} */ (item.querySelector(".presence-label"));
     paint(dot, color);
-    if (dot.dataset.name !== name) dot.dataset.name = name;
-    if (dot.dataset.state !== state) dot.dataset.state = state;
     const letter = /** @type {HTMLElement} */ (dot.querySelector(".presence-initial"));
-    setText(letter, initial(name));
+    if (dot.dataset.name !== name) {
+      dot.dataset.name = name;
+      setText(letter, initial(name));
+    }
+    if (dot.dataset.state !== state) dot.dataset.state = state;
     // Hidden by the styles it could be shown by the page's, and loaded.
     if (this.#look === "avatars") drawAvatar(dot, letter, avatar ?? "");
     const messages = this.#messages;
@@ -209,6 +232,14 @@ export class Bar {
 }
 
 /**
+ * @param {HTMLElement} list
+ * @returns {Row}
+ */
+function rowOf(list) {
+  return { list, people: new Map(), drawn: [] };
+}
+
+/**
  * Who is shown, in order. The others keep theirs among each other.
  *
  * @param {readonly Member[]} members
@@ -216,7 +247,7 @@ export class Bar {
  * @param {number} max
  */
 function arranged(members, place, max) {
-  if (place === "age") return [...members];
+  if (place === "age") return members;
   // Without `dedupe` oneself is several.
   const own = place === "hidden" ? [] : members.filter(({ self }) => self);
   const shown = members.filter(({ self }) => !self);

@@ -189,7 +189,12 @@ export class Connection {
     for (;;) {
       const next = this.#core.poll(this.#id);
       if (next === undefined) break;
-      this.#perform(next);
+      try {
+        this.#perform(next);
+      } catch (fault) {
+        // One of this package's own, which must not keep the page from hearing what comes next.
+        reportError(fault);
+      }
     }
     this.#isDraining = false;
     const isOver = this.keys.size === 0;

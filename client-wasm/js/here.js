@@ -64,6 +64,8 @@ export class Here {
   /** What others say for the moment, by session and name. @type {Map<string, { text: string, pulse: Pulse }>} */
   #pulses = new Map();
   #leads = false;
+  /** The members of whom none follows anybody. */
+  #seen = NOBODY;
   /** The page's own pulses have left no room for the package's, which was told. */
   #isFull = false;
   /** @type {string | null} */
@@ -438,9 +440,14 @@ export class Here {
         this.#pulsed(undefined, pulse.session, pulse.name);
       }
     }
-    if (name === "change" && !this.#leads && this.members.some(({ meta }) => meta.following)) {
-      this.#leads = true;
-      this.#later(loadLocation, (it, controller) => it.lead(this, controller));
+    if (name === "change" && !this.#leads) {
+      const [members, before] = [this.members, this.#seen];
+      this.#seen = members;
+      // Who hasn't changed still follows nobody.
+      if (members.some((it, at) => it !== before[at] && it.meta.following)) {
+        this.#leads = true;
+        this.#later(loadLocation, (it, controller) => it.lead(this, controller));
+      }
     }
     const listeners = this.#listeners.get(name);
     if (listeners?.size) {

@@ -103,6 +103,18 @@ export function member(id, userId, name, color, avatar, self, state, since, meta
 }
 
 /**
+ * Takes out what is in a place of a list, or puts something there, or both.
+ *
+ * @param {unknown[]} list
+ * @param {number} at
+ * @param {boolean} isGone
+ * @param {unknown} object what comes there, or `undefined`
+ */
+export function edit(list, at, isGone, object) {
+  list.splice(at, Number(isGone), ...(object ? [object] : []));
+}
+
+/**
  * The metas as one, by top-level field: the newest that has it wins. A copy.
  *
  * @param {Meta[]} metas

@@ -16,6 +16,7 @@ use presence_core::session::{Event, Output, State, StopReason};
 use presence_core::{Attention, Dedupe, Member, Mode, Roster, Session, Time};
 use presence_protocol::{ClientFrame, Dial, Key, Pulse, PulseName, PulseValue, ServerFrame};
 use std::rc::Rc;
+use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
@@ -272,7 +273,7 @@ impl Driver {
 
     fn tell(&self, event: &Event<Meta>) -> JsValue {
         self.flash(event);
-        let object = |key: &Key, member: &Member<Meta>| self.members(key).object_of(member);
+        let object = |key: &Key, member: &Arc<Member<Meta>>| self.members(key).object_of(member);
         let mut parts = [const { JsValue::UNDEFINED }; 4];
         let (name, key) = match event {
             Event::State(state) => {
@@ -356,7 +357,7 @@ impl Driver {
         let mut rosters = self.rosters.borrow_mut();
         let found = rosters.iter().position(|it| it.key == *key).unwrap_or_else(|| {
             let key = key.clone();
-            rosters.push(Shown { key, members: Members::default(), seen_changes: None });
+            rosters.push(Shown { key, members: Members::new(), seen_changes: None });
             rosters.len() - 1
         });
         RefMut::map(rosters, |rosters| {
@@ -365,8 +366,10 @@ impl Driver {
             // Several events come of one change.
             if core::mem::replace(seen_changes, n_changes) != n_changes {
                 match roster {
-                    Some(it) => members.refresh(it, clock::wall_time(session.epoch_began())),
-                    None => *members = Members::default(),
+                    Some(it) => {
+                        members.refresh(it.members(), clock::wall_time(session.epoch_began()))
+                    }
+                    None => *members = Members::new(),
                 }
             }
             members

@@ -3,11 +3,10 @@
 use crate::js::freeze;
 use crate::meta::Meta;
 use crate::text::{concat, digits};
-use core::cell::OnceCell;
 use js_sys::Array;
-use presence_core::{Member, MemberId, Roster};
+use presence_core::{Member, MemberId};
 use presence_protocol::{AvatarUrl, Color};
-use std::rc::Rc;
+use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
@@ -24,43 +23,136 @@ extern "C" {
         since: f64,
         metas: &Array,
     ) -> JsValue;
+
+    /// Takes out what is in a place of a list, or puts something there, or both.
+    #[wasm_bindgen(js_name = edit)]
+    fn js_edit(list: &Array, at: usize, is_gone: bool, object: &JsValue);
 }
 
-/// A member, and the object that stands for it as long as nothing about it changes.
+/// The members of a key, oldest first.
 #[derive(Debug)]
-struct Entry {
-    member: Member<Meta>,
-    /// When it came, in milliseconds after 1970 by the page's clock.
-    since: f64,
-    object: OnceCell<JsValue>,
+pub(crate) struct Members {
+    entries: Vec<Entry<Meta>>,
+    /// What stands for the entries in JavaScript. It never changes: another one takes its place.
+    list: Array,
+    /// Those who were in the list before, and no longer are: events are about them.
+    gone: Vec<(Arc<Member<Meta>>, JsValue)>,
+    /// When the relay's epoch began, on the same scale as [`Entry::since`].
+    epoch: f64,
 }
 
-impl Entry {
-    fn new(member: &Member<Meta>, since: f64) -> Rc<Self> {
-        Rc::new(Self { member: member.clone(), since, object: OnceCell::new() })
+impl Members {
+    /// Nobody.
+    pub(crate) fn new() -> Self {
+        let list = Array::new();
+        freeze(&list);
+        Self { entries: Vec::new(), list, gone: Vec::new(), epoch: 0.0 }
     }
 
-    /// What JavaScript gets.
-    fn object(&self) -> &JsValue {
-        self.object.get_or_init(|| {
-            let Member { id, user, is_me, state, sessions, .. } = &self.member;
-            let metas = Array::new();
-            for session in sessions {
-                metas.push(session.meta.value());
+    /// Takes over what has changed in the roster. Only what has changed is told to JavaScript.
+    pub(crate) fn refresh(&mut self, members: &[Arc<Member<Meta>>], epoch: f64) {
+        self.epoch = epoch;
+        self.gone.clear();
+        let (list, gone) = (&self.list, &mut self.gone);
+        let mut draft = None;
+        follow(&mut self.entries, members, epoch, |at, former, entry| {
+            let draft = draft.get_or_insert_with(|| list.slice(0, list.length()));
+            let is_gone = former.is_some();
+            if let Some(former) = former {
+                gone.push((former, draft.get(u32::try_from(at).unwrap_or(u32::MAX))));
             }
-            js_member(
-                &id_text(id),
-                user.id().as_str(),
-                user.name(),
-                &hex_color(user.color()),
-                user.avatar().map(AvatarUrl::as_str),
-                *is_me,
-                state.name(),
-                self.since,
-                &metas,
-            )
-        })
+            let object = entry.map(|it| object(&it.member, it.since)).unwrap_or_default();
+            js_edit(draft, at, is_gone, &object);
+        });
+        if let Some(draft) = draft {
+            freeze(&draft);
+            self.list = draft;
+        }
     }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The array that JavaScript gets: the same one until something changes.
+    pub(crate) const fn list(&self) -> &Array {
+        &self.list
+    }
+
+    /// What stands for a member: the object that is in the list, or was until the last change.
+    pub(crate) fn object_of(&self, member: &Arc<Member<Meta>>) -> JsValue {
+        let at = self.entries.partition_point(|it| it.member.age() < member.age());
+        if self.entries.get(at).is_some_and(|it| Arc::ptr_eq(&it.member, member)) {
+            return self.list.get(u32::try_from(at).unwrap_or(u32::MAX));
+        }
+        match self.gone.iter().find(|it| Arc::ptr_eq(&it.0, member)) {
+            Some((_, object)) => object.clone(),
+            None => object(member, since(member, self.epoch)),
+        }
+    }
+}
+
+/// A member, and when it came, in milliseconds after 1970 by the page's clock.
+#[derive(Debug)]
+struct Entry<M> {
+    member: Arc<Member<M>>,
+    since: f64,
+}
+
+/// Makes the entries those of other members, who are in the order of their age as well, and tells of each
+/// change: in which place, who is no longer there, and who is there now.
+fn follow<M>(
+    entries: &mut Vec<Entry<M>>,
+    members: &[Arc<Member<M>>],
+    epoch: f64,
+    mut change: impl FnMut(usize, Option<Arc<Member<M>>>, Option<&Entry<M>>),
+) {
+    let mut at = 0;
+    for member in members {
+        // Mostly it is the very same one.
+        let is_known = |it: &Entry<M>| Arc::ptr_eq(&it.member, member);
+        while entries.get(at).is_some_and(|it| !is_known(it) && it.member.age() < member.age()) {
+            change(at, Some(entries.remove(at).member), None);
+        }
+        let known = entries.get(at);
+        if !known.is_some_and(is_known) {
+            let former = known.filter(|it| it.member.age() == member.age());
+            // Its age doesn't wobble with the clocks.
+            let since = former.map_or_else(|| since(member, epoch), |it| it.since);
+            let former = former.is_some().then(|| entries.remove(at).member);
+            entries.insert(at, Entry { member: member.clone(), since });
+            change(at, former, entries.get(at));
+        }
+        at += 1;
+    }
+    while entries.len() > at {
+        change(at, Some(entries.remove(at).member), None);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no presence is older than 2^53 milliseconds")]
+fn since<M>(member: &Member<M>, epoch: f64) -> f64 {
+    epoch + member.since as f64
+}
+
+/// What JavaScript gets.
+fn object(Member { id, user, is_me, state, sessions, .. }: &Member<Meta>, since: f64) -> JsValue {
+    let metas = Array::new();
+    for session in sessions {
+        metas.push(session.meta.value());
+    }
+    js_member(
+        &id_text(id),
+        user.id().as_str(),
+        user.name(),
+        &hex_color(user.color()),
+        user.avatar().map(AvatarUrl::as_str),
+        *is_me,
+        state.name(),
+        since,
+        &metas,
+    )
 }
 
 /// `#rrggbb`.
@@ -76,81 +168,6 @@ fn id_text(id: &MemberId) -> String {
     }
 }
 
-/// The members of a key, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Members {
-    entries: Vec<Rc<Entry>>,
-    list: OnceCell<Array>,
-    /// When the relay's epoch began, on the same scale as [`Entry::since`].
-    epoch: f64,
-}
-
-impl Members {
-    /// Takes over what has changed in the roster.
-    pub(crate) fn refresh(&mut self, roster: &Roster<Meta>, epoch: f64) {
-        self.epoch = epoch;
-        let former = core::mem::take(&mut self.entries);
-        let mut kept = 0;
-        let mut at = 0;
-        for member in roster.members() {
-            let found = find_from(&former, at, |it| it.member.id == member.id);
-            at = found.map_or(at, |it| it + 1);
-            let known = found.and_then(|it| former.get(it));
-            let entry = match known {
-                Some(it) if it.member == *member => {
-                    kept += usize::from(found == Some(self.entries.len()));
-                    it.clone()
-                }
-                // Its age doesn't wobble with the clocks.
-                Some(it) if it.member.since == member.since => Entry::new(member, it.since),
-                _ => Entry::new(member, self.since(member)),
-            };
-            self.entries.push(entry);
-        }
-        if kept != former.len() || kept != self.entries.len() {
-            self.list = OnceCell::new();
-        }
-    }
-
-    /// How many there are.
-    pub(crate) const fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// The array that JavaScript gets: the same one until something changes.
-    pub(crate) fn list(&self) -> &Array {
-        self.list.get_or_init(|| {
-            let list: Array = self.entries.iter().map(|it| it.object()).collect();
-            freeze(&list);
-            list
-        })
-    }
-
-    /// What stands for a member: the object that is in the list, if it is there.
-    pub(crate) fn object_of(&self, member: &Member<Meta>) -> JsValue {
-        let found = self
-            .entries
-            .partition_point(|it| (it.member.since, &it.member.id) < (member.since, &member.id));
-        match self.entries.get(found) {
-            Some(entry) if entry.member == *member => entry.object().clone(),
-            _ => Entry::new(member, self.since(member)).object().clone(),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "no presence is older than 2^53 milliseconds")]
-    fn since(&self, member: &Member<Meta>) -> f64 {
-        self.epoch + member.since as f64
-    }
-}
-
-/// Where an item is. The search begins at `start` and goes round, because members hardly ever change
-/// places: mostly the next one stands right behind the last one.
-fn find_from<T>(items: &[T], start: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
-    let (before, behind) = items.split_at_checked(start).unwrap_or((items, &[]));
-    let found = behind.iter().position(&is_it).map(|it| start + it);
-    found.or_else(|| before.iter().position(&is_it))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +176,68 @@ mod tests {
     fn a_color_is_written_as_it_is_read() {
         let color = Color([0, 0x0f, 0xff]);
         assert_eq!(hex_color(color), color.to_string());
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod followed {
+    use super::*;
+    use presence_protocol::{PresenceState, SessionId, User, UserId};
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_list_that_is_edited_is_the_one_that_would_be_made_anew(
+            lists in vec(btree_map(0..9_u64, (0..3_i64, any::<bool>()), 0..9), 1..20),
+        ) {
+            let mut entries: Vec<Entry<u8>> = Vec::new();
+            let mut edited: Vec<(Arc<Member<u8>>, f64)> = Vec::new();
+            for (wanted, epoch) in lists.into_iter().zip([0.0, 0.5, 0.25].into_iter().cycle()) {
+                let before = edited.clone();
+                let known = |new: Arc<Member<u8>>| {
+                    let former = before.iter().find(|(it, _)| *it == new);
+                    former.map_or(new, |(it, _)| it.clone())
+                };
+                let mut members: Vec<_> =
+                    wanted.into_iter().map(|(id, (since, away))| known(of(id, since, away))).collect();
+                members.sort_by(|a, b| a.age().cmp(&b.age()));
+                let mut n_edits = 0;
+                follow(&mut entries, &members, epoch, |at, gone, entry| {
+                    n_edits += 1;
+                    if let Some(gone) = gone {
+                        assert!(Arc::ptr_eq(&edited.remove(at).0, &gone), "another one is gone");
+                    }
+                    if let Some(it) = entry {
+                        edited.insert(at, (it.member.clone(), it.since));
+                    }
+                });
+                // Whoever keeps its place keeps the time at which it came.
+                let anew: Vec<_> = members.iter().map(|member| {
+                    let former = before.iter().find(|(it, _)| it.age() == member.age());
+                    (member.clone(), former.map_or_else(|| since(member, epoch), |it| it.1))
+                }).collect();
+                prop_assert_eq!(&edited, &anew);
+                let is_in = |list: &[(Arc<Member<u8>>, f64)], it: &Arc<Member<u8>>| {
+                    list.iter().any(|(other, _)| Arc::ptr_eq(other, it))
+                };
+                let n_new = members.iter().filter(|it| !is_in(&before, it)).count();
+                let n_gone = before.iter().filter(|(it, _)| !is_in(&edited, it)).count();
+                prop_assert!(n_edits <= n_new + n_gone, "{} edits", n_edits);
+            }
+        }
+    }
+
+    fn of(id: u64, since: i64, away: bool) -> Arc<Member<u8>> {
+        let user = UserId::parse("a").and_then(|it| User::new(it, "a", Color([1, 2, 3])).ok());
+        let state = if away { PresenceState::Away } else { PresenceState::Active };
+        Arc::new(Member {
+            id: MemberId::Session(SessionId::new(id)),
+            user: Arc::new(user.unwrap()),
+            is_me: false,
+            state,
+            since,
+            sessions: vec![],
+        })
     }
 }

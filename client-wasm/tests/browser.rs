@@ -85,6 +85,7 @@ tests! {
         ready_waits_for_the_first_snapshot
         ready_is_rejected_when_the_key_is_refused
         members_keep_their_identity_until_they_change
+        events_are_about_the_very_members_that_are_or_were_in_the_list
         members_and_metas_cannot_be_changed
         metas_of_several_tabs_are_merged_newest_first
         proto_is_a_user_and_a_field_like_any_other
@@ -150,6 +151,7 @@ tests! {
         a_socket_is_opened_with_the_subprotocol
         a_socket_that_cannot_be_opened_is_tried_again
         what_is_no_frame_makes_it_dial_again
+        a_fault_while_something_is_done_keeps_nothing_else_from_being_done
         a_loss_shows_nothing_and_is_resumed
         a_former_socket_is_not_listened_to
         leaving_tells_the_relay_and_takes_everything_away

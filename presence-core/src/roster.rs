@@ -63,23 +63,23 @@ pub enum Difference<M> {
     /// It wasn't here before.
     Joined {
         /// The member.
-        member: Member<M>,
+        member: Arc<Member<M>>,
         /// True if it was here before the relay's epoch: it came back after a restart of the relay.
         is_return: bool,
     },
     /// It is gone.
     Left {
         /// As it was.
-        member: Member<M>,
+        member: Arc<Member<M>>,
         /// Why.
         reason: LeaveReason,
     },
     /// Its meta, its state or the number of its sessions changed.
     Updated {
         /// As it was.
-        before: Member<M>,
+        before: Arc<Member<M>>,
         /// As it is.
-        member: Member<M>,
+        member: Arc<Member<M>>,
     },
 }
 
@@ -110,7 +110,9 @@ pub struct Roster<M> {
     rev: Option<Rev>,
     /// Counts what has changed for those who look, over epochs and without gaps.
     n_changes: u32,
-    members: Map<MemberId, Member<M>>,
+    members: Map<MemberId, Arc<Member<M>>>,
+    /// The same, oldest first.
+    by_age: Vec<Arc<Member<M>>>,
     places: Map<SessionId, Place>,
     /// Sessions older than the epoch that were seen to go: should one come back, that is news.
     gone: Map<SessionId, ()>,
@@ -128,7 +130,7 @@ struct Place {
 
 /// Members as they were before a change, and why sessions went.
 struct Batch<M> {
-    before: Map<MemberId, Option<Member<M>>>,
+    before: Map<MemberId, Option<Arc<Member<M>>>>,
     reasons: Map<MemberId, LeaveReason>,
 }
 
@@ -150,6 +152,7 @@ impl<M: Clone + PartialEq> Roster<M> {
             rev: None,
             n_changes: 0,
             members: Map::new(),
+            by_age: Vec::new(),
             places: Map::new(),
             gone: Map::new(),
             is_ready: false,
@@ -157,12 +160,10 @@ impl<M: Clone + PartialEq> Roster<M> {
         }
     }
 
-    /// The members, oldest first.
+    /// The members, oldest first. One about whom nothing changes stays the same value.
     #[must_use]
-    pub fn members(&self) -> Vec<&Member<M>> {
-        let mut members: Vec<_> = self.members.values().collect();
-        members.sort_unstable_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
-        members
+    pub fn members(&self) -> &[Arc<Member<M>>] {
+        &self.by_age
     }
 
     /// How many members there are, oneself included.
@@ -173,7 +174,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The member of an identity.
     #[cfg(test)]
-    fn member(&self, id: &MemberId) -> Option<&Member<M>> {
+    fn member(&self, id: &MemberId) -> Option<&Arc<Member<M>>> {
         self.members.get(id)
     }
 
@@ -217,7 +218,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The member that a session is part of.
     #[must_use]
-    pub fn member_of(&self, session: SessionId) -> Option<&Member<M>> {
+    pub fn member_of(&self, session: SessionId) -> Option<&Arc<Member<M>>> {
         self.members.get(&self.places.get(&session)?.member)
     }
 
@@ -239,10 +240,7 @@ impl<M: Clone + PartialEq> Roster<M> {
             if let Some(session) = self.my_session {
                 self.remove(&mut batch, session, LeaveReason::Left);
             }
-            self.me = None;
-            for member in self.members.values_mut() {
-                member.is_me = false;
-            }
+            self.set_me(&mut batch, None);
         }
         self.differences(batch)
     }
@@ -262,9 +260,16 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.gone.clear();
         self.n_changes = self.n_changes.wrapping_add(1);
         for member in self.members.values_mut() {
+            let member = Arc::make_mut(member);
             member.since -= later_by;
             for presence in &mut member.sessions {
                 presence.since -= later_by;
+            }
+        }
+        // Nobody changes places.
+        for it in &mut self.by_age {
+            if let Some(member) = self.members.get(&it.id) {
+                *it = member.clone();
             }
         }
     }
@@ -333,8 +338,7 @@ impl<M: Clone + PartialEq> Roster<M> {
         for updated in delta.updated {
             let Some(place) = self.places.get(&updated.session) else { continue };
             let id = place.member.clone();
-            self.remember(&mut batch, &id);
-            let Some(member) = self.members.get_mut(&id) else { continue };
+            let Some(member) = self.changing(&mut batch, &id) else { continue };
             let presence = member.sessions.iter_mut().find(|it| it.session == updated.session);
             if let Some(presence) = presence {
                 presence.state = updated.state.unwrap_or(presence.state);
@@ -374,12 +378,21 @@ impl<M: Clone + PartialEq> Roster<M> {
         found
     }
 
-    /// Says who the viewer is.
-    fn set_me(&mut self, me: &UserId) {
-        if self.me.as_ref() != Some(me) {
-            self.me = Some(me.clone());
-            for member in self.members.values_mut() {
-                member.is_me = member.user.id() == me;
+    /// Says who the viewer is, if it is anybody.
+    fn set_me(&mut self, batch: &mut Batch<M>, me: Option<&UserId>) {
+        if self.me.as_ref() == me {
+            return;
+        }
+        self.me = me.cloned();
+        let mut others = Vec::new();
+        for member in self.members.values() {
+            if member.is_me != (Some(member.user.id()) == me) {
+                others.push(member.id.clone());
+            }
+        }
+        for id in others {
+            if let Some(member) = self.changing(batch, &id) {
+                member.is_me = !member.is_me;
             }
         }
     }
@@ -404,7 +417,7 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.remember(batch, &id);
         self.places.insert(session, Place { member: id.clone(), held: None });
         if Some(session) == self.my_session {
-            self.set_me(presence.user.id());
+            self.set_me(batch, Some(presence.user.id()));
         }
         let is_me = self.me.as_ref() == Some(presence.user.id());
         if !self.members.contains_key(&id) {
@@ -416,9 +429,9 @@ impl<M: Clone + PartialEq> Roster<M> {
                 since: presence.since,
                 sessions: Vec::new(),
             };
-            self.members.insert(id.clone(), member);
+            self.members.insert(id.clone(), Arc::new(member));
         }
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(member) = self.changing(batch, &id) else { return };
         member.is_me = is_me;
         member.since = member.since.min(presence.since);
         member.sessions.retain(|it| it.session != session);
@@ -431,17 +444,24 @@ impl<M: Clone + PartialEq> Roster<M> {
     fn remove(&mut self, batch: &mut Batch<M>, session: SessionId, reason: LeaveReason) {
         let Some(place) = self.places.remove(&session) else { return };
         let id = place.member;
-        self.remember(batch, &id);
         batch.reasons.insert(id.clone(), reason);
-        let Some(member) = self.members.get_mut(&id) else { return };
-        if member.sessions.iter().any(|it| it.session == session && it.since < 0) {
-            self.gone.insert(session, ());
-        }
+        let Some(member) = self.changing(batch, &id) else { return };
+        let is_older = member.sessions.iter().any(|it| it.session == session && it.since < 0);
         member.sessions.retain(|it| it.session != session);
         member.fold();
-        if member.sessions.is_empty() {
+        let is_gone = member.sessions.is_empty();
+        if is_older {
+            self.gone.insert(session, ());
+        }
+        if is_gone {
             self.members.remove(&id);
         }
+    }
+
+    /// A member that is about to change, if it is here.
+    fn changing(&mut self, batch: &mut Batch<M>, id: &MemberId) -> Option<&mut Member<M>> {
+        self.remember(batch, id);
+        self.members.get_mut(id).map(Arc::make_mut)
     }
 
     /// Keeps a member as it was before the batch.
@@ -457,26 +477,58 @@ impl<M: Clone + PartialEq> Roster<M> {
         let before = core::mem::take(&mut batch.before);
         let mut differences = Vec::new();
         for (id, before) in before.into_iter() {
-            differences.push(match (before, self.members.get(&id)) {
+            let mut looks_the_same = false;
+            if let (Some(before), Some(after)) = (&before, self.members.get_mut(&id)) {
+                looks_the_same = before.looks_like(after);
+                if looks_the_same && before.is_as_old_as(after) {
+                    *after = before.clone();
+                    continue;
+                }
+            }
+            let after = self.members.get(&id).cloned();
+            self.arrange(before.as_deref(), after.as_ref());
+            differences.push(match (before, after) {
                 (None, None) => continue,
                 (None, Some(member)) => {
                     let is_return = member
                         .sessions
                         .iter()
                         .any(|it| it.since < 0 && !self.gone.contains_key(&it.session));
-                    Difference::Joined { member: member.clone(), is_return }
+                    Difference::Joined { member, is_return }
                 }
                 (Some(member), None) => {
                     let reason = batch.reasons.get(&id).copied().unwrap_or(LeaveReason::Left);
                     Difference::Left { member, reason }
                 }
-                (Some(before), Some(member)) if before.looks_like(member) => continue,
-                (Some(before), Some(member)) => {
-                    Difference::Updated { before, member: member.clone() }
-                }
+                (Some(_), Some(_)) if looks_the_same => continue,
+                (Some(before), Some(member)) => Difference::Updated { before, member },
             });
         }
         differences
+    }
+
+    /// Puts a member in the place of what it was before, or where its age says.
+    fn arrange(&mut self, before: Option<&Member<M>>, after: Option<&Arc<Member<M>>>) {
+        let place = |list: &[Arc<Member<M>>], it: &Member<M>| {
+            list.partition_point(|other| other.age() < it.age())
+        };
+        if let Some(before) = before {
+            let place = place(&self.by_age, before);
+            if place < self.by_age.len() {
+                self.by_age.remove(place);
+            }
+        }
+        if let Some(after) = after {
+            self.by_age.insert(place(&self.by_age, after), after.clone());
+        }
+    }
+}
+
+impl<M> Member<M> {
+    /// What members are in the order of: the oldest come first.
+    #[must_use]
+    pub const fn age(&self) -> (i64, &MemberId) {
+        (self.since, &self.id)
     }
 }
 
@@ -498,6 +550,14 @@ impl<M: PartialEq> Member<M> {
         self.user == other.user
             && self.state == other.state
             && self.sessions.len() == other.sessions.len()
+            && self.sessions.iter().zip(&other.sessions).all(same)
+    }
+
+    /// True if nothing else differs either of two that look alike.
+    fn is_as_old_as(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Presence<M>, &Presence<M>)| a.since == b.since && a.user == b.user;
+        self.since == other.since
+            && self.is_me == other.is_me
             && self.sessions.iter().zip(&other.sessions).all(same)
     }
 }

@@ -15,6 +15,7 @@ use presence_protocol::{
     Reaction, Rev, ServerFrame, SessionId, Wait, Welcome, limits,
 };
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How long a dial may take until the socket is open.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -157,7 +158,7 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// Who.
-        member: Member<M>,
+        member: Arc<Member<M>>,
         /// True if it is no news: found after an own reconnect, or back after a relay's restart.
         quiet: bool,
     },
@@ -166,7 +167,7 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// Who.
-        member: Member<M>,
+        member: Arc<Member<M>>,
         /// Why.
         reason: LeaveReason,
         /// True if it is no news: found after an own reconnect.
@@ -177,9 +178,9 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// As it was.
-        before: Member<M>,
+        before: Arc<Member<M>>,
         /// As it is.
-        member: Member<M>,
+        member: Arc<Member<M>>,
     },
     /// Somebody else says something that is true for a moment only, says it again, or no longer says it.
     /// Never told of this session, but of the user's other ones.

@@ -270,7 +270,7 @@ impl World {
         let roster = tab.and_then(|it| it.session.roster(&it.key));
         let began = tab.and_then(|it| it.session.epoch_began()).unwrap_or_default();
         let members = roster.map(|it| it.members()).unwrap_or_default();
-        members.into_iter().map(|it| as_json(it, began)).collect()
+        members.iter().map(|it| as_json(it, began)).collect()
     }
 
     pub(crate) fn state(&self, tab: u32) -> &'static str {

@@ -86,6 +86,28 @@ export async function members_keep_their_identity_until_they_change() {
   equal(here.members[1].since, before[1].since, "it keeps its age");
 }
 
+export async function events_are_about_the_very_members_that_are_or_were_in_the_list() {
+  begin();
+  const { here, socket } = await live([alice(), bob(), carol()]);
+  const told = [];
+  here.on("update", ({ member, before }) => told.push(before, member));
+  here.on("leave", ({ member }) => told.push(member));
+  here.on("join", ({ member }) => told.push(member));
+  const first = here.members;
+  delta(socket, 1, { updated: [{ session: bob().session, meta: { a: 1 } }] });
+  const second = here.members;
+  ok(told[0] === first[1] && told[1] === second[1], "an update");
+  delta(socket, 2, { left: [left(bob())], joined: [presence("dave", 0xd0, { since: 9000 })] });
+  ok(told.includes(second[1]) && told.includes(here.members[2]), "a leave and a join");
+  equal(
+    [first, second, here.members].map((list) => list.map(({ name }) => name).join()),
+    ["alice,bob,carol", "alice,bob,carol", "alice,carol,dave"],
+    "a list that somebody holds stays as it was",
+  );
+  ok(second[0] === here.members[0] && second[2] === here.members[1]);
+  ok([first, second, here.members].every(Object.isFrozen));
+}
+
 export async function members_and_metas_cannot_be_changed() {
   begin();
   const { here, socket } = await live([alice(), bob({ meta: { deep: { a: 1 } } })]);

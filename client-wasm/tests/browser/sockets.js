@@ -13,6 +13,7 @@ import {
   place,
   refused,
   refuseSockets,
+  reported,
   root,
   settled,
   snapshot,
@@ -53,6 +54,26 @@ export async function what_is_no_frame_makes_it_dial_again() {
     equal(here.state, "reconnecting");
     equal(here.count, 1);
   }
+}
+
+export async function a_fault_while_something_is_done_keeps_nothing_else_from_being_done() {
+  begin();
+  const { here, socket } = await live();
+  const fault = new Error("a fault");
+  const send = socket.send;
+  socket.send = () => {
+    throw fault;
+  };
+  await clock.pass(10_000);
+  ok(reported[0] === fault, "a developer sees it");
+  socket.send = send;
+  const beats = socket.frames("heartbeat").length;
+  snapshot(socket, [alice(), bob()], 2);
+  equal(here.count, 2);
+  await clock.pass(10_000);
+  ok(socket.frames("heartbeat").length > beats, "it goes on beating");
+  here.update({ a: 1 });
+  equal(socket.frames("update").length, 1);
 }
 
 export async function a_loss_shows_nothing_and_is_resumed() {

@@ -445,11 +445,11 @@ fn quiet(event: Event<()>) -> Event<()> {
     }
 }
 
-fn member(name: &str) -> Member<()> {
+fn member(name: &str) -> Arc<Member<()>> {
     let id = UserId::parse(name).unwrap();
     let user = Arc::new(User::new(id.clone(), name, Color([1, 2, 3])).unwrap());
     let (id, state) = (MemberId::User(id), PresenceState::Active);
-    Member { id, user, is_me: false, state, since: 0, sessions: vec![] }
+    Arc::new(Member { id, user, is_me: false, state, since: 0, sessions: vec![] })
 }
 
 fn key() -> Key {

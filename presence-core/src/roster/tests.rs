@@ -11,7 +11,7 @@ fn several_sessions_of_a_user_are_one_member() {
     let mut roster = roster(Dedupe::User);
     let told = told(roster.snapshot(snapshot(1, &[here(1, "a", 10), here(2, "a", 20)]), GONE));
     assert_eq!((told, roster.count()), (list(&["+a"]), 1));
-    let member = roster.members()[0];
+    let member = &roster.members()[0];
     assert_eq!(member.since, 10);
     assert_eq!(sessions(member), [2, 1]);
 }
@@ -128,7 +128,7 @@ fn a_held_tab_does_not_keep_its_member_from_being_updated_by_another() {
     roster.snapshot(snapshot(1, &[]), Missing::HeldUntil(at(30)));
     assert_eq!(told(joined(&mut roster, here(2, "a", 20))), ["a"]);
     assert_eq!(told(roster.handle_timeout(at(30))), ["a"]);
-    assert_eq!(sessions(roster.members()[0]), [2]);
+    assert_eq!(sessions(&roster.members()[0]), [2]);
 }
 
 #[test]
@@ -266,6 +266,33 @@ proptest! {
             prop_assert_eq!(actual, expected);
             let shown: BTreeSet<_> = roster.members().iter().map(|it| it.id.clone()).collect();
             prop_assert_eq!(&told, &shown);
+        }
+    }
+
+    #[test]
+    fn members_are_in_the_order_of_their_age_and_the_same_values_as_long_as_they_are_the_same(
+        dedupe in prop_oneof![Just(Dedupe::User), Just(Dedupe::None)],
+        me in 0..SESSIONS,
+        steps in vec(step(), 1..40),
+    ) {
+        let mut roster = Roster::new(dedupe);
+        roster.set_my_session(SessionId::new(me));
+        let mut model = Model::new(dedupe, me);
+        for step in steps {
+            let held = roster.members().to_vec();
+            let copies: Vec<Member<u8>> = held.iter().map(|it| (**it).clone()).collect();
+            let is_rebase = matches!(step, Step::Rebase(_));
+            model.take(&mut roster, step)?;
+            let mut anew: Vec<_> = roster.members.values().cloned().collect();
+            anew.sort_by(|a, b| a.age().cmp(&b.age()));
+            prop_assert_eq!(anew.len(), roster.members().len());
+            for (anew, member) in anew.iter().zip(roster.members()) {
+                prop_assert!(Arc::ptr_eq(anew, member));
+                let before = held.iter().find(|it| *it == member).filter(|_| !is_rebase);
+                prop_assert!(before.is_none_or(|it| Arc::ptr_eq(it, member)), "a needless copy");
+            }
+            // Whoever still has the list of before, has it as it was.
+            prop_assert!(held.iter().map(|it| &**it).eq(&copies));
         }
     }
 }
@@ -483,7 +510,7 @@ impl Model {
 }
 
 fn model_of(roster: &Roster<u8>) -> BTreeMap<MemberId, Flat> {
-    roster.members().into_iter().map(|it| (it.id.clone(), flat(it))).collect()
+    roster.members().iter().map(|it| (it.id.clone(), flat(it))).collect()
 }
 
 fn flat(member: &Member<u8>) -> Flat {

@@ -1159,7 +1159,7 @@ mod restarts {
         page.pass(60_000);
         let age = |page: &Page| {
             let roster = page.session.roster(&parse(DOC)).unwrap();
-            let bob = roster.members().into_iter().find(|it| !it.is_me).unwrap();
+            let bob = roster.members().iter().find(|it| !it.is_me).unwrap();
             page.now.as_millis() as i64 - page.session.epoch_began().unwrap() - bob.since
         };
         let before = age(&page);
@@ -2063,7 +2063,7 @@ impl Page {
         }
         let roster = self.session.roster(&parse(DOC)).filter(|it| it.is_ready());
         let Some(roster) = roster else { return };
-        let members = roster.members().into_iter().filter(|it| !it.is_me);
+        let members = roster.members().iter().filter(|it| !it.is_me);
         let others: BTreeSet<_> = members.map(|it| it.user.name().to_owned()).collect();
         if self.may_be_silent {
             self.others = others;
@@ -2183,7 +2183,7 @@ impl Page {
                 self.was_put_away |= *state != State::Reconnecting;
             }
             Event::Ready { key } if key.as_str() == DOC => {
-                let members = self.session.roster(key).unwrap().members().into_iter();
+                let members = self.session.roster(key).unwrap().members().iter();
                 let others = members.filter(|it| !it.is_me);
                 self.others = others.map(|it| it.user.name().to_owned()).collect();
             }

@@ -254,7 +254,7 @@ fn seen(viewer: &Page) -> BTreeMap<String, Sessions> {
         };
         member.sessions.iter().map(session).collect()
     };
-    members.into_iter().map(|it| (it.user.name().to_owned(), sessions(it))).collect()
+    members.iter().map(|it| (it.user.name().to_owned(), sessions(it))).collect()
 }
 
 /// The pages of a member in the viewer's key, the closed ones included.
