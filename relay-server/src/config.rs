@@ -3,7 +3,7 @@
 use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey};
 use crate::{
     AddressError, Dev, Keyring, KeysError, Limits, LoadError, Origin, Origins, Proxies,
-    SqliteStore, Store, StoreError, TokenRules,
+    SqliteStore, Store, StoreError, Tls, TlsError, TokenRules,
 };
 use clap::Parser;
 use ipnet::IpNet;
@@ -34,7 +34,7 @@ use std::time::Duration;
 pub struct Args {
     /// Address and port to listen on; port 0 takes a free one.
     ///
-    /// TLS is the business of a proxy in front. Example: 0.0.0.0:8080
+    /// TLS is the business of a proxy in front, or of --tls-cert. Example: 0.0.0.0:8080
     #[arg(long, env = "WHOSHERE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
@@ -44,6 +44,19 @@ pub struct Args {
     /// Keep it where only your own machines come. Example: 127.0.0.1:9464
     #[arg(long, env = "WHOSHERE_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<SocketAddr>,
+
+    /// Speak TLS: a file with the certificate, and those that vouch for it behind it, in PEM.
+    ///
+    /// Whenever the file or that of the key changes, new connections get what is there then; what can't
+    /// be used is not taken. Example: /etc/letsencrypt/live/relay.example/fullchain.pem
+    #[arg(long, env = "WHOSHERE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM.
+    ///
+    /// Example: /etc/letsencrypt/live/relay.example/privkey.pem
+    #[arg(long, env = "WHOSHERE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 
     /// The secret that your application signs tokens with (HS256): at least 32 bytes.
     ///
@@ -304,6 +317,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What is kept of who viewed what, if anything.
     pub last_seen: Option<LastSeen>,
+    /// How the relay proves who it is, if it speaks TLS itself.
+    pub tls: Option<Tls>,
     /// What is served for development, if anything.
     pub dev: Option<Dev>,
 }
@@ -425,6 +440,9 @@ pub enum ConfigError {
         #[source]
         error: StoreError,
     },
+    /// A certificate that can't be used.
+    #[error("tls_unusable: --tls-cert and --tls-key can't be used")]
+    TlsUnusable(#[source] TlsError),
     /// No randomness for a secret.
     #[error("no_randomness: a random secret could not be made")]
     NoRandomness,
@@ -500,6 +518,12 @@ impl Args {
             drain: self.drain,
             drain_delay: self.drain_delay,
             last_seen: last_seen(self.last_seen, self.last_seen_retention, self.data)?,
+            tls: self
+                .tls_cert
+                .zip(self.tls_key)
+                .map(|(cert, key)| Tls::load(cert, key))
+                .transpose()
+                .map_err(ConfigError::TlsUnusable)?,
             dev: dev.map(|secret| Dev { secret, demo: self.demo, sdk: self.sdk }),
         })
     }
@@ -700,6 +724,25 @@ mod tests {
         }
         assert!(refusal(&["--dev", "--demo", "/nowhere"]).starts_with("no_folder: --demo"));
         assert!(Args::try_parse_from(["whoshere-relay", SECRET, "--demo", "www"]).is_err());
+    }
+
+    #[test]
+    fn tls_needs_a_certificate_and_its_own_key() {
+        let tls = |cert: &str, key: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/tls");
+            let flags = [("--tls-cert", cert), ("--tls-key", key)];
+            let flags = flags.map(|(flag, file)| format!("{flag}={folder}/{file}"));
+            config(&[SECRET, &flags[0], &flags[1]]).map(|it| it.tls.is_some())
+        };
+        assert!(tls("one.crt", "one.key").unwrap());
+        for (cert, key) in
+            [("none.crt", "one.key"), ("one.crt", "other.key"), ("one.key", "one.key")]
+        {
+            let error = tls(cert, key).unwrap_err().to_string();
+            assert!(error.starts_with("tls_unusable: "), "{error}");
+        }
+        let only_one = ["whoshere-relay", SECRET, "--tls-cert=/nowhere"];
+        assert!(Args::try_parse_from(only_one).is_err());
     }
 
     #[test]

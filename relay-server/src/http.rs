@@ -2,7 +2,8 @@
 
 use crate::lobby::Lobby;
 use crate::proxies::Peer;
-use crate::stream::Impatient;
+use crate::stream::{Impatient, Stream};
+use crate::tls::Tls;
 use crate::{App, api, beacon, dev, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -26,6 +27,8 @@ use tracing::{debug, warn};
 
 /// How long a peer may say nothing.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may then take to agree on keys, if TLS is spoken.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may then take to say what it wants, however often it says a little of it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may then take to say it.
@@ -73,6 +76,7 @@ pub(crate) async fn accept(
     listener: TcpListener,
     routes: Router,
     lobby: &Arc<Lobby>,
+    tls: Option<Arc<Tls>>,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -93,8 +97,9 @@ pub(crate) async fn accept(
                     debug!(%error, "a connection was closed before it was accepted");
                 }
                 let (routes, stopping) = (routes.clone(), app.stopping.clone());
+                let tls = tls.clone();
                 app.tasks.spawn(async move {
-                    serve(stream, peer, routes, stopping).await;
+                    serve(stream, tls, peer, routes, stopping).await;
                     drop(seat);
                 });
             }
@@ -107,7 +112,13 @@ pub(crate) async fn accept(
 }
 
 /// Serves one HTTP connection, until it is upgraded or closed.
-async fn serve(stream: TcpStream, peer: Peer, routes: Router, stopping: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    peer: Peer,
+    routes: Router,
+    stopping: CancellationToken,
+) {
     // Who says nothing gets no buffer.
     match timeout(SILENCE_TIMEOUT, stream.peek(&mut [0])).await {
         Ok(Ok(_)) => {}
@@ -115,11 +126,22 @@ async fn serve(stream: TcpStream, peer: Peer, routes: Router, stopping: Cancella
         Err(_) => return debug!("a connection said nothing"),
     }
     // Boxed, so that nobody who says nothing takes the memory that answering needs.
-    Box::pin(answer(stream, peer, routes, stopping)).await;
+    Box::pin(async {
+        let stream = match tls {
+            None => Stream::Plain(stream),
+            Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+                Ok(Err(error)) => return debug!(%error, "a TLS handshake failed"),
+                Err(_) => return debug!("a TLS handshake took too long"),
+            },
+        };
+        answer(stream, peer, routes, stopping).await;
+    })
+    .await;
 }
 
 /// Answers what a connection asks for.
-async fn answer(stream: TcpStream, peer: Peer, routes: Router, stopping: CancellationToken) {
+async fn answer(stream: Stream, peer: Peer, routes: Router, stopping: CancellationToken) {
     let routes = routes.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         request
@@ -150,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_says_nothing_is_small() {
-        fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
             size_of::<F>()
         }
         let size = size_of_future(serve);

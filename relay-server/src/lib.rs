@@ -37,6 +37,7 @@ mod store;
 mod stream;
 mod throttle;
 mod timer;
+mod tls;
 mod upgrade;
 
 pub use auth::{AddressError, FetchError, Keyring, KeysError, LoadError, TokenRules};
@@ -46,6 +47,7 @@ pub use limits::Limits;
 pub use origin::{Origin, Origins};
 pub use proxies::Proxies;
 pub use store::{SqliteStore, Store, StoreError};
+pub use tls::{Tls, TlsError};
 
 use auth::Authority;
 use host::WireHost;
@@ -148,11 +150,15 @@ pub async fn run(
     let watch = metrics.map(|it| {
         let (app, routes) = (Arc::clone(&app), metrics::routes(&app));
         // However many pages there are, whoever watches over the relay gets in.
-        tokio::spawn(async move { http::accept(&app, it, routes, &Lobby::new(MAX_ARRIVING)).await })
+        tokio::spawn(async move {
+            http::accept(&app, it, routes, &Lobby::new(MAX_ARRIVING), None).await
+        })
     });
     let arriving = Lobby::new(MAX_ARRIVING);
+    let tls = config.tls.map(Arc::new);
+    let renewing = tls.clone().map(|it| tokio::spawn(it.watch()));
     tokio::select! {
-        () = http::accept(&app, listener, routes, &arriving) => {}
+        () = http::accept(&app, listener, routes, &arriving, tls) => {}
         () = async {
             told_to_stop().await;
             app.is_ready.store(false, Ordering::Relaxed);
@@ -167,7 +173,7 @@ pub async fn run(
     if timeout(STOP_TIMEOUT, app.tasks.wait()).await.is_err() {
         warn!(tasks = app.tasks.len(), "some connections did not end in time");
     }
-    for task in watch.into_iter().chain([timer, tidying]) {
+    for task in watch.into_iter().chain(renewing).chain([timer, tidying]) {
         task.abort();
     }
     if let Some(keeper) = keeper {

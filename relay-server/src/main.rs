@@ -47,7 +47,8 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     if let Some((_, address)) = &metrics {
         let _ = writeln!(stdout, "metrics on http://{address}/metrics");
     }
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let _ = writeln!(stdout, "listening on {scheme}://{address}").and_then(|()| stdout.flush());
 
     let told_to_stop = async move || {
         tokio::select! {

@@ -10,7 +10,7 @@ use crate::inbox::Input;
 use crate::limits::Place;
 use crate::lobby::Seat;
 use crate::shared::{Core, Turn};
-use crate::stream::STUCK;
+use crate::stream::{STUCK, Stream};
 use crate::throttle::Throttle;
 use bytes::{Buf, Bytes};
 use presence_core::relay::{Closed, ConnId, Outgoing};
@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 use tracing::debug;
 
@@ -47,7 +46,7 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 /// Serves a socket that was just upgraded; `first` is what its peer has sent already.
 pub(crate) async fn serve(
     app: Arc<App>,
-    stream: TcpStream,
+    stream: Stream,
     conn: ConnId,
     address: Place,
     first: Bytes,
@@ -63,7 +62,7 @@ pub(crate) async fn serve(
 }
 
 /// Closes a socket that never became a connection.
-pub(crate) async fn turn_away(mut stream: TcpStream, code: CloseCode, seat: Seat) {
+pub(crate) async fn turn_away(mut stream: Stream, code: CloseCode, seat: Seat) {
     if let Ok(Ok(())) = timeout(LINGER, stream.write_all(&frames::close(code))).await {
         linger(stream, seat).await;
     }
@@ -71,7 +70,7 @@ pub(crate) async fn turn_away(mut stream: TcpStream, code: CloseCode, seat: Seat
 
 /// Lets the peer read what was written last. A socket that is closed with bytes unread is reset, and
 /// the peer would lose the close frame that says why.
-async fn linger(mut stream: TcpStream, _seat: Seat) {
+async fn linger(mut stream: Stream, _seat: Seat) {
     let drain = async {
         stream.shutdown().await?;
         let mut discarded = 0;
@@ -92,7 +91,7 @@ async fn linger(mut stream: TcpStream, _seat: Seat) {
 #[derive(Debug)]
 struct Connection {
     app: Arc<App>,
-    stream: TcpStream,
+    stream: Stream,
     phase: Phase,
     reader: FrameReader,
     throttle: Throttle,
@@ -177,7 +176,7 @@ enum Written {
 }
 
 impl Connection {
-    fn new(app: Arc<App>, stream: TcpStream, conn: ConnId, first: &[u8]) -> Self {
+    fn new(app: Arc<App>, stream: Stream, conn: ConnId, first: &[u8]) -> Self {
         Self {
             app,
             stream,
@@ -245,7 +244,7 @@ impl Connection {
         match (turn, written) {
             (Turn::Over(how), _) => {
                 debug!(conn = conn.0, ?how, "connection is over");
-                if self.unsent.is_empty() {
+                if written != Written::Part {
                     return ControlFlow::Break(Poll::Ready(()));
                 }
                 self.phase = Phase::Closing;
@@ -400,7 +399,7 @@ impl Connection {
 
     /// Writes what the socket didn't take before.
     fn flush(&mut self, cx: &mut Context<'_>) -> Written {
-        if self.unsent.is_empty() {
+        if self.unsent.is_empty() && !self.stream.holds_something() {
             return Written::All;
         }
         let mut frames = std::mem::take(&mut self.unsent);
@@ -428,17 +427,28 @@ impl Connection {
                 Poll::Pending => {
                     self.unsent.extend(frames.drain(n_sent..));
                     frames.clear();
-                    let may_extend = is_progress && !matches!(self.phase, Phase::Closing);
-                    if may_extend || self.patience.is_none() {
-                        self.patience = Some(Box::pin(sleep(STUCK)));
-                    }
-                    return if self.is_patient(cx) { Written::Part } else { Written::Stuck };
+                    return self.wait(cx, is_progress);
                 }
             }
         }
         frames.clear();
-        self.patience = None;
-        Written::All
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.patience = None;
+                Written::All
+            }
+            Poll::Ready(Err(_)) => Written::Broken,
+            Poll::Pending => self.wait(cx, is_progress),
+        }
+    }
+
+    /// Waits until the socket takes more, but not for ever.
+    fn wait(&mut self, cx: &mut Context<'_>, is_progress: bool) -> Written {
+        let may_extend = is_progress && !matches!(self.phase, Phase::Closing);
+        if may_extend || self.patience.is_none() {
+            self.patience = Some(Box::pin(sleep(STUCK)));
+        }
+        if self.is_patient(cx) { Written::Part } else { Written::Stuck }
     }
 
     /// False if what is waited for took too long. Wakes the task when it does.

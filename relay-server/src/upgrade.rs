@@ -6,7 +6,7 @@
 use crate::limits::{Place, TooOften};
 use crate::problem::Problem;
 use crate::proxies::Peer;
-use crate::stream::Impatient;
+use crate::stream::{Impatient, Stream};
 use crate::{App, socket};
 use axum::Extension;
 use axum::body::Body;
@@ -22,7 +22,6 @@ use hyper_util::rt::TokioIo;
 use presence_core::relay::Full;
 use presence_protocol::{CloseCode, SUBPROTOCOL};
 use std::sync::{Arc, Once};
-use tokio::net::TcpStream;
 use tracing::{debug, warn};
 use tungstenite::handshake::derive_accept_key;
 
@@ -93,7 +92,7 @@ async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, address: Place, verdict: Ve
         Err(error) => return debug!(%error, "a peer went away while it was upgraded"),
     };
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Impatient>>() else {
-        return warn!("an upgraded connection is not a TCP socket");
+        return warn!("an upgraded connection is not what was accepted");
     };
     let stream = io.into_inner().into_inner();
     if matches!(verdict, Verdict::TurnAway) {
@@ -116,7 +115,7 @@ async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, address: Place, verdict: Ve
 }
 
 /// Tells a socket that there is no room for it, unless too many of its address are being told already.
-fn turn_away(app: &App, stream: TcpStream, address: Place) {
+fn turn_away(app: &App, stream: Stream, address: Place) {
     match app.leaving.enter(Some(address)) {
         Some(seat) => {
             app.tasks.spawn(socket::turn_away(stream, CloseCode::Busy, seat));

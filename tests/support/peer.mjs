@@ -9,6 +9,7 @@ const PATIENCE_MS = 5000;
 /**
  * @typedef {any} Frame a frame's body
  * @typedef {{ code: number, reason: string }} Close
+ * @typedef {{ origin?: string, localAddress?: string, ca?: Buffer }} PeerOptions
  */
 
 /** One socket and what came in on it. */
@@ -33,7 +34,7 @@ export class Peer {
    * Opens a socket and says nothing yet.
    *
    * @param {{ url: string }} relay
-   * @param {{ origin?: string, localAddress?: string }} [options]
+   * @param {PeerOptions} [options]
    * @returns {Promise<Peer>}
    */
   static async open({ url }, options = {}) {

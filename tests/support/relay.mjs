@@ -54,8 +54,8 @@ export async function startRelay({ args = [], port = 0, secret = SECRET, env = {
   const started = new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       metrics = /^metrics on (.+)$/.exec(line)?.[1] ?? metrics;
-      const port = /^listening on http:\/\/.*:(\d+)$/.exec(line)?.[1];
-      if (port !== undefined) resolve(Number(port));
+      const address = /^listening on (https?:.+)$/.exec(line)?.[1];
+      if (address !== undefined) resolve(address);
     });
     child.once("error", (error) => reject(new Error(`${BINARY}: ${error.message}`)));
     child.once("exit", (code) => reject(new Error(`the relay ended with ${code}: ${log}`)));
@@ -76,22 +76,22 @@ export class Relay {
 
   /**
    * @param {import("node:child_process").ChildProcess} child
-   * @param {number} port
+   * @param {string} http
    * @param {string} metrics
    * @param {() => string} log
    */
-  constructor(child, port, metrics, log) {
+  constructor(child, http, metrics, log) {
     this.#child = child;
     this.#log = log;
     this.#ended = once(child, "exit");
     /** The port it listens on. */
-    this.port = port;
+    this.port = Number(new URL(http).port);
     /** The address of its HTTP half, without a slash at the end. */
-    this.http = `http://127.0.0.1:${port}`;
+    this.http = http;
     /** The address of its metrics, if it was started with `--metrics-listen`. */
     this.metrics = metrics;
     /** The address of its WebSocket. */
-    this.url = `ws://127.0.0.1:${port}/v1/presence`;
+    this.url = `${http.replace("http", "ws")}/v1/presence`;
   }
 
   /** Everything that it has logged so far. */

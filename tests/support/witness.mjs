@@ -25,10 +25,11 @@ export class Witnesses {
 
   /**
    * @param {import("./relay.mjs").Relay} relay
+   * @param {import("./peer.mjs").PeerOptions} [options]
    * @returns {Promise<Witnesses>} once both are there
    */
-  static async come(relay) {
-    const [alice, bob] = await Promise.all(["alice", "bob"].map((it) => join(relay, it)));
+  static async come(relay, options = {}) {
+    const [alice, bob] = await Promise.all(["alice", "bob"].map((it) => join(relay, it, options)));
     if (alice === undefined || bob === undefined) throw new Error("nobody came");
     await bob.sees(["alice", "bob"], "witness:1");
     return new Witnesses(relay, alice, bob);
@@ -90,9 +91,10 @@ export class Witnesses {
 /**
  * @param {import("./relay.mjs").Relay} relay
  * @param {string} user
+ * @param {import("./peer.mjs").PeerOptions} options
  */
-async function join(relay, user) {
-  const peer = await Peer.open(relay, { localAddress: ELSEWHERE });
+async function join(relay, user, options) {
+  const peer = await Peer.open(relay, { localAddress: ELSEWHERE, ...options });
   await peer.hello(mintToken(user));
   await peer.join("witness:1");
   return peer;

@@ -14,7 +14,12 @@ declare module "ws" {
     constructor(
       url: string,
       protocols?: string | string[],
-      options?: { origin?: string; localAddress?: string; perMessageDeflate?: boolean },
+      options?: {
+        origin?: string;
+        localAddress?: string;
+        ca?: Buffer;
+        perMessageDeflate?: boolean;
+      },
     );
     send(data: string | Uint8Array, done?: (error?: Error) => void): void;
     ping(data?: string): void;
