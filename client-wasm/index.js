@@ -4,51 +4,9 @@
 import { PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
-import load, {
-  askLastSeen,
-  delay,
-  flash,
-  hold,
-  join,
-  leave,
-  members,
-  pageEvent,
-  poll,
-  pulse,
-  remove,
-  roundTrip,
-  socketClosed,
-  socketMessage,
-  socketOpen,
-  start,
-  stop,
-  timer,
-  token,
-} from "./whoshere.js";
+import load, { call } from "./whoshere.js";
 
 export { PresenceError };
-
-const core = {
-  askLastSeen,
-  delay,
-  flash,
-  hold,
-  join,
-  leave,
-  members,
-  pageEvent,
-  poll,
-  pulse,
-  remove,
-  roundTrip,
-  socketClosed,
-  socketMessage,
-  socketOpen,
-  start,
-  stop,
-  timer,
-  token,
-};
 
 /** @type {Promise<unknown> | undefined} */
 let loading;
@@ -72,5 +30,5 @@ export async function connect(options) {
   }
   const checked = connectOptions(options);
   await init();
-  return new Here(core, checked);
+  return new Here(call, checked);
 }

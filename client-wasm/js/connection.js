@@ -4,14 +4,29 @@
 // feeds the module what happens and does what the module says; the rules are all in there.
 //
 // Calls of `connect` with the same url and the same token share one connection.
+import {
+  DELAY,
+  JOIN,
+  LEAVE,
+  MEMBERS,
+  PAGE_EVENT,
+  POLL,
+  ROUND_TRIP,
+  SOCKET_CLOSED,
+  SOCKET_MESSAGE,
+  SOCKET_OPEN,
+  START,
+  STOP,
+  TIMER,
+  TOKEN,
+} from "./call.js";
 import { PresenceError } from "./error.js";
 import { patched } from "./meta.js";
 import { ACTIVATE, isHidden, isPrerendering, watchPage } from "./shell.js";
 
 /**
- * @typedef {Pick<typeof import("../pkg/whoshere.js"), "askLastSeen" | "delay" | "flash" | "hold" | "join" | "leave" | "members" |
- *   "pageEvent" | "poll" | "pulse" | "remove" | "roundTrip" | "socketClosed" | "socketMessage" |
- *   "socketOpen" | "start" | "stop" | "timer" | "token">} Core the module's functions
+ * @typedef {import("./call.js").Calls} Calls
+ * @typedef {typeof import("../pkg/whoshere.js").call} Core the module's function
  * @typedef {import("./options.js").Options} Options
  * @typedef {import("./shell.js").Meta} Meta
  * @typedef {(event: string, ...parts: any[]) => void} Sink
@@ -79,7 +94,7 @@ export class Connection {
   keys = new Map();
   state = "connecting";
   #core;
-  #id;
+  #id = 0;
   #options;
   #unwatch;
   /** @type {WebSocket | undefined} */
@@ -127,14 +142,15 @@ export class Connection {
   constructor(core, options) {
     this.#core = core;
     this.#options = options;
-    this.#id = core.start(options.idleMs, isHidden(), Math.random() * Number.MAX_SAFE_INTEGER);
+    const seed = Math.random() * Number.MAX_SAFE_INTEGER;
+    this.#id = this.#call(START, options.idleMs, isHidden(), seed);
     connections.add(this);
     this.#unwatch = watchPage((event) => {
       if (event === ACTIVATE) {
         this.#isHeld = false;
         for (const open of this.keys.values()) this.join(open);
       } else {
-        this.feed("pageEvent", event, isHidden());
+        this.feed(PAGE_EVENT, event, isHidden());
       }
     }, options.idleMs > 0);
   }
@@ -142,15 +158,24 @@ export class Connection {
   /**
    * Tells the module something, and does what comes of it.
    *
-   * @template {keyof Core} Name
-   * @param {Name} name
-   * @param {any[]} args
-   * @returns {ReturnType<Core[Name]>}
+   * @template {keyof Calls} What
+   * @param {What} what
+   * @param {Calls[What]} args
    */
-  feed(name, ...args) {
-    const result = /** @type {any} */ (this.#core)[name](this.#id, ...args);
+  feed(what, ...args) {
+    const result = this.#call(what, ...args);
     this.#drain();
     return result;
+  }
+
+  /**
+   * @template {keyof Calls} What
+   * @param {What} what
+   * @param {Calls[What]} args
+   */
+  #call(what, ...args) {
+    const [a, b, c, d] = args;
+    return this.#core(this.#id, what, a, b, c, d);
   }
 
   /**
@@ -159,7 +184,7 @@ export class Connection {
    * @param {OpenKey} open
    */
   join({ key, meta, isDeduped }) {
-    if (!this.#isHeld) this.feed("join", key, meta, isDeduped);
+    if (!this.#isHeld) this.feed(JOIN, key, meta, isDeduped);
   }
 
   /**
@@ -168,17 +193,17 @@ export class Connection {
    */
   leave({ key, sinks }, sink) {
     sinks.delete(sink);
-    if (sinks.size === 0 && this.keys.delete(key)) this.feed("leave", key);
+    if (sinks.size === 0 && this.keys.delete(key)) this.feed(LEAVE, key);
   }
 
   /** @param {string} key */
   members(key) {
-    return this.#core.members(this.#id, key);
+    return this.#call(MEMBERS, key);
   }
 
   /** How long the last heartbeat's answer took. */
   get roundTrip() {
-    const it = this.#core.roundTrip(this.#id);
+    const it = this.#call(ROUND_TRIP);
     return Number.isNaN(it) ? undefined : it;
   }
 
@@ -187,7 +212,7 @@ export class Connection {
     if (this.#isDraining) return;
     this.#isDraining = true;
     for (;;) {
-      const next = this.#core.poll(this.#id);
+      const next = this.#call(POLL);
       if (next === undefined) break;
       try {
         this.#perform(next);
@@ -204,11 +229,11 @@ export class Connection {
       this.#unwatch();
       this.#drop();
     }
-    if (isOver) this.#core.stop(this.#id);
+    if (isOver) this.#call(STOP);
     clearTimeout(this.#timer);
-    const delay = this.#core.delay(this.#id);
-    if (delay < Number.POSITIVE_INFINITY) {
-      this.#timer = setTimeout(() => this.feed("timer"), Math.min(delay, LONGEST_MS));
+    const delay = this.#call(DELAY);
+    if (delay !== undefined) {
+      this.#timer = setTimeout(() => this.feed(TIMER), Math.min(delay, LONGEST_MS));
     }
   }
 
@@ -283,7 +308,7 @@ export class Connection {
   /** @param {number} fetch */
   #fetchToken(fetch) {
     const source = /** @type {string | (() => unknown)} */ (this.#options.token);
-    const done = (/** @type {string | undefined} */ token) => this.feed("token", fetch, token);
+    const done = (/** @type {string | undefined} */ token) => this.feed(TOKEN, fetch, token);
     if (typeof source === "string") return done(source);
     const failed = (/** @type {unknown} */ cause) => {
       const message = "the token function threw, or gave no token; it will be called again";
@@ -308,17 +333,17 @@ export class Connection {
     this.#drop();
     try {
       const socket = new WebSocket(this.#options.socketUrl, SUBPROTOCOL);
-      socket.onopen = () => this.feed("socketOpen", dial);
+      socket.onopen = () => this.feed(SOCKET_OPEN, dial);
       socket.onmessage = ({ data }) => {
-        const next = this.feed("socketMessage", dial, data);
+        const next = this.feed(SOCKET_MESSAGE, dial, data);
         if (next !== undefined) this.#perform(next);
       };
-      socket.onclose = ({ code }) => this.feed("socketClosed", dial, code);
+      socket.onclose = ({ code }) => this.feed(SOCKET_CLOSED, dial, code);
       this.#socket = socket;
       this.#dial = dial;
     } catch {
       // As browsers do for an insecure one from a secure page.
-      this.feed("socketClosed", dial, 1006);
+      this.feed(SOCKET_CLOSED, dial, 1006);
     }
   }
 

@@ -2,6 +2,7 @@
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
 import { Bar } from "./bar.js";
+import { ASK_LAST_SEEN, FLASH, HOLD, PULSE, REMOVE } from "./call.js";
 import { Connection } from "./connection.js";
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
@@ -70,7 +71,7 @@ export class Here {
   #isFull = false;
   /** @type {string | null} */
   #place = null;
-  #ask = () => this.#feed("askLastSeen", this.key);
+  #ask = () => this.#feed(ASK_LAST_SEEN, this.key);
 
   /**
    * @param {import("./connection.js").Core} core
@@ -168,7 +169,7 @@ export class Here {
   pulse(name, value) {
     const text = value === null ? undefined : textOf(value);
     const fits = typeof name === "string" && text !== null;
-    if (fits && (this.#isOver || this.#feed("pulse", this.key, name, text))) return;
+    if (fits && (this.#isOver || this.#feed(PULSE, this.key, name, text))) return;
     const rule = "takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 8 at a time";
     throw new PresenceError("bad_pulse", `pulse: ${rule}`);
   }
@@ -245,7 +246,7 @@ export class Here {
   flash(target, options) {
     const element = elementOf(target);
     const rules = flashOptions(options);
-    const hold = (/** @type {boolean} */ isHeld) => this.#feed("hold", part, isHeld);
+    const hold = (/** @type {boolean} */ isHeld) => this.#feed(HOLD, part, isHeld);
     const part = this.#flash(flashArea(element, this, hold), rules);
     return () => this.#remove(part);
   }
@@ -373,14 +374,8 @@ export class Here {
       teller.end();
       return 0;
     }
-    const part = this.#feed(
-      "flash",
-      this.key,
-      /** @type {any} */ (teller),
-      joins,
-      leaves,
-      muteAbove,
-    );
+    const kinds = Number(joins) + 2 * Number(leaves);
+    const part = this.#feed(FLASH, this.key, teller, kinds, muteAbove);
     this.#flashes.add(part);
     return part;
   }
@@ -388,16 +383,16 @@ export class Here {
   /** @param {number} part */
   #remove(part) {
     this.#flashes.delete(part);
-    this.#feed("remove", part);
+    this.#feed(REMOVE, part);
   }
 
   /**
-   * @template {keyof import("./connection.js").Core} Name
-   * @param {Name} name
-   * @param {any[]} args
+   * @template {keyof import("./call.js").Calls} What
+   * @param {What} what
+   * @param {import("./call.js").Calls[What]} args
    */
-  #feed(name, ...args) {
-    return this.#open.connection.feed(name, ...args);
+  #feed(what, ...args) {
+    return this.#open.connection.feed(what, ...args);
   }
 
   /**

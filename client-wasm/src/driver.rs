@@ -10,14 +10,13 @@ use crate::text::digits;
 use crate::wire;
 use core::cell::{Cell, RefCell, RefMut};
 use core::time::Duration;
-use js_sys::Array;
 use presence_core::flash::FlashRules;
 use presence_core::session::{Event, Output, State, StopReason};
 use presence_core::{Attention, Dedupe, Member, Mode, Roster, Session, Time};
 use presence_protocol::{ClientFrame, Dial, Key, Pulse, PulseName, PulseValue, ServerFrame};
 use std::rc::Rc;
 use std::sync::Arc;
-use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
@@ -37,6 +36,29 @@ thread_local! {
     static DRIVERS: RefCell<Vec<(u32, Rc<Driver>)>> = const { RefCell::new(Vec::new()) };
     /// Numbers of drivers and flashes. None is used twice.
     static LAST_ID: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What is called, by the numbers of `js/call.js`.
+mod call {
+    pub(super) const START: u32 = 0;
+    pub(super) const STOP: u32 = 1;
+    pub(super) const POLL: u32 = 2;
+    pub(super) const DELAY: u32 = 3;
+    pub(super) const TIMER: u32 = 4;
+    pub(super) const PAGE_EVENT: u32 = 5;
+    pub(super) const SOCKET_OPEN: u32 = 6;
+    pub(super) const SOCKET_MESSAGE: u32 = 7;
+    pub(super) const SOCKET_CLOSED: u32 = 8;
+    pub(super) const TOKEN: u32 = 9;
+    pub(super) const JOIN: u32 = 10;
+    pub(super) const LEAVE: u32 = 11;
+    pub(super) const PULSE: u32 = 12;
+    pub(super) const ASK_LAST_SEEN: u32 = 13;
+    pub(super) const MEMBERS: u32 = 14;
+    pub(super) const ROUND_TRIP: u32 = 15;
+    pub(super) const FLASH: u32 = 16;
+    pub(super) const HOLD: u32 = 17;
+    pub(super) const REMOVE: u32 = 18;
 }
 
 /// What has happened to the page, by the numbers of `js/shell.js`.
@@ -72,15 +94,94 @@ struct Shown {
 }
 
 impl Driver {
-    /// The driver of a number.
-    pub(crate) fn of(id: u32) -> Option<Rc<Self>> {
-        DRIVERS.with_borrow(|drivers| drivers.iter().find(|it| it.0 == id).map(|it| it.1.clone()))
+    /// Does a call; `undefined` comes back if there is nothing to say, or no such driver.
+    pub(crate) fn call(
+        id: u32,
+        what: u32,
+        a: &JsValue,
+        b: &JsValue,
+        c: &JsValue,
+        d: &JsValue,
+    ) -> JsValue {
+        match what {
+            call::START => return Self::start(number(a), is_true(b), c).into(),
+            call::STOP => DRIVERS.with_borrow_mut(|drivers| drivers.retain(|it| it.0 != id)),
+            _ => {}
+        }
+        let known = |drivers: &Vec<(u32, Rc<Self>)>| drivers.iter().find(|it| it.0 == id).cloned();
+        let Some((_, driver)) = DRIVERS.with_borrow(known) else { return JsValue::UNDEFINED };
+        match what {
+            call::POLL => return driver.poll(),
+            call::DELAY => return driver.delay().into(),
+            call::TIMER => driver.timer(),
+            call::PAGE_EVENT => driver.page_event(number(a), is_true(b)),
+            call::SOCKET_OPEN => {
+                driver.session.borrow_mut().socket_open(clock::now(), Dial(number(a)));
+            }
+            call::SOCKET_MESSAGE => return driver.socket_message(Dial(number(a)), b),
+            call::SOCKET_CLOSED => {
+                let code = u16::try_from(number(b)).unwrap_or_default();
+                driver.session.borrow_mut().socket_closed(clock::now(), Dial(number(a)), code);
+            }
+            call::TOKEN => {
+                let token = b.as_string().ok_or(());
+                driver.session.borrow_mut().token(clock::now(), number(a), token);
+            }
+            call::ROUND_TRIP => return driver.round_trip.get().into(),
+            call::HOLD => driver.hold(number(a), is_true(b)),
+            call::REMOVE => driver.remove(number(a)),
+            _ => {
+                if let Some(key) = a.as_string().and_then(|it| Key::parse(&it)) {
+                    return driver.call_of_key(key, what, b, c, d);
+                }
+            }
+        }
+        JsValue::UNDEFINED
     }
 
-    pub(crate) fn start(idle: Option<Duration>, is_hidden: bool, seed: f64) -> u32 {
+    /// Does a call that is about a key.
+    fn call_of_key(&self, key: Key, what: u32, b: &JsValue, c: &JsValue, d: &JsValue) -> JsValue {
+        let session = || self.session.borrow_mut();
+        match what {
+            call::JOIN => {
+                let dedupe = if is_true(c) { Dedupe::User } else { Dedupe::None };
+                if let Some(meta) = Meta::received(b) {
+                    session().join(clock::now(), key, meta, dedupe, Mode::Join);
+                }
+            }
+            call::LEAVE => {
+                session().leave(&key);
+                self.rosters.borrow_mut().retain(|it| it.key != key);
+            }
+            call::PULSE => {
+                let text = c.as_string();
+                let value = text.as_deref().and_then(PulseValue::parse);
+                let is_said = value.is_some() == text.is_some()
+                    && b.as_string()
+                        .and_then(|it| PulseName::parse(&it))
+                        .is_some_and(|it| session().pulse(clock::now(), &key, it, value));
+                return is_said.into();
+            }
+            call::ASK_LAST_SEEN => session().ask_last_seen(&key),
+            call::MEMBERS => return self.members(&key).list().into(),
+            call::FLASH => {
+                let kinds = number(c);
+                let mute_above = number(d) as usize;
+                let rules = FlashRules { joins: kinds & 1 > 0, leaves: kinds & 2 > 0, mute_above };
+                return self.add_flashes(key, b.unchecked_ref::<Teller>().clone(), rules).into();
+            }
+            _ => {}
+        }
+        JsValue::UNDEFINED
+    }
+
+    /// A new driver, and its number. The page counts as away while it is hidden and after `idle_ms` without an
+    /// input, or never if that is 0.
+    fn start(idle_ms: u32, is_hidden: bool, seed: &JsValue) -> u32 {
         let now = clock::now();
+        let idle = (idle_ms > 0).then(|| Duration::from_millis(idle_ms.into()));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a seed")]
-        let mut session = Session::new(seed as u64);
+        let mut session = Session::new(seed.as_f64().unwrap_or_default() as u64);
         session.hidden(now, is_hidden);
         let driver = Self {
             session: RefCell::new(session),
@@ -96,41 +197,7 @@ impl Driver {
         id
     }
 
-    pub(crate) fn stop(id: u32) {
-        DRIVERS.with_borrow_mut(|drivers| drivers.retain(|it| it.0 != id));
-    }
-
-    pub(crate) fn join(&self, key: &str, meta: &JsValue, dedupe: Dedupe) {
-        if let (Some(key), Some(meta)) = (Key::parse(key), Meta::received(meta)) {
-            self.session.borrow_mut().join(clock::now(), key, meta, dedupe, Mode::Join);
-        }
-    }
-
-    pub(crate) fn leave(&self, key: &str) {
-        if let Some(key) = Key::parse(key) {
-            self.session.borrow_mut().leave(&key);
-            self.rosters.borrow_mut().retain(|it| it.key != key);
-        }
-    }
-
-    /// Says something for a moment; false if it isn't a pulse, or this page has too many.
-    pub(crate) fn pulse(&self, key: &str, name: &str, value: Option<&str>) -> bool {
-        let (Some(key), Some(name)) = (Key::parse(key), PulseName::parse(name)) else {
-            return false;
-        };
-        let parsed = value.and_then(PulseValue::parse);
-        parsed.is_some() == value.is_some()
-            && self.session.borrow_mut().pulse(clock::now(), &key, name, parsed)
-    }
-
-    /// Asks who has viewed a key.
-    pub(crate) fn ask_last_seen(&self, key: &str) {
-        if let Some(key) = Key::parse(key) {
-            self.session.borrow_mut().ask_last_seen(&key);
-        }
-    }
-
-    pub(crate) fn page_event(&self, event: u32, is_hidden: bool) {
+    fn page_event(&self, event: u32, is_hidden: bool) {
         let now = clock::now();
         if let Some(mut attention) = self.attention.get() {
             if event == page_event::INPUT {
@@ -153,12 +220,8 @@ impl Driver {
         }
     }
 
-    pub(crate) fn socket_open(&self, dial: u32) {
-        self.session.borrow_mut().socket_open(clock::now(), Dial(dial));
-    }
-
     /// What comes back is to be told at once: it is nothing to the session.
-    pub(crate) fn socket_message(&self, dial: u32, data: &JsValue) -> JsValue {
+    fn socket_message(&self, dial: Dial, data: &JsValue) -> JsValue {
         const NONE: &JsValue = &JsValue::UNDEFINED;
         let frame = wire::decode(data);
         let next = match &frame {
@@ -171,7 +234,7 @@ impl Driver {
             }
             _ => JsValue::UNDEFINED,
         };
-        let (session, now, dial) = (&mut *self.session.borrow_mut(), clock::now(), Dial(dial));
+        let (session, now) = (&mut *self.session.borrow_mut(), clock::now());
         match frame {
             Some(frame) => session.socket_frame(now, dial, frame),
             None => session.socket_garbage(now, dial),
@@ -179,15 +242,7 @@ impl Driver {
         next
     }
 
-    pub(crate) fn socket_closed(&self, dial: u32, code: u16) {
-        self.session.borrow_mut().socket_closed(clock::now(), Dial(dial), code);
-    }
-
-    pub(crate) fn token(&self, fetch: u32, token: Option<String>) {
-        self.session.borrow_mut().token(clock::now(), fetch, token.ok_or(()));
-    }
-
-    pub(crate) fn timer(&self) {
+    fn timer(&self) {
         let now = clock::now();
         self.attend(now);
         for flashes in self.flashes() {
@@ -198,7 +253,7 @@ impl Driver {
 
     /// In how many milliseconds there is something to do.
     #[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
-    pub(crate) fn delay(&self) -> Option<f64> {
+    fn delay(&self) -> Option<f64> {
         let now = clock::now();
         let session = self.session.borrow().poll_timeout();
         let attention = self.attention.get().and_then(|it| it.poll_timeout(now));
@@ -207,25 +262,15 @@ impl Driver {
         Some(first.as_millis().saturating_sub(now.as_millis()) as f64)
     }
 
-    pub(crate) fn round_trip(&self) -> f64 {
-        self.round_trip.get()
-    }
-
-    /// Everybody who is in a key.
-    pub(crate) fn list(&self, key: &str) -> Option<Array> {
-        Some(self.members(&Key::parse(key)?).list().clone())
-    }
-
     /// Tells from now on who joins a key and who leaves it.
-    pub(crate) fn add_flashes(&self, key: &str, teller: Teller, rules: FlashRules) -> Option<u32> {
+    fn add_flashes(&self, key: Key, teller: Teller, rules: FlashRules) -> u32 {
         let id = next_id();
-        let flashes = FlashTeller::new(id, Key::parse(key)?, teller, rules);
-        self.flashes.borrow_mut().push(Rc::new(flashes));
-        Some(id)
+        self.flashes.borrow_mut().push(Rc::new(FlashTeller::new(id, key, teller, rules)));
+        id
     }
 
     /// Somebody reads flashes, or doesn't any more.
-    pub(crate) fn hold(&self, id: u32, is_held: bool) {
+    fn hold(&self, id: u32, is_held: bool) {
         for flashes in self.flashes() {
             if flashes.id == id {
                 flashes.hold(clock::now(), is_held);
@@ -234,7 +279,7 @@ impl Driver {
     }
 
     /// Takes flashes away.
-    pub(crate) fn remove(&self, id: u32) {
+    fn remove(&self, id: u32) {
         // They outlive the borrow: what goes out of the page can run the page's own code, which may come
         // back to here.
         let before = self.flashes();
@@ -245,7 +290,7 @@ impl Driver {
     }
 
     /// What is to be done next.
-    pub(crate) fn poll(&self) -> JsValue {
+    fn poll(&self) -> JsValue {
         const NONE: &JsValue = &JsValue::UNDEFINED;
         let next = self.session.borrow_mut().poll_output();
         match next {
@@ -387,6 +432,16 @@ impl Driver {
     fn flashes(&self) -> Vec<Rc<FlashTeller>> {
         self.flashes.borrow().clone()
     }
+}
+
+/// What JavaScript gives as a whole number.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn number(value: &JsValue) -> u32 {
+    value.as_f64().unwrap_or_default() as u32
+}
+
+fn is_true(value: &JsValue) -> bool {
+    value.as_bool().unwrap_or_default()
 }
 
 fn next_id() -> u32 {

@@ -11,8 +11,8 @@ use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 #[wasm_bindgen]
 extern "C" {
     /// Who shows and says it: `Teller` in `js/dom.js`.
-    #[derive(Debug)]
-    pub type Teller;
+    #[derive(Clone, Debug)]
+    pub(crate) type Teller;
 
     #[wasm_bindgen(method, structural)]
     fn show(this: &Teller, id: u32, is_join: bool, members: &Array);

@@ -179,7 +179,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod followed {
     use super::*;
     use presence_protocol::{PresenceState, SessionId, User, UserId};

@@ -2,7 +2,7 @@
 //
 // wasm-bindgen's test runner serves the compiled tests, and with them the crate's functions, under this
 // name; everything else comes from the crate's folder.
-import * as core from "/wasm-bindgen-test";
+import { call } from "/wasm-bindgen-test";
 import { Here } from "../../js/here.js";
 import { connectOptions } from "../../js/options.js";
 
@@ -171,7 +171,7 @@ export function begin() {
 /** What `connect` gives, without its loading of the module. */
 export function enter(options = {}) {
   const given = { url: RELAY, key: KEY, token: "token", ...options };
-  const here = new Here(core, connectOptions(given));
+  const here = new Here(call, connectOptions(given));
   handles.push(here);
   return here;
 }
