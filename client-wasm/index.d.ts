@@ -646,4 +646,5 @@ export type ErrorCode =
   | "key_expired"
   | "not_joined"
   /** The token doesn't allow this, for example pulses. Nothing of the kind is sent any more. */
-  | "not_allowed";
+  | "not_allowed"
+  | "unavailable";

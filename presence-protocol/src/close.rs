@@ -194,4 +194,6 @@ error_codes! {
     NotJoined = "not_joined";
     /// The connection is in the key, but no token of it allows this there, or it only observes.
     NotAllowed = "not_allowed";
+    /// What the relay keeps can't be looked up for the moment.
+    Unavailable = "unavailable";
 }

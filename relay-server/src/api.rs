@@ -6,6 +6,7 @@
 mod wire;
 
 use crate::App;
+use crate::clock::wall;
 use crate::problem::Problem;
 use crate::store::Unavailable;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -203,14 +204,17 @@ async fn last_seen(
 ) -> Result<Response, Problem> {
     let key = key_of(path)?;
     caller.lists(&key)?;
-    let (now, since) = app.shared.with(|core, now| (now, core.last_seen_since(now)));
-    let of_key = key.clone();
-    let views = match since {
-        Some(since) => app.shared.inbox().run(move |it| it.views(&of_key, since, MAX_LAST_SEEN)),
-        None => return Err(nothing_kept()),
+    let (retention, is_kept) =
+        app.shared.with(|core, _| (core.last_seen_retention(), core.keeps_last_seen_of(&key)));
+    let since = wall() - retention.ok_or_else(nothing_kept)?;
+    let views = if is_kept {
+        let of_key = key.clone();
+        let views = app.shared.inbox().run(move |it| it.views(&of_key, since, MAX_LAST_SEEN));
+        views.await.map_err(unavailable)?
+    } else {
+        Vec::new()
     };
-    let views = views.await.map_err(unavailable)?;
-    Ok(Json(wire::LastSeen::new(&key, &views, now)).into_response())
+    Ok(Json(wire::LastSeen::new(&key, &views, wall())).into_response())
 }
 
 /// `DELETE /v1/users/{user}/last-seen`: forgets when a user viewed anything.
@@ -227,10 +231,9 @@ async fn forget(
     }
     let user = path.ok().and_then(|Path(it)| UserId::parse(&it));
     let user = user.ok_or(Problem::bad_request("that is no user's id"))?;
-    if app.shared.with(|core, now| core.last_seen_since(now)).is_none() {
-        return Err(nothing_kept());
-    }
-    let forgotten = app.shared.inbox().run(move |it| it.forget_user(&user)).await;
+    app.shared.with(|core, _| core.last_seen_retention()).ok_or_else(nothing_kept)?;
+    let keys = caller.grant.keys;
+    let forgotten = app.shared.inbox().run(move |it| it.forget_user(&user, &keys)).await;
     Ok(Json(wire::Forgotten { forgotten: forgotten.map_err(unavailable)? }))
 }
 

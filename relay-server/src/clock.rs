@@ -12,10 +12,14 @@ pub(crate) struct Clock {
     stall: StallClock,
 }
 
+/// What time it is for everybody else: also after this process stood still, and in the next one.
+pub(crate) fn wall() -> Time {
+    Time::default() + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 impl Clock {
     pub(crate) fn start() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started_at = Time::default() + since_1970;
+        let started_at = wall();
         Self { started: Instant::now(), started_at, stall: StallClock::new(started_at) }
     }
 

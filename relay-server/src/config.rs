@@ -193,7 +193,8 @@ pub struct Args {
     /// Keys of which is kept who viewed them and when, for "Last viewed by alice 12 minutes ago": exact
     /// ones, or beginnings followed by `*`. May be repeated, or a list with commas. [default: none]
     ///
-    /// Whoever may join such a key is told. A token with `"last_seen": false` forbids it for its user.
+    /// Whoever may join such a key is told. A token with `"last_seen": false` forbids it for its user. What
+    /// was kept of keys that are named no longer is removed at the next start, all of it if none is named.
     /// Example: `document:*`
     #[arg(
         long,
@@ -443,6 +444,15 @@ pub enum ConfigError {
     /// A certificate that can't be used.
     #[error("tls_unusable: --tls-cert and --tls-key can't be used")]
     TlsUnusable(#[source] TlsError),
+    /// A database that isn't asked for any more and can't be removed.
+    #[error("not_forgotten: {} has a database of who viewed what, which can't be removed", path.display())]
+    NotForgotten {
+        /// Its folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: std::io::Error,
+    },
     /// No randomness for a secret.
     #[error("no_randomness: a random secret could not be made")]
     NoRandomness,
@@ -578,6 +588,11 @@ fn last_seen(
     data: Option<PathBuf>,
 ) -> Result<Option<LastSeen>, ConfigError> {
     if keys.is_empty() {
+        // What was kept when it was asked for is kept no longer.
+        if let Some(path) = data {
+            SqliteStore::remove(&path)
+                .map_err(|error| ConfigError::NotForgotten { path, error })?;
+        }
         return Ok(None);
     }
     let store = data.as_deref().map_or_else(SqliteStore::in_memory, SqliteStore::open);

@@ -139,8 +139,19 @@ pub async fn run(
     let keeper = match config.last_seen {
         None => None,
         Some(config::LastSeen { rules, store }) => {
+            let keys = rules.keys.clone();
             let inbox = app.shared.keep_last_seen(rules);
-            Some(Keeper::start(Arc::clone(&app), inbox, store).map_err(RunError::NoThread)?)
+            // What was kept when it was asked for more.
+            let forgotten = inbox.later(move |store| {
+                if let Err(error) = store.forget_others(&keys) {
+                    warn!(%error, "what is kept of other keys can't be forgotten");
+                }
+            });
+            debug_assert!(forgotten.is_ok(), "nothing else waits yet");
+            let (told, watched) = (Arc::clone(&app), (Arc::clone(&app), Arc::clone(&inbox)));
+            let tell = move |asked, found| store::tell(&told, asked, found);
+            let keeper = Keeper::start(inbox, store, tell).map_err(RunError::NoThread)?;
+            Some((keeper, tokio::spawn(store::watch(watched.0, watched.1))))
         }
     };
 
@@ -176,9 +187,9 @@ pub async fn run(
     for task in watch.into_iter().chain(renewing).chain([timer, tidying]) {
         task.abort();
     }
-    if let Some(keeper) = keeper {
-        // If it can't be waited for, the process ends with it.
-        let _ = tokio::task::spawn_blocking(|| keeper.end()).await;
+    if let Some((keeper, watching)) = keeper {
+        keeper.end(STOP_TIMEOUT).await;
+        watching.abort();
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::host::WireHost;
 use crate::store::Inbox;
 use presence_core::Time;
 use presence_core::relay::{
-    Closed, ConnId, Full, LastSeenRules, MemoryBackplane, Relay, RelayConfig,
+    Asked, Closed, ConnId, Full, LastSeenRules, MemoryBackplane, Relay, RelayConfig,
 };
 use presence_protocol::{CloseCode, Epoch};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -165,7 +165,7 @@ impl Shared {
         // Tasks are woken after the lock was given back, or they would wait for it at once.
         let mut woken = Vec::new();
         let mut requests = Vec::new();
-        let (result, is_sooner) = {
+        let (result, is_sooner, now) = {
             let mut state = self.lock();
             let state = &mut *state;
             let now = state.clock.now();
@@ -184,16 +184,28 @@ impl Shared {
             if is_sooner {
                 state.armed = next;
             }
-            (result, is_sooner)
+            (result, is_sooner, now)
         };
         if is_sooner {
             self.sooner.notify_one();
         }
-        self.inbox.add(requests);
+        let refused = self.inbox.add(now, requests);
+        if !refused.is_empty() {
+            self.refuse(refused);
+        }
         for waker in woken {
             waker.wake();
         }
         result
+    }
+
+    /// There is no room for these questions.
+    fn refuse(&self, questions: Vec<Asked>) {
+        self.with(|core, now| {
+            for asked in questions {
+                core.last_seen(now, asked, None);
+            }
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,39 +1,45 @@
 //! Where it is kept who viewed what: a few calls that any database can answer, and their thread.
 //!
 //! The core's requests are gathered by an [`Inbox`] and served by one thread, so that no socket ever waits
-//! for a disk. Views of the same user and key are one entry there, so it is bounded, and a batch is one
-//! transaction.
+//! for a disk. What waits there is bounded, whatever the disk does, and a question that waits for too long
+//! is told so. Times are the wall clock's here: what is kept outlives the process, whose own clock stands
+//! still while it does.
 
 mod sqlite;
+mod waiting;
 
 pub use sqlite::SqliteStore;
+pub(crate) use waiting::Inbox;
 
 use crate::App;
+use crate::clock::wall;
+use crate::frames;
 use presence_core::Time;
-use presence_core::relay::{Asked, Request, View};
-use presence_protocol::limits::MAX_LAST_SEEN;
-use presence_protocol::{Key, UserId};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use presence_core::relay::{Asked, KeyPattern, View};
+use presence_protocol::limits::{ANSWER_TIMEOUT, MAX_LAST_SEEN};
+use presence_protocol::{Key, UserId, encode_server};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
+use waiting::Waiting;
 
-/// For how long views are gathered before they are written: what a relay that is killed loses at most.
-const BATCH: Duration = Duration::from_millis(250);
-/// Most views that wait to be written, in case the disk is slower than the people.
-const MAX_WAITING: usize = 100_000;
-/// Most other jobs that wait.
-const MAX_JOBS: usize = 1000;
+/// Of how many keys it is kept at most that one user viewed them: the latest ones. Otherwise a single
+/// person could fill the store and push out what is kept of everybody else.
+pub(crate) const MAX_VIEWS_PER_USER: usize = 1000;
+
+/// How often is looked for questions that wait for too long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps the last view of each user and key.
 pub trait Store: std::fmt::Debug + Send {
-    /// Keeps views, unless later ones are kept already. All of them or none.
+    /// Keeps views, unless later ones are kept already. What is kept of one user has a bound.
     ///
     /// # Errors
     ///
-    /// What the database says.
+    /// What the database says; some of the views may be kept then.
     fn keep(&mut self, views: &[View]) -> Result<(), StoreError>;
 
     /// The latest views of a key since a moment, the latest first.
@@ -50,12 +56,19 @@ pub trait Store: std::fmt::Debug + Send {
     /// What the database says.
     fn forget_before(&mut self, before: Time) -> Result<(), StoreError>;
 
-    /// Forgets everything about a user. Returns how many views that were.
+    /// Forgets what a user viewed among these keys. Returns how many views that were.
     ///
     /// # Errors
     ///
     /// What the database says.
-    fn forget_user(&mut self, user: &UserId) -> Result<usize, StoreError>;
+    fn forget_user(&mut self, user: &UserId, keys: &[KeyPattern]) -> Result<usize, StoreError>;
+
+    /// Forgets all views of any other key.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    fn forget_others(&mut self, keys: &[KeyPattern]) -> Result<(), StoreError>;
 }
 
 /// What a database says when it can't do what it was asked to.
@@ -67,143 +80,28 @@ pub struct StoreError(#[from] rusqlite::Error);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unavailable;
 
-/// Anything else to be done with the store.
-struct Job(Box<Work>);
-
-type Work = dyn FnOnce(&mut dyn Store) + Send;
-
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Job")
-    }
-}
-
-/// What waits for the store.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    waiting: Mutex<Waiting>,
-    news: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    views: BTreeMap<(Key, UserId), View>,
-    asked: Vec<Asked>,
-    forget_before: Option<Time>,
-    jobs: Vec<Job>,
-    n_dropped: usize,
-    is_over: bool,
-}
-
-impl Waiting {
-    /// True if it shouldn't wait for the end of a batch.
-    const fn is_urgent(&self) -> bool {
-        !self.asked.is_empty()
-            || !self.jobs.is_empty()
-            || self.forget_before.is_some()
-            || self.is_over
-    }
-
-    fn add(&mut self, request: Request) {
-        match request {
-            Request::Keep(view) => {
-                let place = (view.key.clone(), view.user.id().clone());
-                // A loss is found out later than it was, and something may have been seen since.
-                if self.views.get(&place).is_some_and(|it| it.at > view.at) {
-                    return;
-                }
-                if self.views.len() < MAX_WAITING || self.views.contains_key(&place) {
-                    self.views.insert(place, view);
-                } else {
-                    self.n_dropped += 1;
-                }
-            }
-            Request::LookUp(asked) => self.asked.push(asked),
-            Request::ForgetBefore(before) => self.forget_before = Some(before),
-        }
-    }
-}
-
-impl Inbox {
-    /// Adds what the core asks for.
-    pub(crate) fn add(&self, requests: Vec<Request>) {
-        if requests.is_empty() {
-            return;
-        }
-        let mut waiting = self.lock();
-        for request in requests {
-            waiting.add(request);
-        }
-        self.news.notify_one();
-    }
-
-    /// Does anything else with the store, after what was asked for before.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Unavailable> {
-        let (tell, told) = oneshot::channel();
-        {
-            let mut waiting = self.lock();
-            if waiting.jobs.len() >= MAX_JOBS {
-                return Err(Unavailable);
-            }
-            // Who doesn't wait any more doesn't want to know.
-            waiting.jobs.push(Job(Box::new(|store| drop(tell.send(job(store))))));
-        }
-        self.news.notify_one();
-        match told.await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => {
-                warn!(%error, "the database can't do what it was asked to");
-                Err(Unavailable)
-            }
-            Err(_) => Err(Unavailable),
-        }
-    }
-
-    /// Ends the thread once everything is written.
-    fn end(&self) {
-        self.lock().is_over = true;
-        self.news.notify_one();
-    }
-
-    /// Waits for something to do, and for a batch of it.
-    fn take(&self) -> Waiting {
-        let waiting = self.lock();
-        let idle = |it: &mut Waiting| it.views.is_empty() && !it.is_urgent();
-        let waiting = self.news.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
-        let gather = |it: &mut Waiting| !it.is_urgent();
-        let waiting = self.news.wait_timeout_while(waiting, BATCH, gather);
-        std::mem::take(&mut *waiting.unwrap_or_else(PoisonError::into_inner).0)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The thread that serves an inbox.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     inbox: Arc<Inbox>,
-    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Keeper {
-    /// Starts it.
+    /// Starts it. `tell` is given what was found for each question; `None` if the store failed.
     pub(crate) fn start(
-        app: Arc<App>,
         inbox: Arc<Inbox>,
         mut store: Box<dyn Store>,
+        tell: impl Fn(Asked, Option<Vec<View>>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let served = Arc::clone(&inbox);
+        let (tell_end, ended) = oneshot::channel();
         let run = move || {
             let mut is_well = true;
             loop {
                 let work = served.take();
                 let is_over = work.is_over;
-                let problem = serve(&app, &mut *store, work);
+                let problem = serve(&served, &mut *store, work, &tell);
                 if let Some(problem) = &problem
                     && is_well
                 {
@@ -214,41 +112,71 @@ impl Keeper {
                     break;
                 }
             }
+            // A relay that is still waiting may go now.
+            let _ = tell_end.send(());
         };
-        let thread = thread::Builder::new().name("last-seen".to_owned()).spawn(run)?;
-        Ok(Self { inbox, thread })
+        thread::Builder::new().name("last-seen".to_owned()).spawn(run)?;
+        Ok(Self { inbox, ended })
     }
 
-    /// Writes what is left and ends. Blocks.
-    pub(crate) fn end(self) {
+    /// Has what is left written, for as long as a relay that stops can wait. A disk that hangs keeps no
+    /// process from ending.
+    pub(crate) async fn end(self, patience: Duration) {
         self.inbox.end();
-        // Should it have panicked, it has said so.
-        let _ = self.thread.join();
+        if timeout(patience, self.ended).await.is_err() {
+            warn!("the database doesn't answer, so what people viewed last is not kept");
+        }
+    }
+}
+
+/// Tells the core what was found, written down outside of its lock.
+pub(crate) fn tell(app: &App, asked: Asked, found: Option<Vec<View>>) {
+    let write = |views| {
+        let answer = asked.answer(wall(), views);
+        frames::text(&mut Vec::new(), |out| encode_server(&answer, out))
+    };
+    let frame = found.map(write);
+    app.shared.with(|core, now| core.last_seen(now, asked, frame));
+}
+
+/// Tells those who have asked and waited for too long, because the disk hangs, that there is no answer.
+pub(crate) async fn watch(app: Arc<App>, inbox: Arc<Inbox>) {
+    loop {
+        sleep(LOOK).await;
+        for asked in inbox.overdue(ANSWER_TIMEOUT) {
+            tell(&app, asked, None);
+        }
     }
 }
 
 /// Does what was asked for. Returns what went wrong last.
-fn serve(app: &App, store: &mut dyn Store, work: Waiting) -> Option<StoreError> {
+fn serve(
+    inbox: &Inbox,
+    store: &mut dyn Store,
+    work: Waiting,
+    tell: &impl Fn(Asked, Option<Vec<View>>),
+) -> Option<StoreError> {
     let mut problem = None;
     if work.n_dropped > 0 {
         warn!(n = work.n_dropped, "the disk is too slow to keep what all people viewed");
     }
-    if !work.views.is_empty() {
-        let views: Vec<_> = work.views.into_values().collect();
-        problem = store.keep(&views).err();
+    for (user, keys) in work.forget_users {
+        problem = store.forget_user(&user, &keys).err().or(problem);
+    }
+    let views: Vec<_> = work.views.into_values().flat_map(|it| it.into_values()).collect();
+    if !views.is_empty() {
+        problem = store.keep(&views).err().or(problem);
     }
     if let Some(before) = work.forget_before {
         problem = store.forget_before(before).err().or(problem);
     }
-    for asked in work.asked {
-        let views = store.views(&asked.key, asked.since, MAX_LAST_SEEN).unwrap_or_else(|error| {
-            problem = Some(error);
-            Vec::new()
-        });
-        app.shared.with(|core, now| core.last_seen(now, asked, views));
+    while let Some(asked) = inbox.next_question(work.n_questions) {
+        let found = store.views(&asked.key, asked.since, MAX_LAST_SEEN);
+        let found = found.map_err(|error| problem = Some(error)).ok();
+        tell(asked, found);
     }
-    for Job(job) in work.jobs {
-        job(store);
+    for job in work.jobs {
+        job.run(store);
     }
     problem
 }

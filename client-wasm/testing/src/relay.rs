@@ -20,13 +20,18 @@ pub(crate) type Core = Relay<TextHost, MemoryBackplane>;
 #[derive(Debug)]
 pub(crate) struct TextHost;
 
+/// A frame, written down.
+pub(crate) fn text(frame: &ServerFrame<Meta>) -> Rc<str> {
+    let mut bytes = Vec::new();
+    encode_server(frame, &mut bytes);
+    String::from_utf8_lossy(&bytes).into()
+}
+
 impl Host for TextHost {
     type Frame = Rc<str>;
 
     fn encode(&mut self, frame: &ServerFrame<Meta>) -> Rc<str> {
-        let mut bytes = Vec::new();
-        encode_server(frame, &mut bytes);
-        String::from_utf8_lossy(&bytes).into()
+        text(frame)
     }
 
     fn size(frame: &Rc<str>) -> usize {

@@ -432,9 +432,14 @@ impl World {
                     let of_key = views.values().filter(|it| it.key == asked.key);
                     let mut found: Vec<_> = of_key.cloned().collect();
                     found.sort_by_key(|it| core::cmp::Reverse(it.at));
-                    relay.last_seen(now, asked, found);
+                    let answer = relay::text(&asked.answer(now, found));
+                    relay.last_seen(now, asked, Some(answer));
                 }
                 Request::ForgetBefore(before) => views.retain(|_, it| it.at >= before),
+                Request::ForgetUser { user, keys } => {
+                    let is_meant = |key: &Key| keys.iter().any(|it| it.matches(key));
+                    views.retain(|(key, of), _| *of != user || !is_meant(key));
+                }
             }
         }
     }

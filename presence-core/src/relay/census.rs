@@ -3,6 +3,7 @@
 use super::{Backplane, Host, Relay};
 use crate::Time;
 use core::ops::Bound;
+use core::time::Duration;
 use presence_protocol::{Key, Meta, Presence};
 
 impl<H: Host, B: Backplane> Relay<H, B> {
@@ -33,10 +34,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         rosters
     }
 
-    /// Since when it is kept who viewed what; `None` if nothing is kept.
+    /// For how long it is kept who viewed what; `None` if nothing is kept.
     #[must_use]
-    pub fn last_seen_since(&self, now: Time) -> Option<Time> {
-        self.last_seen.since(now)
+    pub fn last_seen_retention(&self) -> Option<Duration> {
+        self.last_seen.retention()
+    }
+
+    /// True if it is kept who viewed this key.
+    #[must_use]
+    pub fn keeps_last_seen_of(&self, key: &Key) -> bool {
+        self.last_seen.covers(key)
     }
 
     /// How old a presence is by its `since`, in milliseconds.

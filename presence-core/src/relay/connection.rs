@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 const MAX_ANSWERS: usize = 32;
 /// Most keys for which a connection waits to be told who viewed them. Further questions get no answer.
 const MAX_ASKED: usize = 4;
+/// Most such questions in a second.
+const MAX_LOOKUPS: usize = 10;
 
 /// A connection, by a small number that is used again after it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +21,7 @@ pub struct ConnId(pub u32);
 
 /// One socket.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Connection<F> {
     pub(super) phase: Phase,
     pub(super) last_heard: Time,
     /// When its timer is set to.
@@ -27,15 +29,40 @@ pub(super) struct Connection {
     /// True while it stands in the queue of those that have something to write.
     pub(super) woken: bool,
     /// Frames for this connection alone.
-    pub(super) answers: VecDeque<ServerFrame<Meta>>,
+    pub(super) answers: VecDeque<Answer<F>>,
     pub(super) heartbeat_due: bool,
     /// The keys for which it waits to be told who viewed them.
     pub(super) asked_last_seen: Vec<Key>,
     /// At which of its keys the last collection stopped, so that a busy key can't starve the others.
     pub(super) next_key: usize,
-    /// How many snapshots it asked for, and since when they are counted.
-    pub(super) asked: (u32, Time),
+    /// The snapshots that it asked for.
+    pub(super) snapshots: Count,
+    /// What it asked about who viewed a key.
+    pub(super) lookups: Count,
     pub(super) ping_due: bool,
+}
+
+/// A frame for one connection alone.
+#[derive(Debug)]
+pub(super) enum Answer<F> {
+    /// One that is written down when it is collected.
+    Frame(ServerFrame<Meta>),
+    /// Who viewed a key, which the shell has written down already: it may be long.
+    LastSeen { key: Key, frame: F },
+}
+
+/// How many there were in a second that began at some moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(u32, Time);
+
+impl Count {
+    /// Counts one more; false if there are more than so many now.
+    fn spend(&mut self, now: Time, most: usize) -> bool {
+        let Self(count, since) = *self;
+        let is_over = now.since(since) >= Duration::from_secs(1);
+        *self = if is_over { Self(1, now) } else { Self(count.saturating_add(1), since) };
+        self.0 as usize <= most
+    }
 }
 
 /// How far a connection has come.
@@ -134,7 +161,7 @@ impl Open {
     }
 }
 
-impl Connection {
+impl<F> Connection<F> {
     pub(super) const fn new(now: Time, deadline: Time) -> Self {
         Self {
             phase: Phase::Greeting { deadline },
@@ -145,7 +172,8 @@ impl Connection {
             heartbeat_due: false,
             asked_last_seen: Vec::new(),
             next_key: 0,
-            asked: (0, now),
+            snapshots: Count(0, now),
+            lookups: Count(0, now),
             ping_due: false,
         }
     }
@@ -162,15 +190,14 @@ impl Connection {
     /// True if it may have a snapshot that it asks for: in a second, one for each of its keys.
     pub(super) fn may_ask(&mut self, now: Time) -> bool {
         let Phase::Open(open) = &self.phase else { return false };
-        let (count, since) = self.asked;
-        let is_over = now.since(since) >= Duration::from_secs(1);
-        self.asked = if is_over { (1, now) } else { (count.saturating_add(1), since) };
-        self.asked.0 as usize <= open.keys.len().max(1)
+        self.snapshots.spend(now, open.keys.len().max(1))
     }
 
     /// True if it may ask who viewed a key, and isn't waiting for that already.
-    pub(super) fn asks_last_seen(&mut self, key: &Key) -> bool {
-        let asks = self.asked_last_seen.len() < MAX_ASKED && !self.asked_last_seen.contains(key);
+    pub(super) fn asks_last_seen(&mut self, now: Time, key: &Key) -> bool {
+        let asks = self.asked_last_seen.len() < MAX_ASKED
+            && !self.asked_last_seen.contains(key)
+            && self.lookups.spend(now, MAX_LOOKUPS);
         if asks {
             self.asked_last_seen.push(key.clone());
         }
@@ -178,10 +205,10 @@ impl Connection {
     }
 
     /// Queues a frame for this connection alone; false if too many are waiting.
-    pub(super) fn answer(&mut self, frame: ServerFrame<Meta>) -> bool {
+    pub(super) fn answer(&mut self, answer: Answer<F>) -> bool {
         let fits = self.answers.len() < MAX_ANSWERS;
         if fits {
-            self.answers.push_back(frame);
+            self.answers.push_back(answer);
         }
         fits
     }

@@ -140,7 +140,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
         };
         // It holds whatever becomes of this.
-        open.is_remembered &= own.as_ref().is_none_or(|it| it.last_seen);
+        if let Some(forbids) = own.as_ref().filter(|it| !it.last_seen) {
+            open.is_remembered = false;
+            self.last_seen.forget_user(forbids.user.id(), &forbids.keys);
+        }
+        let open = self.open(id)?;
         let own_can = own.as_ref().map_or(Capabilities::NONE, |it| it.for_key(key));
         let can = open.grant.for_key(key).and(own_can);
         if !can.has(needed) {

@@ -6,7 +6,7 @@
 use super::{ConnId, KeyPattern};
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{Dial, Key, SessionId, User};
+use presence_protocol::{Dial, Key, Meta, Seen, ServerFrame, SessionId, User, UserId, limits};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -55,6 +55,18 @@ pub struct Asked {
     pub(super) claim: (SessionId, Dial),
 }
 
+impl Asked {
+    /// The answer, from what a store has found, the latest first. `now` and the views are on the same clock
+    /// as [`since`](Self::since).
+    #[must_use]
+    pub fn answer(&self, now: Time, views: Vec<View>) -> ServerFrame<Meta> {
+        let views = views.into_iter().filter(|it| it.at >= self.since);
+        let one = |it: View| Seen { user: it.user, ago_ms: super::millis(now.since(it.at)) };
+        let seen = views.take(limits::MAX_LAST_SEEN).map(one).collect();
+        ServerFrame::LastSeen { key: self.key.clone(), seen }
+    }
+}
+
 /// Something for the shell's store. In this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -65,6 +77,13 @@ pub enum Request {
     LookUp(Asked),
     /// Forget every view before this moment.
     ForgetBefore(Time),
+    /// Forget what a user has viewed among some keys.
+    ForgetUser {
+        /// Who.
+        user: UserId,
+        /// Of these keys.
+        keys: Vec<KeyPattern>,
+    },
 }
 
 /// The rules, and what they have come to that the shell hasn't taken yet.
@@ -89,9 +108,9 @@ impl LastSeen {
         self.rules.as_ref().is_some_and(|it| it.keys.iter().any(|it| it.matches(key)))
     }
 
-    /// What was viewed before this is not told; `None` if nothing is kept at all.
-    pub(super) fn since(&self, now: Time) -> Option<Time> {
-        self.rules.as_ref().map(|it| now - it.retention)
+    /// For how long it is kept; `None` if nothing is kept at all.
+    pub(super) fn retention(&self) -> Option<Duration> {
+        self.rules.as_ref().map(|it| it.retention)
     }
 
     /// The shortest time between two records of somebody who stays, if there are any at all.
@@ -119,6 +138,14 @@ impl LastSeen {
         let rules = self.rules.as_ref()?;
         self.requests.push_back(Request::ForgetBefore(now - rules.retention));
         Some(now + FORGET_INTERVAL)
+    }
+
+    /// A token forbids that anything is kept of a user: nor is what was kept before.
+    pub(super) fn forget_user(&mut self, user: &UserId, keys: &[KeyPattern]) {
+        if self.rules.is_some() {
+            let (user, keys) = (user.clone(), keys.to_vec());
+            self.requests.push_back(Request::ForgetUser { user, keys });
+        }
     }
 
     pub(super) fn poll_request(&mut self) -> Option<Request> {

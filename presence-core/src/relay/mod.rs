@@ -26,13 +26,13 @@ pub use room::{Change, JoinError, Room, RoomRules};
 
 use crate::Time;
 use crate::random::Random;
-use connection::{Connection, Entered, Open, Phase, Role, Silence};
+use connection::{Answer, Connection, Entered, Open, Phase, Role, Silence};
 use core::time::Duration;
 use last_seen::LastSeen;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
     Close, CloseCode, Delta, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, PulseName,
-    PulseValue, Rev, Seen, ServerFrame, SessionId, User, UserId, Wait, Welcome, limits,
+    PulseValue, Rev, ServerFrame, SessionId, User, UserId, Wait, Welcome, limits,
 };
 use sessions::{Fenced, Sessions};
 use stats::{Dropped, Received, Sent, Stats};
@@ -127,7 +127,7 @@ pub struct Relay<H: Host, B> {
     host: H,
     backplane: B,
     random: Random,
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<Connection<H::Frame>>>,
     free: Vec<ConnId>,
     sessions: Sessions,
     /// How many connections each user has.
@@ -391,6 +391,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             return self.refuse(now, id, CloseCode::Busy);
         }
         *n_connections += 1;
+        if !grant.last_seen {
+            self.last_seen.forget_user(grant.user.id(), &grant.keys);
+        }
         let (epoch, began) = self.backplane.epoch();
         let claims = ResumeClaims { session, user: grant.user.id().clone(), dial, since };
         let welcome = Welcome {
@@ -417,7 +420,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let due = open.expires_at.min(now + self.config.quiet());
         if let Some(connection) = self.connection(id) {
             connection.phase = Phase::Open(Box::new(open));
-            connection.answer(ServerFrame::Welcome(welcome));
+            connection.answer(Answer::Frame(ServerFrame::Welcome(welcome)));
         }
         self.stats.sessions += 1;
         self.arm_connection(id, due);
@@ -482,7 +485,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::LastSeen { key } => {
                 if let Some(claim) = self.entered(now, id, &key)
-                    && self.connection(id).is_some_and(|it| it.asks_last_seen(&key))
+                    && self.connection(id).is_some_and(|it| it.asks_last_seen(now, &key))
                 {
                     if self.last_seen.covers(&key) {
                         self.last_seen.ask(now, key, id, claim);
@@ -532,8 +535,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// The relay is about to stop: every session is told when to come back, one after the other within
     /// about `spread`, and everybody else that it is over.
     pub fn drain(&mut self, now: Time, spread: Duration) {
-        let is_open = |it: &Connection| matches!(it.phase, Phase::Open(_));
-        let present = |(index, it): (usize, &Option<Connection>)| {
+        let is_open = |it: &Connection<_>| matches!(it.phase, Phase::Open(_));
+        let present = |(index, it): (usize, &Option<Connection<_>>)| {
             let id = ConnId(u32::try_from(index).ok()?);
             it.as_ref().map(|it| (id, is_open(it)))
         };
@@ -611,9 +614,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.settle(now, key);
     }
 
-    /// The store's answer: who viewed a key, the latest first.
-    pub fn last_seen(&mut self, now: Time, asked: Asked, views: Vec<View>) {
-        let Asked { key, since, conn, claim } = asked;
+    /// The store's answer to who viewed a key, from [`Asked::answer`] and written down; `None` if the store
+    /// has none.
+    pub fn last_seen(&mut self, now: Time, asked: Asked, frame: Option<H::Frame>) {
+        let Asked { key, conn, claim, .. } = asked;
         let Some(open) = self.open(conn) else { return };
         if (open.session, open.dial) != claim {
             return;
@@ -625,10 +629,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             return;
         }
-        let views = views.into_iter().filter(|it| it.at >= since).take(limits::MAX_LAST_SEEN);
-        let seen = views.map(|it| Seen { user: it.user, ago_ms: millis(now.since(it.at)) });
-        let seen = seen.collect();
-        self.answer(now, conn, ServerFrame::LastSeen { key, seen });
+        if let Some(frame) = frame {
+            return self.give(now, conn, Answer::LastSeen { key, frame });
+        }
+        if let Some(connection) = self.connection(conn) {
+            connection.asked_last_seen.retain(|it| *it != key);
+        }
+        let message = "what was kept can't be looked up for the moment";
+        self.error(now, conn, ErrorCode::Unavailable, message.to_owned(), Some(key));
     }
 
     /// Something for the store. Call until `None`.
@@ -693,11 +701,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.woken = false;
         let mut used = 0;
         while let Some(answer) = connection.answers.pop_front() {
-            if let ServerFrame::LastSeen { key, .. } = &answer {
+            if let Answer::LastSeen { key, .. } | Answer::Frame(ServerFrame::LastSeen { key, .. }) =
+                &answer
+            {
                 connection.asked_last_seen.retain(|it| it != key);
             }
-            stats.sent.add(kind_of(&answer), 1);
-            push::<H>(out, &mut used, host.encode(&answer));
+            let (kind, frame) = match answer {
+                Answer::Frame(frame) => (kind_of(&frame), host.encode(&frame)),
+                Answer::LastSeen { frame, .. } => (Sent::LastSeen, frame),
+            };
+            stats.sent.add(kind, 1);
+            push::<H>(out, &mut used, frame);
         }
         if core::mem::take(&mut connection.ping_due) {
             stats.sent.add(Sent::Ping, 1);
@@ -991,8 +1005,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     /// Queues a frame for one connection; one that has too many waiting is abusing the relay.
     fn answer(&mut self, now: Time, id: ConnId, frame: ServerFrame<Meta>) {
+        self.give(now, id, Answer::Frame(frame));
+    }
+
+    fn give(&mut self, now: Time, id: ConnId, answer: Answer<H::Frame>) {
         let Some(connection) = self.connection(id) else { return };
-        if connection.answer(frame) {
+        if connection.answer(answer) {
             self.wake(id);
         } else {
             self.refuse(now, id, CloseCode::Busy);
@@ -1053,7 +1071,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.timers.insert((due, Timer::Connection(id)));
     }
 
-    fn connection(&mut self, id: ConnId) -> Option<&mut Connection> {
+    fn connection(&mut self, id: ConnId) -> Option<&mut Connection<H::Frame>> {
         self.connections.get_mut(id.0 as usize)?.as_mut()
     }
 

@@ -6,7 +6,7 @@
 use super::*;
 use core::cell::{Cell, RefCell};
 use presence_protocol::{
-    Color, Delta, Epoch, Presence, PresenceState, Pulse, Snapshot, User, UserId,
+    Color, Delta, Epoch, Presence, PresenceState, Pulse, Seen, Snapshot, User, UserId,
 };
 use proptest::prelude::*;
 use std::rc::Rc;
@@ -2739,7 +2739,7 @@ impl<B: Backplane> Shell<B> {
     /// What is counted as it comes and goes is what there is.
     fn check_stats(&self) {
         let stats = self.relay.stats();
-        let is_open = |it: &&Connection| matches!(it.phase, Phase::Open(_));
+        let is_open = |it: &&Connection<_>| matches!(it.phase, Phase::Open(_));
         let n_open = self.relay.connections.iter().flatten().filter(is_open).count();
         let users = |it: &Slot<_>| -> BTreeSet<_> {
             it.room.presences().iter().map(|it| it.user.id().clone()).collect()

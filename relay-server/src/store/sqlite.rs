@@ -1,21 +1,27 @@
 //! The store that comes with the relay: one `SQLite` database, in a folder or in memory.
 
-use super::{Store, StoreError};
+use super::{MAX_VIEWS_PER_USER, Store, StoreError};
 use presence_core::Time;
-use presence_core::relay::View;
+use presence_core::relay::{KeyPattern, View};
 use presence_protocol::{AvatarUrl, Color, Key, User, UserId};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, Params, params};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The database's name in its folder.
 const FILE: &str = "whoshere.db";
-/// How large it may grow. What was viewed the longest ago makes room.
-const MAX_FILE_BYTES: i64 = 1024 * 1024 * 1024;
+/// How large the database may grow. What was viewed the longest ago makes room.
+const MAX_FILE_BYTES: i64 = 1024 * 1024 * 1024 - LOG_BYTES;
 /// The same for one in memory.
 const MAX_MEMORY_BYTES: i64 = 64 * 1024 * 1024;
+/// How large the log beside it becomes at most, by the size of [`BATCH`].
+pub(super) const LOG_BYTES: i64 = 32 * 1024 * 1024;
 const PAGE_BYTES: i64 = 4096;
+/// Most rows that one transaction touches, so that neither the log nor the wait of others grows with what
+/// there is to do.
+const BATCH: usize = 500;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS last_seen (
@@ -28,7 +34,8 @@ const SCHEMA: &str = "
         PRIMARY KEY (key, user)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS last_seen_of_key ON last_seen (key, at);
-    CREATE INDEX IF NOT EXISTS last_seen_of_user ON last_seen (user);
+    DROP INDEX IF EXISTS last_seen_of_user;
+    CREATE INDEX IF NOT EXISTS last_seen_of_user_at ON last_seen (user, at);
     CREATE INDEX IF NOT EXISTS last_seen_at ON last_seen (at);
 ";
 
@@ -50,6 +57,21 @@ impl SqliteStore {
         Self::prepare(Connection::open(file)?, MAX_FILE_BYTES)
     }
 
+    /// Removes the database of a folder, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn remove(folder: &Path) -> std::io::Result<()> {
+        for end in ["", "-wal", "-shm"] {
+            match std::fs::remove_file(folder.join(format!("{FILE}{end}"))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// One that ends with the process.
     ///
     /// # Errors
@@ -67,6 +89,7 @@ impl SqliteStore {
         // moments, but never the database.
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.pragma_update(None, "max_page_count", most_bytes / PAGE_BYTES)?;
+        connection.pragma_update(None, "journal_size_limit", LOG_BYTES / 8)?;
         // What is deleted is gone from the file, too.
         connection.pragma_update(None, "secure_delete", true)?;
         connection.execute_batch(SCHEMA)?;
@@ -95,37 +118,64 @@ impl SqliteStore {
                 ])?;
             }
         }
+        {
+            let mut forget = transaction.prepare(
+                "DELETE FROM last_seen WHERE (key, user) IN (
+                     SELECT key, user FROM last_seen WHERE user = ?1
+                     ORDER BY at DESC LIMIT -1 OFFSET ?2)",
+            )?;
+            let most = i64::try_from(MAX_VIEWS_PER_USER).unwrap_or(i64::MAX);
+            let users: BTreeSet<_> = views.iter().map(|it| it.user.id()).collect();
+            for user in users {
+                forget.execute(params![user.as_str(), most])?;
+            }
+        }
         transaction.commit()
     }
 
-    /// Forgets the oldest tenth.
-    fn make_room(&mut self) -> rusqlite::Result<()> {
-        let count: i64 =
-            self.connection.query_row("SELECT count(*) FROM last_seen", [], |row| row.get(0))?;
-        let until: Option<i64> = self
-            .connection
-            .query_row(
-                "SELECT at FROM last_seen ORDER BY at LIMIT 1 OFFSET ?1",
-                [count / 10],
-                |row| row.get(0),
-            )
-            .optional()?;
-        if let Some(until) = until {
-            self.connection.execute("DELETE FROM last_seen WHERE at <= ?1", [until])?;
+    /// Inserts views, and forgets the oldest of all for as long as there is no room, but no more than a
+    /// tenth.
+    fn insert_with_room(&mut self, views: &[View]) -> rusqlite::Result<()> {
+        let is_full =
+            |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let mut result = self.insert(views);
+        if result.as_ref().is_err_and(is_full) {
+            let count: i64 =
+                self.connection
+                    .query_row("SELECT count(*) FROM last_seen", [], |row| row.get(0))?;
+            let tenth = usize::try_from(count / 10).unwrap_or(usize::MAX);
+            for _ in 0..=tenth / BATCH {
+                self.delete("true ORDER BY at", [])?;
+                result = self.insert(views);
+                if !result.as_ref().is_err_and(is_full) {
+                    break;
+                }
+            }
         }
-        Ok(())
+        result
+    }
+
+    /// Deletes at most a batch of the rows that a condition names. Returns how many.
+    fn delete(&self, condition: &str, parameters: impl Params) -> rusqlite::Result<usize> {
+        let sql = format!(
+            "DELETE FROM last_seen WHERE (key, user) IN
+             (SELECT key, user FROM last_seen WHERE {condition} LIMIT {BATCH})"
+        );
+        self.connection.execute(&sql, parameters)
+    }
+
+    /// What was deleted is still in the log, and in the pages that the log is to replace.
+    fn erase(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
     }
 }
 
 impl Store for SqliteStore {
     fn keep(&mut self, views: &[View]) -> Result<(), StoreError> {
-        match self.insert(views) {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
-                self.make_room()?;
-                Ok(self.insert(views)?)
-            }
-            it => Ok(it?),
+        for batch in views.chunks(BATCH) {
+            self.insert_with_room(batch)?;
         }
+        Ok(())
     }
 
     fn views(&mut self, key: &Key, since: Time, most: usize) -> Result<Vec<View>, StoreError> {
@@ -145,23 +195,56 @@ impl Store for SqliteStore {
     }
 
     fn forget_before(&mut self, before: Time) -> Result<(), StoreError> {
-        self.connection.execute("DELETE FROM last_seen WHERE at < ?1", [number(before)])?;
-        self.erase()
+        while self.delete("at < ?1 ORDER BY at", [number(before)])? > 0 {}
+        Ok(self.erase()?)
     }
 
-    fn forget_user(&mut self, user: &UserId) -> Result<usize, StoreError> {
-        let n_rows =
-            self.connection.execute("DELETE FROM last_seen WHERE user = ?1", [user.as_str()])?;
-        self.erase()?;
+    fn forget_user(&mut self, user: &UserId, keys: &[KeyPattern]) -> Result<usize, StoreError> {
+        let mut select = self.connection.prepare("SELECT key FROM last_seen WHERE user = ?1")?;
+        let of_user = select.query_map([user.as_str()], |row| row.get::<_, String>(0))?;
+        let of_user = of_user.collect::<rusqlite::Result<Vec<_>>>()?;
+        let is_meant = |it: &String| Key::parse(it).is_some_and(|it| matches(keys, &it));
+        let mut n_rows = 0;
+        for key in of_user.iter().filter(|it| is_meant(it)) {
+            let row = params![key, user.as_str()];
+            n_rows += self
+                .connection
+                .execute("DELETE FROM last_seen WHERE key = ?1 AND user = ?2", row)?;
+        }
+        if n_rows > 0 {
+            self.erase()?;
+        }
         Ok(n_rows)
+    }
+
+    fn forget_others(&mut self, keys: &[KeyPattern]) -> Result<(), StoreError> {
+        let mut last = String::new();
+        let mut n_rows = 0;
+        // From key to key, since a key may have many rows.
+        let next = "SELECT min(key) FROM last_seen WHERE key > ?1";
+        while let Some(key) =
+            self.connection.query_row(next, [&last], |row| row.get::<_, Option<String>>(0))?
+        {
+            if !Key::parse(&key).is_some_and(|it| matches(keys, &it)) {
+                loop {
+                    let n_deleted = self.delete("key = ?1", [&key])?;
+                    n_rows += n_deleted;
+                    if n_deleted == 0 {
+                        break;
+                    }
+                }
+            }
+            last = key;
+        }
+        if n_rows > 0 {
+            self.erase()?;
+        }
+        Ok(())
     }
 }
 
-impl SqliteStore {
-    /// What was deleted is still in the log, and in the pages that the log is to replace.
-    fn erase(&self) -> Result<(), StoreError> {
-        Ok(self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)
-    }
+fn matches(keys: &[KeyPattern], key: &Key) -> bool {
+    keys.iter().any(|it| it.matches(key))
 }
 
 fn view(

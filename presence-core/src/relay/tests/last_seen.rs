@@ -160,14 +160,14 @@ fn an_answer_that_comes_too_late_is_told_to_nobody() {
     let bob = shell.visit("bob", DOC);
     assert_eq!(alice.conn, bob.conn, "the number is used again");
     shell.sees(&bob);
-    shell.relay.last_seen(shell.now, asked, Vec::new());
+    answer(&mut shell, asked, Vec::new());
     shell.drain();
     assert_eq!(shell.sees(&bob), NOTHING);
 
     shell.frame(bob.conn, Command::LastSeen { key: parse(DOC) });
     let asked = store.asked(&mut shell).pop().unwrap();
     shell.leave(&bob, DOC);
-    shell.relay.last_seen(shell.now, asked, Vec::new());
+    answer(&mut shell, asked, Vec::new());
     shell.drain();
     assert_eq!(shell.sees(&bob), NOTHING);
 
@@ -216,9 +216,71 @@ fn what_is_too_old_is_forgotten_and_never_told() {
     shell.pass(1);
     shell.frame(bob.conn, Command::LastSeen { key: parse(DOC) });
     let asked = store.asked(&mut shell).pop().unwrap();
-    shell.relay.last_seen(shell.now, asked, old);
+    answer(&mut shell, asked, old);
     shell.drain();
     assert_eq!(shell.sees(&bob), ["document:42 seen by"]);
+}
+
+#[test]
+fn a_token_that_forbids_it_has_forgotten_what_was_kept_of_its_keys() {
+    let (mut shell, mut store) = keeping("*");
+    for key in [DOC, OTHER] {
+        let alice = shell.visit("alice", key);
+        shell.close_tab(&alice);
+    }
+    let bob = shell.visit("bob", DOC);
+    shell.close_tab(&bob);
+    store.takes(&mut shell);
+    let conn = shell.open();
+    let forbids = Grant { last_seen: false, ..only("alice", DOC) };
+    shell.greet(conn, Ok(forbids), None, Dial(1));
+    store.takes(&mut shell);
+    let left = |store: &Store| {
+        let names = store.views.iter().map(|it| format!("{} {}", it.user.name(), it.key));
+        names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(left(&store), [format!("alice {OTHER}"), format!("bob {DOC}")]);
+
+    let alice = shell.page("alice");
+    let forbids = Grant { last_seen: false, ..grant("alice") };
+    shell.frame(alice.conn, join_with(OTHER, Ok(forbids)));
+    store.takes(&mut shell);
+    assert_eq!(left(&store), [format!("bob {DOC}")]);
+}
+
+#[test]
+fn a_store_that_fails_is_told_as_an_error_and_not_as_nobody() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.sees(&alice);
+    shell.frame(alice.conn, Command::LastSeen { key: parse(DOC) });
+    let asked = store.asked(&mut shell).pop().unwrap();
+    shell.relay.last_seen(shell.now, asked, None);
+    shell.drain();
+    assert_eq!(shell.sees(&alice), ["error unavailable document:42"]);
+    shell.frame(alice.conn, Command::LastSeen { key: parse(DOC) });
+    store.answers(&mut shell);
+    assert_eq!(shell.sees(&alice), ["document:42 seen by alice 0"], "and may ask again");
+}
+
+#[test]
+fn nobody_asks_more_than_ten_times_in_a_second() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    let mut ask = |shell: &mut Shell<MemoryBackplane>| {
+        shell.frame(alice.conn, Command::LastSeen { key: parse(DOC) });
+        let n = store.asked(shell).into_iter().map(|it| answer(shell, it, Vec::new())).count();
+        shell.drain();
+        n
+    };
+    assert_eq!((0..100).map(|_| ask(&mut shell)).sum::<usize>(), 10);
+    shell.pass(1_000);
+    assert_eq!((0..100).map(|_| ask(&mut shell)).sum::<usize>(), 10);
+}
+
+fn answer(shell: &mut Shell<MemoryBackplane>, asked: Asked, views: Vec<View>) {
+    let frame = asked.answer(shell.now, views);
+    shell.relay.last_seen(shell.now, asked, Some(Rc::new(frame)));
 }
 
 /// A relay that keeps who viewed such keys for two hours.
@@ -253,6 +315,10 @@ impl Store {
                 }
                 Request::LookUp(asked) => self.asked.push(asked),
                 Request::ForgetBefore(before) => self.views.retain(|it| it.at >= before),
+                Request::ForgetUser { user, keys } => {
+                    let is_meant = |it: &View| keys.iter().any(|keys| keys.matches(&it.key));
+                    self.views.retain(|it| *it.user.id() != user || !is_meant(it));
+                }
             }
         }
         kept
@@ -268,7 +334,7 @@ impl Store {
     fn answers(&mut self, shell: &mut Shell<MemoryBackplane>) {
         for asked in self.asked(shell) {
             let of_key = self.views.iter().filter(|it| it.key == asked.key).cloned().collect();
-            shell.relay.last_seen(shell.now, asked, of_key);
+            answer(shell, asked, of_key);
         }
         shell.drain();
     }
