@@ -56,6 +56,9 @@ pub(crate) enum AuthError {
     NoKey,
     #[error("the token's `kid` is not known yet")]
     UnknownKey,
+    /// The reason would show what is in them.
+    #[error("the claims don't have the types that they should have, or one is missing")]
+    Claims,
     #[error("`sub` is empty, longer than 128 bytes, or has a control character")]
     Subject,
     #[error("`name` is empty, longer than 256 bytes, or has a control character")]
@@ -75,6 +78,7 @@ impl AuthError {
             | Self::Jwt(_)
             | Self::Critical
             | Self::NoKey
+            | Self::Claims
             | Self::Subject
             | Self::Name
             | Self::Keys => Refusal::Denied,
@@ -186,6 +190,7 @@ fn classify(error: jsonwebtoken::errors::Error) -> AuthError {
     match error.kind() {
         ErrorKind::ExpiredSignature => AuthError::Expired,
         ErrorKind::ImmatureSignature => AuthError::NotYet,
+        ErrorKind::Json(_) => AuthError::Claims,
         _ => AuthError::Jwt(error),
     }
 }

@@ -1,6 +1,7 @@
 //! Flags and environment variables, read once.
 
 use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey};
+use crate::log::LogFormat;
 use crate::{
     AddressError, Dev, Keyring, KeysError, Limits, LoadError, Origin, Origins, Proxies,
     SqliteStore, Store, StoreError, Tls, TlsError, TokenRules,
@@ -14,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
+use tracing_subscriber::EnvFilter;
 
 /// What the relay is asked for, as it is typed.
 ///
@@ -287,10 +289,20 @@ pub struct Args {
 
     /// What is logged, to standard error: a level, or a list of target=level.
     ///
-    /// Names and metas of people are logged at level trace only. Example:
+    /// People, keys and addresses of clients are logged at level trace only, and tokens never. Example:
     /// `info,relay_server=debug`
-    #[arg(long, env = "WHOSHERE_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "WHOSHERE_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        value_parser = log_filter
+    )]
     pub log: String,
+
+    /// In which form: `text` for people or `json` for programs, a line of JSON each.
+    #[arg(long, env = "WHOSHERE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// Everything that the relay needs to know, checked.
@@ -653,6 +665,12 @@ fn pattern(text: &str) -> Result<KeyPattern, String> {
     })
 }
 
+fn log_filter(text: &str) -> Result<String, String> {
+    let problem =
+        |_| "not a filter; write it like info, or like info,relay_server=debug".to_owned();
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(problem)
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -768,6 +786,7 @@ mod tests {
             let text = Args::try_parse_from(args).unwrap_err().to_string();
             assert!(text.contains(hint), "{text}");
         }
+        check(&["--log", "loud=very"], "like info, or like");
         check(&["--grace", "30"], "write it like 30s");
         check(&["--grace", "0s"], "between 100ms and 1h");
         check(&["--heartbeat", "1h"], "between 100ms and 5m");

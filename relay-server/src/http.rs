@@ -4,10 +4,11 @@ use crate::lobby::Lobby;
 use crate::proxies::Peer;
 use crate::stream::{Impatient, Stream};
 use crate::tls::Tls;
-use crate::{App, api, beacon, dev, upgrade};
+use crate::{App, api, beacon, dev, log, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Request, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -50,6 +51,7 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Rou
         .route("/v1/leave", post(beacon::leave).layer(timeout))
         .merge(api::routes().layer(timeout))
         .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(app), log::number))
         .with_state(Arc::clone(app))
         .merge(health(app))
 }

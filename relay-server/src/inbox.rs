@@ -1,6 +1,7 @@
 //! What a message means: decoded, its tokens checked, ready for the core.
 
 use crate::App;
+use crate::log::RequestId;
 use crate::shared::Core;
 use presence_core::Time;
 use presence_core::relay::{Command, ConnId, Grant, Refusal, ResumeClaims};
@@ -22,7 +23,7 @@ pub(crate) enum Input {
 
 impl Input {
     /// What a whole text means.
-    pub(crate) fn from_text(text: &str, app: &App) -> Self {
+    pub(crate) fn from_text(text: &str, app: &App, request: RequestId) -> Self {
         let frame = decode_client(text);
         match &frame {
             // Tokens are secrets, also in a log of everything.
@@ -34,17 +35,17 @@ impl Input {
         }
         match frame {
             Ok(ClientFrame::Hello { token, resume, dial }) => Self::Hello {
-                grant: check(&token, app),
+                grant: check(&token, app, request),
                 // A resume token that isn't ours is as good as none: the session is a new one.
                 resume: resume.and_then(|it| app.resume_key.verify(&it)),
                 dial,
             },
             Ok(ClientFrame::Join { key, token, meta, age, away }) => {
-                let grant = token.map(|it| check(&it, app));
+                let grant = token.map(|it| check(&it, app, request));
                 Self::Command(Command::Join { key, grant, meta, age, away })
             }
             Ok(ClientFrame::Observe { key, token, invisible }) => {
-                let grant = token.map(|it| check(&it, app));
+                let grant = token.map(|it| check(&it, app, request));
                 Self::Command(Command::Observe { key, grant, invisible })
             }
             Ok(ClientFrame::Attention { away }) => Self::Command(Command::Attention { away }),
@@ -73,7 +74,8 @@ impl Input {
     }
 }
 
-fn check(token: &str, app: &App) -> Result<Grant, Refusal> {
+fn check(token: &str, app: &App, request: RequestId) -> Result<Grant, Refusal> {
+    let _entered = request.span().entered();
     app.authority.check(token).map_err(|error| {
         // The library's reason names no claims' values.
         debug!(target: "relay_server::auth", error = %with_sources(&error), "token refused");

@@ -26,6 +26,7 @@ mod http;
 mod inbox;
 mod limits;
 mod lobby;
+pub mod log;
 mod metrics;
 mod origin;
 mod problem;
@@ -53,6 +54,7 @@ use auth::Authority;
 use host::WireHost;
 use limits::Spent;
 use lobby::Lobby;
+use log::Requests;
 use metrics::Counters;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
@@ -94,6 +96,7 @@ struct App {
     /// Sockets that are closed, and whose peers may still read why.
     leaving: Arc<Lobby>,
     counters: Counters,
+    requests: Requests,
     /// False once the relay was told to stop.
     is_ready: AtomicBool,
     stopping: CancellationToken,
@@ -128,6 +131,7 @@ pub async fn run(
         tasks: TaskTracker::new(),
         leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
         counters: Counters::default(),
+        requests: Requests::default(),
         is_ready: AtomicBool::new(true),
         stopping: CancellationToken::new(),
     });

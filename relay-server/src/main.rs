@@ -3,13 +3,13 @@
 use anyhow::Context;
 use clap::Parser;
 use relay_server::config::Args;
-use std::io::{IsTerminal, Write};
+use relay_server::log;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    start_logging(&args)?;
+    log::start(&args.log, args.log_format)?;
     let (listen, listen_metrics) = (args.listen, args.metrics_listen);
     let config = args.into_config()?;
     let (mut interrupt, mut terminate) =
@@ -65,15 +65,4 @@ async fn listen_on(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAd
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
     let address = listener.local_addr().context("can't tell which port was given")?;
     Ok((listener, address))
-}
-
-fn start_logging(args: &Args) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log)
-        .with_context(|| format!("--log {} is not a filter such as info", args.log))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
 }

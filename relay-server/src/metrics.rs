@@ -19,9 +19,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What only the shell knows.
@@ -29,13 +30,29 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct Counters {
     /// Connections that were dropped before they could say anything.
     unheard: AtomicU64,
+    /// How often an address wanted something more often than it may.
+    too_often: AtomicU64,
     /// How often a peer spoke so fast that it had to wait.
     throttled: AtomicU64,
+    /// Answers over HTTP that refused something, by code.
+    refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Counters {
     pub(crate) fn unheard(&self) {
         self.unheard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn too_often(&self) {
+        self.too_often.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self, code: &'static str) {
+        *self.lock_refused().entry(code).or_default() += 1;
+    }
+
+    fn lock_refused(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn throttled(&self) {
@@ -137,9 +154,15 @@ impl Scrape {
         let help = "Those of both that a token or an origin was refused with";
         out.counters("auth_refusals", help, refused.chain(more))?;
 
+        let refused = self.app.counters.lock_refused().clone();
+        let refused = refused.into_iter().map(|(code, n)| ([("code", code)], n));
+        out.counters("http_refusals", "Requests that were refused over HTTP", refused)?;
+
         let dropped = counted("reason", &stats.dropped, Dropped::ALL, Dropped::name);
         let unheard = self.app.counters.unheard.load(Ordering::Relaxed);
-        let dropped = dropped.chain([([("reason", "unheard")], unheard)]);
+        let too_often = self.app.counters.too_often.load(Ordering::Relaxed);
+        let by_shell = [("unheard", unheard), ("too_often", too_often)];
+        let dropped = dropped.chain(by_shell.map(|(reason, n)| ([("reason", reason)], n)));
         out.counters("dropped", "What was dropped", dropped)?;
         let throttled = self.app.counters.throttled.load(Ordering::Relaxed);
         out.counter("throttled", "How often a peer that spoke too fast had to wait", throttled)

@@ -51,7 +51,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, retry_after) = (self.status, self.retry_after);
+        let (status, retry_after, code) = (self.status, self.retry_after, self.code);
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -62,6 +62,11 @@ impl IntoResponse for Problem {
             // Whole seconds, and not too few.
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
+        response.extensions_mut().insert(Refused(code));
         response
     }
 }
+
+/// What a refusal leaves in its response for those who count and log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused(pub(crate) &'static str);

@@ -9,6 +9,7 @@ use crate::frames::{self, FrameReader, Message};
 use crate::inbox::Input;
 use crate::limits::Place;
 use crate::lobby::Seat;
+use crate::log::RequestId;
 use crate::shared::{Core, Turn};
 use crate::stream::{STUCK, Stream};
 use crate::throttle::Throttle;
@@ -44,20 +45,22 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Serves a socket that was just upgraded; `first` is what its peer has sent already.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     app: Arc<App>,
     stream: Stream,
     conn: ConnId,
     address: Place,
-    first: Bytes,
-) {
-    let mut connection = Connection::new(app, stream, conn, &first);
-    drop(first);
-    std::future::poll_fn(|cx| connection.poll(cx)).await;
-    let Connection { app, stream, .. } = connection;
-    if let Some(seat) = app.leaving.enter(Some(address)) {
-        // Boxed, so that a connection doesn't occupy the memory of its end all its life.
-        Box::pin(linger(stream, seat)).await;
+    request: RequestId,
+    first: &[u8],
+) -> impl Future<Output = ()> + use<> {
+    let mut connection = Connection::new(app, stream, conn, request, first);
+    async move {
+        std::future::poll_fn(|cx| connection.poll(cx)).await;
+        let Connection { app, stream, .. } = connection;
+        if let Some(seat) = app.leaving.enter(Some(address)) {
+            // Boxed, so that a connection doesn't occupy the memory of its end all its life.
+            Box::pin(linger(stream, seat)).await;
+        }
     }
 }
 
@@ -92,6 +95,7 @@ async fn linger(mut stream: Stream, _seat: Seat) {
 struct Connection {
     app: Arc<App>,
     stream: Stream,
+    request: RequestId,
     phase: Phase,
     reader: FrameReader,
     throttle: Throttle,
@@ -176,10 +180,11 @@ enum Written {
 }
 
 impl Connection {
-    fn new(app: Arc<App>, stream: Stream, conn: ConnId, first: &[u8]) -> Self {
+    fn new(app: Arc<App>, stream: Stream, conn: ConnId, request: RequestId, first: &[u8]) -> Self {
         Self {
             app,
             stream,
+            request,
             phase: Phase::Open(conn),
             reader: FrameReader::starting_with(first),
             throttle: Throttle::default(),
@@ -191,6 +196,7 @@ impl Connection {
 
     /// Does what can be done. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _entered = self.request.debug_span().entered();
         SCRATCH.with_borrow_mut(|scratch| {
             // Should another connection's poll have panicked, what it left behind is not ours.
             scratch.clear();
@@ -243,7 +249,7 @@ impl Connection {
         };
         match (turn, written) {
             (Turn::Over(how), _) => {
-                debug!(conn = conn.0, ?how, "connection is over");
+                debug!(?how, "connection is over");
                 if written != Written::Part {
                     return ControlFlow::Break(Poll::Ready(()));
                 }
@@ -279,7 +285,7 @@ impl Connection {
         scratch.frames.clear();
         match turn {
             Turn::Over(how) => {
-                debug!(conn = conn.0, ?how, "connection is broken");
+                debug!(?how, "connection is broken");
                 ControlFlow::Break(Poll::Ready(()))
             }
             Turn::Idle | Turn::More => ControlFlow::Continue(()),
@@ -310,14 +316,15 @@ impl Connection {
                 Poll::Ready(Ok(()) | Err(_)) => return Read::End(End::Gone),
             }
         }
-        let (app, inputs, frames) = (&*self.app, &mut scratch.inputs, &mut scratch.frames);
+        let (app, request) = (&*self.app, self.request);
+        let (inputs, frames) = (&mut scratch.inputs, &mut scratch.frames);
         let now = app.rate.now();
         // To a peer that doesn't read a pong is of no use either.
         let can_answer = self.unsent.is_empty();
         let (mut goodbye, mut wait) = (None, None);
         let result = self.reader.read(buffer.filled_mut(), |message| {
             inputs.push(match message {
-                Message::Text(text) => Input::from_text(text, app),
+                Message::Text(text) => Input::from_text(text, app, request),
                 Message::Ping(payload) => {
                     if can_answer {
                         frames.push(frames::pong(payload));
@@ -390,7 +397,7 @@ impl Connection {
             Outgoing::Frame(frame) => frame,
             Outgoing::Ping => frames::PING,
             Outgoing::Close(close) => {
-                debug!(conn = conn.0, code = close.name(), "closing a connection");
+                debug!(code = close.name(), "closing a connection");
                 frames::close(close)
             }
         }));
@@ -477,11 +484,11 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        fn size_of_future<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
-            size_of::<F>()
+        fn size_of_future<A, B, C, D, E, F, G>(_: fn(A, B, C, D, E, F) -> G) -> usize {
+            size_of::<G>()
         }
         let size = size_of_future(serve);
-        assert!(size <= 320, "{size} bytes");
+        assert!(size <= 272, "{size} bytes");
     }
 
     #[test]

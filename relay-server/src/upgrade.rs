@@ -4,6 +4,7 @@
 //! can't read why an upgrade was refused: reasons are close codes.
 
 use crate::limits::{Place, TooOften};
+use crate::log::RequestId;
 use crate::problem::Problem;
 use crate::proxies::Peer;
 use crate::stream::{Impatient, Stream};
@@ -22,13 +23,14 @@ use hyper_util::rt::TokioIo;
 use presence_core::relay::Full;
 use presence_protocol::{CloseCode, SUBPROTOCOL};
 use std::sync::{Arc, Once};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, trace, warn};
 use tungstenite::handshake::derive_accept_key;
 
 /// Answers the request and starts the connection's task.
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
     mut request: Request,
 ) -> Result<Response, Problem> {
     let accept = accept_key(request.headers())?;
@@ -40,7 +42,7 @@ pub(crate) async fn upgrade(
         Ok(()) => Verdict::Serve,
     };
     let on_upgrade = hyper::upgrade::on(&mut request);
-    app.tasks.clone().spawn(begin(app, on_upgrade, address, verdict));
+    app.tasks.clone().spawn(begin(app, on_upgrade, address, id, verdict).instrument(id.span()));
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -69,13 +71,14 @@ impl App {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
                 warn!(
-                    peer = %peer.0,
                     "a proxy seems to be in front, and is not believed: --trusted-proxy is missing"
                 );
+                trace!(peer = %peer.0, "it is this one");
             });
         }
         let place = self.spent.of_address(self.proxies.client(peer, headers));
-        (place, self.spent.connect(place))
+        let may = self.spent.connect(place).inspect_err(|_| self.counters.too_often());
+        (place, may)
     }
 
     /// Where a socket is counted before it has said anything; `None` if it is a proxy's.
@@ -86,7 +89,13 @@ impl App {
 }
 
 /// Waits for the socket and hands it to a task of its own, which is small.
-async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, address: Place, verdict: Verdict) {
+async fn begin(
+    app: Arc<App>,
+    on_upgrade: OnUpgrade,
+    address: Place,
+    id: RequestId,
+    verdict: Verdict,
+) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "a peer went away while it was upgraded"),
@@ -102,10 +111,10 @@ async fn begin(app: Arc<App>, on_upgrade: OnUpgrade, address: Place, verdict: Ve
     match app.shared.connect() {
         Ok(conn) => {
             if matches!(verdict, Verdict::Refuse) {
-                debug!(conn = conn.0, "refusing a page of a foreign origin");
+                debug!("refusing a page of a foreign origin");
                 app.shared.with(|core, now| core.refuse(now, conn, CloseCode::OriginDenied));
             }
-            app.tasks.clone().spawn(socket::serve(app, stream, conn, address, read_buf));
+            app.tasks.clone().spawn(socket::serve(app, stream, conn, address, id, &read_buf));
         }
         Err(Full) => {
             debug!("refusing a connection: there are --max-connections of them");

@@ -32,6 +32,7 @@ test("metrics count what is here and what happened, and name nobody", async () =
   stranger.send({ hello: { token: "token-of-nobody", dial: 1 } });
   await stranger.closed();
   await alice.heartbeat();
+  await fetch(`${relay.http}/v1/counts?keys=key-of-alice`);
 
   const { text, samples } = await metricsOf(relay);
   assert.doesNotMatch(text, /of-(alice|bob|only|nobody)/);
@@ -58,6 +59,8 @@ test("metrics count what is here and what happened, and name nobody", async () =
     ['errors_total{code="bad_key"}', 1],
     ['auth_refusals_total{code="denied"}', 1],
     ['auth_refusals_total{code="key_denied"}', 1],
+    ['http_refusals_total{code="denied"}', 1],
+    ['dropped_total{reason="too_often"}', 0],
     ["throttled_total", 0],
   ])) {
     assert.equal(samples.get(`whoshere_${sample}`), value, sample);
@@ -97,6 +100,15 @@ test("what is gone is counted no longer, and what was dropped is", async () => {
       await sleep(10);
     }
   }
+});
+
+test("whoever wants something too often is counted", async () => {
+  relay = await startRelay({ args: [...LISTEN, "--max-connects-per-address", "1"] });
+  for (let n = 0; n < 40; n += 1) await fetch(`${relay.http}/v1/leave`, { method: "POST" });
+  const { samples } = await metricsOf(relay);
+  const dropped = Number(samples.get('whoshere_dropped_total{reason="too_often"}'));
+  assert.ok(dropped >= 1);
+  assert.equal(samples.get('whoshere_http_refusals_total{code="busy"}'), dropped);
 });
 
 test("metrics have an address of their own, or none", async () => {

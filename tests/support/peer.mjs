@@ -9,7 +9,7 @@ const PATIENCE_MS = 5000;
 /**
  * @typedef {any} Frame a frame's body
  * @typedef {{ code: number, reason: string }} Close
- * @typedef {{ origin?: string, localAddress?: string, ca?: Buffer }} PeerOptions
+ * @typedef {{ headers?: Record<string, string>, origin?: string, localAddress?: string, ca?: Buffer }} PeerOptions
  */
 
 /** One socket and what came in on it. */

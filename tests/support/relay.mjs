@@ -83,7 +83,7 @@ export class Relay {
   constructor(child, http, metrics, log) {
     this.#child = child;
     this.#log = log;
-    this.#ended = once(child, "exit");
+    this.#ended = once(child, "close");
     /** The port it listens on. */
     this.port = Number(new URL(http).port);
     /** The address of its HTTP half, without a slash at the end. */
