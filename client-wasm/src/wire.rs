@@ -66,6 +66,10 @@ pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
         },
         // What it says is for JavaScript, which reads the text itself.
         "last_seen" => ServerFrame::LastSeen { key: key(body)?, seen: Vec::new() },
+        "token" => ServerFrame::Token {
+            resume: text_of(body, "resume")?,
+            expires_in_ms: number(body, "expires_in_ms")?,
+        },
         "error" => ServerFrame::Error {
             code: ErrorCode::from_name(&text_of(body, "code")?)?,
             message: text_of(body, "message")?,
@@ -121,6 +125,10 @@ pub(crate) fn encode(frame: &ClientFrame<Meta>) -> JsString {
         ClientFrame::Attention { away } => {
             away_ = Some(*away);
             "attention"
+        }
+        ClientFrame::Token { token } => {
+            token_ = Some(token.as_str());
+            "token"
         }
         ClientFrame::Heartbeat => "heartbeat",
     };

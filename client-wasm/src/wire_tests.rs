@@ -31,7 +31,7 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
         "delta-away" "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-pulses"
         "delta-updated" "error"
         "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-names"
-        "snapshot-odd-meta" "welcome" "welcome-resumed"
+        "snapshot-odd-meta" "token" "welcome" "welcome-resumed"
     ) {
         let expected = in_browser(decode_server(text.trim_end()).unwrap());
         assert_eq!(decode(&text.trim_end().into()), Some(expected), "{name}");
@@ -55,7 +55,7 @@ fn a_golden_client_frame_is_written_to_the_byte() {
     for (name, text) in fixtures!("client":
         "attention-away" "attention-back" "heartbeat" "hello" "hello-resume" "join" "join-again" "join-away" "join-back" "join-bare" "join-token" "last-seen" "leave"
         "observe" "observe-invisible" "pulse" "pulse-end"
-        "resync" "update" "update-escapes"
+        "resync" "token" "update" "update-escapes"
     ) {
         let text = text.trim_end();
         let frame = match decode_client(text).unwrap() {
@@ -76,6 +76,7 @@ fn a_golden_client_frame_is_written_to_the_byte() {
             ClientFrame::Resync { key } => ClientFrame::Resync { key },
             ClientFrame::LastSeen { key } => ClientFrame::LastSeen { key },
             ClientFrame::Pulse { key, name, value } => ClientFrame::Pulse { key, name, value },
+            ClientFrame::Token { token } => ClientFrame::Token { token },
             ClientFrame::Heartbeat => ClientFrame::Heartbeat,
         };
         assert_eq!(String::from(encode(&frame)), text, "{name}");
@@ -159,6 +160,9 @@ fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {
         }
         ServerFrame::Welcome(it) => ServerFrame::Welcome(it),
         ServerFrame::LastSeen { key, seen } => ServerFrame::LastSeen { key, seen },
+        ServerFrame::Token { resume, expires_in_ms } => {
+            ServerFrame::Token { resume, expires_in_ms }
+        }
         ServerFrame::Heartbeat { revs } => ServerFrame::Heartbeat { revs },
         ServerFrame::Error { code, message, key } => ServerFrame::Error { code, message, key },
     }

@@ -40,6 +40,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 const RESTART_JITTER: Duration = Duration::from_millis(100);
 /// A token that expires sooner than this is not used for another dial.
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+/// How long before its token expires a live connection fetches the next one, if it lives long enough.
+pub const RENEW_BEFORE: Duration = Duration::from_secs(120);
+/// The shortest wait before the next token is fetched, and the first after one that was of no use.
+const RENEW_WAIT: Duration = Duration::from_secs(1);
 /// A timer that fires this much too late was held up together with the answers it waited for.
 const LATE: Duration = Duration::from_secs(2);
 
@@ -221,6 +225,12 @@ pub struct Session<M> {
     random: Random,
     phase: Phase,
     token: Option<Token>,
+    /// The token that the relay has been sent in the place of the current one.
+    next_token: Option<String>,
+    /// How many of them in a row were of no use.
+    failed_renewals: u32,
+    /// True if the page's token function has another token by now than those that are fetched.
+    is_outdated: bool,
     fetches: u32,
     dials: Dial,
     /// Attempts since a connection has last proved itself by answering a heartbeat.
@@ -256,7 +266,7 @@ enum Phase {
     /// `hello` is sent.
     Greeting { dial: Dial, give_up: Time },
     /// `welcome` was received.
-    Live { dial: Dial, last_heard: Time, next_beat: Time, answer: Answer },
+    Live { dial: Dial, last_heard: Time, next_beat: Time, answer: Answer, renewal: Renewal },
     /// The next dial is awaited.
     Waiting { retry_at: Time },
     /// It has ended.
@@ -279,6 +289,28 @@ impl Answer {
         match self {
             Self::None => None,
             Self::By(at) | Self::AtLast(at) => Some(at),
+        }
+    }
+}
+
+/// How far a live connection is with its next token.
+#[derive(Clone, Copy, Debug)]
+enum Renewal {
+    /// It is fetched then.
+    At(Time),
+    /// The page's token function is running.
+    Fetching { fetch: u32, give_up: Time },
+    /// The relay has it, and has not answered yet.
+    Sent,
+    /// The relay doesn't know how, or won't have it: the connection ends with its token.
+    Never,
+}
+
+impl Renewal {
+    const fn due(self) -> Option<Time> {
+        match self {
+            Self::At(at) | Self::Fetching { give_up: at, .. } => Some(at),
+            Self::Sent | Self::Never => None,
         }
     }
 }
@@ -352,6 +384,9 @@ impl<M: Clone + PartialEq> Session<M> {
             random: Random::new(seed),
             phase: Phase::Idle,
             token: None,
+            next_token: None,
+            failed_renewals: 0,
+            is_outdated: false,
             fetches: 0,
             dials: Dial(0),
             attempts: 0,
@@ -591,17 +626,39 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// The page's token function has answered, or failed.
     pub fn token(&mut self, now: Time, fetch: u32, result: Result<String, ()>) {
-        let Phase::Fetching { fetch: current, .. } = self.phase else { return };
-        if current != fetch {
-            return;
-        }
-        if let Ok(text) = result {
-            self.token = Some(Token { text, good_until: None });
-            self.dial(now);
-        } else {
-            self.wait(now);
+        match (self.phase, result) {
+            (Phase::Fetching { fetch: current, .. }, _) if current != fetch => return,
+            (Phase::Fetching { .. }, Ok(text)) => {
+                self.token = Some(Token { text, good_until: None });
+                self.dial(now);
+            }
+            (Phase::Fetching { .. }, Err(())) => self.wait(now),
+            (
+                Phase::Live { dial, renewal: Renewal::Fetching { fetch: current, .. }, .. },
+                result,
+            ) if current == fetch => {
+                let Ok(token) = result else { return self.renew_later(now) };
+                self.next_token = Some(token.clone());
+                self.set_renewal(Renewal::Sent);
+                self.output(Output::Send { dial, frame: ClientFrame::Token { token } });
+            }
+            _ => return,
         }
         self.tell_state();
+    }
+
+    /// The page's token function has another token from now on: somebody has logged in, or may do more.
+    pub fn renew_token(&mut self, now: Time) {
+        self.is_outdated = true;
+        if let Phase::Live { renewal, .. } = self.phase {
+            if let Renewal::Never = renewal {
+                self.drop_socket(now, now);
+                self.begin(now);
+            } else {
+                self.set_renewal(Renewal::At(now));
+            }
+        }
+        self.handle_timeout(now);
     }
 
     /// Runs what has become due.
@@ -632,6 +689,16 @@ impl<M: Clone + PartialEq> Session<M> {
             },
             _ => {}
         }
+        if let Phase::Live { renewal, .. } = self.phase {
+            match renewal {
+                Renewal::At(at) if at <= now => {
+                    let fetch = self.fetch_token();
+                    self.set_renewal(Renewal::Fetching { fetch, give_up: now + TOKEN_TIMEOUT });
+                }
+                Renewal::Fetching { give_up, .. } if give_up <= now => self.renew_later(now),
+                _ => {}
+            }
+        }
         self.send_updates(now);
         self.send_pulses(now);
         self.retry_full_keys(now);
@@ -660,8 +727,9 @@ impl<M: Clone + PartialEq> Session<M> {
             | Phase::Dialing { give_up, .. }
             | Phase::Greeting { give_up, .. } => Some(give_up),
             Phase::Waiting { retry_at } => Some(retry_at),
-            Phase::Live { next_beat, answer, .. } => {
-                Some(answer.due().map_or(next_beat, |at| at.min(next_beat)))
+            Phase::Live { next_beat, answer, renewal, .. } => {
+                let first = answer.due().map_or(next_beat, |at| at.min(next_beat));
+                Some(renewal.due().map_or(first, |at| at.min(first)))
             }
         };
         let mut first = phase;
@@ -723,10 +791,13 @@ impl<M: Clone + PartialEq> Session<M> {
         self.resume = Some(welcome.resume);
         self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1));
         self.grace = Duration::from_millis(welcome.grace_ms);
+        let expires_in = Duration::from_millis(welcome.expires_in_ms);
         if let Some(token) = &mut self.token {
-            let expires = now + Duration::from_millis(welcome.expires_in_ms);
-            token.good_until = Some(expires - TOKEN_MARGIN);
+            token.good_until = Some(now + expires_in - TOKEN_MARGIN);
         }
+        self.next_token = None;
+        self.failed_renewals = 0;
+        let renewal = self.renewal(now, expires_in);
         let age = i64::try_from(welcome.epoch.age_ms).unwrap_or(i64::MAX);
         let began = now.as_millis().cast_signed().saturating_sub(age);
         // Within an epoch the first reckoning stays, so that ages don't wobble with the network.
@@ -739,8 +810,52 @@ impl<M: Clone + PartialEq> Session<M> {
             last_heard: now,
             next_beat: now + self.heartbeat,
             answer: Answer::None,
+            renewal,
         };
         self.send_joins(now, dial);
+    }
+
+    /// When to fetch the token that follows one that expires in so long. A page is not the only one whose
+    /// token was made at that moment.
+    fn renewal(&mut self, now: Time, expires_in: Duration) -> Renewal {
+        if self.is_outdated {
+            return Renewal::At(now);
+        }
+        let before = RENEW_BEFORE.min(expires_in / 3);
+        let wait = expires_in - before - self.jitter(before / 4);
+        Renewal::At(now + wait.max(RENEW_WAIT))
+    }
+
+    /// There is no next token, or it is none: another is fetched, ever more slowly.
+    fn renew_later(&mut self, now: Time) {
+        let wait = RENEW_WAIT.saturating_mul(1 << self.failed_renewals.min(10)).min(MAX_WAIT);
+        self.failed_renewals = self.failed_renewals.saturating_add(1);
+        let wait = wait + self.jitter(wait / 2);
+        self.set_renewal(Renewal::At(now + wait));
+    }
+
+    /// The relay has taken the next token.
+    fn renewed(&mut self, now: Time, resume: String, expires_in: Duration) {
+        self.resume = Some(resume);
+        let Some(text) = self.next_token.take() else { return };
+        let good_until = now + expires_in - TOKEN_MARGIN;
+        let former = self.token.take().and_then(|it| it.good_until);
+        // A function that always gives the same token needn't be asked without end.
+        let is_better = former.is_none_or(|it| it + RENEW_WAIT < good_until);
+        self.token = Some(Token { text, good_until: Some(good_until) });
+        if is_better {
+            self.failed_renewals = 0;
+            let renewal = self.renewal(now, expires_in);
+            self.set_renewal(renewal);
+        } else {
+            self.renew_later(now);
+        }
+    }
+
+    const fn set_renewal(&mut self, next: Renewal) {
+        if let Phase::Live { renewal, .. } = &mut self.phase {
+            *renewal = next;
+        }
     }
 
     fn receive(&mut self, now: Time, dial: Dial, frame: ServerFrame<M>) {
@@ -796,11 +911,26 @@ impl<M: Clone + PartialEq> Session<M> {
             }
             // The shell hands it to whoever has asked.
             ServerFrame::LastSeen { .. } => {}
+            ServerFrame::Token { resume, expires_in_ms } => {
+                self.renewed(now, resume, Duration::from_millis(expires_in_ms));
+            }
             ServerFrame::Error { code, message, key } => self.complaint(now, code, message, key),
         }
     }
 
     fn complaint(&mut self, now: Time, code: ErrorCode, message: String, key: Option<Key>) {
+        // What is about no key and comes now is about the token.
+        if key.is_none()
+            && let Phase::Live { renewal: Renewal::Sent, .. } = self.phase
+        {
+            match code {
+                ErrorCode::TokenExpired => return self.renew_later(now),
+                // The relay is older than this frame.
+                ErrorCode::BadFrame => return self.set_renewal(Renewal::Never),
+                ErrorCode::TokenDenied => self.set_renewal(Renewal::Never),
+                _ => {}
+            }
+        }
         let known = key.as_ref().and_then(|it| self.keys.get_mut(it));
         match (code, known, key) {
             (ErrorCode::KeyDenied | ErrorCode::TooManyKeys, Some(_), Some(key)) => {
@@ -977,14 +1107,19 @@ impl<M: Clone + PartialEq> Session<M> {
         self.attempts = self.attempts.saturating_add(1);
         // A token that no relay has honoured yet was either never used or just refused.
         let good_until = self.token.as_ref().and_then(|it| it.good_until);
-        if good_until.is_some_and(|until| now < until) {
+        if good_until.is_some_and(|until| now < until) && !self.is_outdated {
             return self.dial(now);
         }
         self.token = None;
-        self.fetches = self.fetches.wrapping_add(1);
-        let fetch = self.fetches;
+        let fetch = self.fetch_token();
         self.phase = Phase::Fetching { fetch, give_up: now + TOKEN_TIMEOUT };
-        self.output(Output::FetchToken { fetch });
+    }
+
+    fn fetch_token(&mut self) -> u32 {
+        self.is_outdated = false;
+        self.fetches = self.fetches.wrapping_add(1);
+        self.output(Output::FetchToken { fetch: self.fetches });
+        self.fetches
     }
 
     fn dial(&mut self, now: Time) {

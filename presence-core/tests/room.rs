@@ -184,6 +184,7 @@ enum Kind {
     Update { session: u64, dial: u32, meta: u8 },
     Lost { session: u64, dial: u32, ago: u64 },
     Attention { session: u64, dial: u32, away: bool },
+    User { session: u64, dial: u32, id: u64 },
     Pulse { session: u64, dial: u32, name: u8, value: Option<u8> },
     Back { session: u64, dial: u32 },
     Dim { session: u64, dial: u32 },
@@ -203,6 +204,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|((session, dial), ago)| Kind::Lost { session, dial, ago }),
         2 => (who.clone(), any::<bool>())
             .prop_map(|((session, dial), away)| Kind::Attention { session, dial, away }),
+        2 => (who.clone(), 0..SESSIONS)
+            .prop_map(|((session, dial), id)| Kind::User { session, dial, id }),
         3 => (who.clone(), 0..5_u8, proptest::option::of(0..3_u8)).prop_map(
             |((session, dial), name, value)| Kind::Pulse { session, dial, name, value }
         ),
@@ -235,6 +238,11 @@ impl Kind {
             Self::Lost { session, dial, ago } => lost(session, dial, ago),
             Self::Attention { session, dial, away } => {
                 Change::Attention { session: SessionId::new(session), dial: Dial(dial), away }
+            }
+            Self::User { session, dial, id } => {
+                let (session, dial) = (SessionId::new(session), Dial(dial));
+                let since = model.now.cast_signed();
+                Change::User { session, dial, user: user(id, "another"), since }
             }
             Self::Pulse { session, dial, name, value } => {
                 let (session, dial) = (SessionId::new(session), Dial(dial));
@@ -299,6 +307,14 @@ impl Model {
                         entry.presence.state = attention(*away);
                     }
                 }
+            }
+            Change::User { session, dial, user, since } => {
+                let Some(entry) = self.of(*session, *dial) else { return };
+                if entry.presence.user.id() != user.id() {
+                    entry.presence.since = *since;
+                    entry.pulses.clear();
+                }
+                entry.presence.user = user.clone();
             }
             Change::Pulse { session, dial, name, value } => {
                 let ends = self.now + PULSE_TTL;

@@ -196,4 +196,8 @@ error_codes! {
     NotAllowed = "not_allowed";
     /// What the relay keeps can't be looked up for the moment.
     Unavailable = "unavailable";
+    /// The token that was to take the place of the connection's has expired. A client fetches another.
+    TokenExpired = "token_expired";
+    /// That token is malformed, signed by somebody else, or not meant for this relay.
+    TokenDenied = "token_denied";
 }

@@ -74,6 +74,11 @@ pub enum ClientFrame<M> {
         /// The key.
         key: Key,
     },
+    /// Brings a new token for the connection. Answered by a `token` or an `error`.
+    Token {
+        /// A JWT in the place of the hello's.
+        token: String,
+    },
     /// Says that the page is alive; answered by a `heartbeat`.
     Heartbeat,
 }
@@ -98,6 +103,13 @@ pub enum ServerFrame<M> {
         key: Key,
         /// At most [`MAX_LAST_SEEN`](crate::limits::MAX_LAST_SEEN).
         seen: Vec<Seen>,
+    },
+    /// The answer to `token`: the connection has it now.
+    Token {
+        /// Claims this session again after a loss, in the place of the welcome's.
+        resume: String,
+        /// When the token expires, from now.
+        expires_in_ms: u64,
     },
     /// Something that was asked for can't be done; the connection goes on.
     Error {

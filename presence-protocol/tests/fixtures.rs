@@ -118,6 +118,7 @@ fn a_client_frame_is_what_its_golden_text_says() {
             ("leave", ClientFrame::Leave { key: key("document:42") }),
             ("resync", ClientFrame::Resync { key: key("document:42") }),
             ("last-seen", ClientFrame::LastSeen { key: key("document:42") }),
+            ("token", ClientFrame::Token { token: TOKEN.into() }),
             ("heartbeat", ClientFrame::Heartbeat),
         ],
     );
@@ -313,6 +314,7 @@ fn a_server_frame_is_what_its_golden_text_says() {
                 },
             ),
             ("last-seen-nobody", ServerFrame::LastSeen { key: key("a"), seen: vec![] }),
+            ("token", ServerFrame::Token { resume: RESUME.into(), expires_in_ms: 3_600_000 }),
             (
                 "error",
                 ServerFrame::Error {

@@ -211,6 +211,7 @@ fn client_frame() -> impl Strategy<Value = ClientFrame<Meta>> {
         key().prop_map(|key| ClientFrame::Leave { key }),
         key().prop_map(|key| ClientFrame::Resync { key }),
         key().prop_map(|key| ClientFrame::LastSeen { key }),
+        text().prop_map(|token| ClientFrame::Token { token }),
         Just(ClientFrame::Heartbeat),
     ]
 }
@@ -246,6 +247,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame<Meta>> {
             let seen = seen.map(|(user, ago_ms)| Seen { user: Arc::new(user), ago_ms }).collect();
             ServerFrame::LastSeen { key, seen }
         }),
+        (text(), exact())
+            .prop_map(|(resume, expires_in_ms)| ServerFrame::Token { resume, expires_in_ms }),
         (select(ErrorCode::ALL.to_vec()), text(), option::of(key()))
             .prop_map(|(code, message, key)| ServerFrame::Error { code, message, key }),
     ]

@@ -30,6 +30,7 @@ impl Input {
             Ok(ClientFrame::Hello { dial, .. }) => trace!(target: "wire", ?dial, "hello"),
             Ok(ClientFrame::Join { key, .. }) => trace!(target: "wire", %key, "join"),
             Ok(ClientFrame::Observe { key, .. }) => trace!(target: "wire", %key, "observe"),
+            Ok(ClientFrame::Token { .. }) => trace!(target: "wire", "token"),
             Ok(_) => trace!(target: "wire", text, "frame"),
             Err(error) => trace!(target: "wire", code = error.code.name(), "no frame"),
         }
@@ -56,6 +57,9 @@ impl Input {
             Ok(ClientFrame::Leave { key }) => Self::Command(Command::Leave { key }),
             Ok(ClientFrame::Resync { key }) => Self::Command(Command::Resync { key }),
             Ok(ClientFrame::LastSeen { key }) => Self::Command(Command::LastSeen { key }),
+            Ok(ClientFrame::Token { token }) => {
+                Self::Command(Command::Token { grant: check(&token, app, request) })
+            }
             Ok(ClientFrame::Heartbeat) => Self::Command(Command::Heartbeat),
             Err(error) => Self::Bad(error),
         }

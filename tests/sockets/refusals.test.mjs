@@ -129,18 +129,6 @@ test("a token can do what its `can` says, and the default without one", async ()
   assert.deepEqual(await wrong.closed(), { code: 4401, reason: "denied" });
 });
 
-test("a token that expires closes its socket, which is a loss", async () => {
-  const watcher = await Peer.join(relay, "watcher", "expiry:1");
-  const peer = await Peer.open(relay);
-  const exp = Date.now() / 1000 + 0.5;
-  const { expires_in_ms } = await peer.hello(mintToken({ sub: "alice", exp }));
-  assert.ok(expires_in_ms <= 500);
-  await peer.join("expiry:1");
-  assert.deepEqual(await peer.closed(), { code: 4419, reason: "expired" });
-  await watcher.heartbeat();
-  assert.deepEqual(watcher.users("expiry:1"), ["alice", "watcher"]);
-});
-
 test("a page of a foreign origin is upgraded and then told", async () => {
   for (const origin of [
     "https://evil.example",

@@ -87,6 +87,7 @@ pub(crate) fn receive(relay: &mut Core, now: Time, conn: ConnId, text: &str) {
         Ok(ClientFrame::Resync { key }) => Command::Resync { key },
         Ok(ClientFrame::Attention { away }) => Command::Attention { away },
         Ok(ClientFrame::LastSeen { key }) => Command::LastSeen { key },
+        Ok(ClientFrame::Token { token }) => Command::Token { grant: token::check(now, &token) },
         Ok(ClientFrame::Heartbeat) => Command::Heartbeat,
         Err(FrameError { code, message, key }) => {
             return relay.bad_frame(now, conn, code, message, key);

@@ -88,7 +88,10 @@ pub(super) struct Open {
     pub(super) since: Time,
     /// Who it is and what it may do, as its first token says.
     pub(super) grant: Grant,
+    /// When that token expires.
     pub(super) expires_at: Time,
+    /// When the first of the tokens that its joins have brought expires.
+    pub(super) joins_expire_at: Option<Time>,
     /// The keys it has entered.
     pub(super) keys: Vec<Entered>,
     pub(super) silence: Silence,
@@ -107,6 +110,8 @@ pub(super) struct Entered {
     pub(super) role: Role,
     /// What its tokens allow there.
     pub(super) can: Capabilities,
+    /// What the token of its join allows there.
+    pub(super) own_can: Capabilities,
 }
 
 /// As what a connection is in a key.
@@ -133,6 +138,11 @@ impl Open {
     pub(super) fn joined_keys(&self) -> Vec<Key> {
         let joined = self.keys.iter().filter(|it| it.role == Role::Member);
         joined.map(|it| it.key.clone()).collect()
+    }
+
+    /// When the first of its tokens expires.
+    pub(super) fn first_expiry(&self) -> Time {
+        self.joins_expire_at.map_or(self.expires_at, |it| it.min(self.expires_at))
     }
 }
 

@@ -157,27 +157,27 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             self.error(now, id, ErrorCode::TooManyKeys, message, Some(key.clone()));
             return None;
         }
-        Some(Pass { can, expires_at: own.map(|it| now + it.expires_in) })
+        Some(Pass { can, own_can, expires_at: own.map(|it| now + it.expires_in) })
     }
 
     /// A connection is in a key from now on, or is there as something else.
     fn enter(&mut self, now: Time, id: ConnId, key: &Key, role: Role, pass: Pass) {
-        let Pass { can, expires_at } = pass;
+        let Pass { can, own_can, expires_at } = pass;
+        let grace = self.config.grace;
         let Some(open) = self.open(id) else { return };
         let is_new = match open.entered(key) {
             Some(entered) => {
-                (entered.role, entered.can) = (role, can);
+                (entered.role, entered.can, entered.own_can) = (role, can, own_can);
                 false
             }
             None => {
-                open.keys.push(Entered { key: key.clone(), role, can });
+                open.keys.push(Entered { key: key.clone(), role, can, own_can });
                 true
             }
         };
-        // A connection lives no longer than the first of its tokens.
-        open.expires_at = expires_at.unwrap_or(open.expires_at).min(open.expires_at);
-        let expires_at = open.expires_at;
-        self.arm_connection_by(id, expires_at);
+        open.joins_expire_at = open.joins_expire_at.into_iter().chain(expires_at).min();
+        let ends_at = open.first_expiry() + grace;
+        self.arm_connection_by(id, ends_at);
         if !is_new && !self.connection(id).is_some_and(|it| it.may_ask(now)) {
             self.stats.dropped.add(Dropped::Snapshot, 1);
         } else if let Some(slot) = self.slots.get_mut(key) {
@@ -227,9 +227,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 }
 
-/// What a connection that enters a key may do there, and until when.
+/// What a connection that enters a key may do there.
 #[derive(Clone, Copy, Debug)]
 struct Pass {
     can: Capabilities,
+    /// Of that, what the frame's own token allows, and until when.
+    own_can: Capabilities,
     expires_at: Option<Time>,
 }

@@ -11,6 +11,7 @@ mod entering;
 mod grant;
 mod last_seen;
 mod outgoing;
+mod renewal;
 mod room;
 mod sessions;
 pub mod stats;
@@ -233,6 +234,11 @@ pub enum Command {
         /// The key.
         key: Key,
     },
+    /// Take a new token in the place of the hello's.
+    Token {
+        /// What it says.
+        grant: Result<Grant, Refusal>,
+    },
     /// Answer.
     Heartbeat,
 }
@@ -249,6 +255,7 @@ impl Command {
             Self::Resync { .. } => Received::Resync,
             Self::Heartbeat => Received::Heartbeat,
             Self::LastSeen { .. } => Received::LastSeen,
+            Self::Token { .. } => Received::Token,
         }
     }
 }
@@ -410,6 +417,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             dial,
             since,
             expires_at: now + grant.expires_in,
+            joins_expire_at: None,
             keys: Vec::new(),
             silence: Silence::None,
             is_away: false,
@@ -417,7 +425,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             remembered_at: now,
             grant,
         };
-        let due = open.expires_at.min(now + self.config.quiet());
+        let due = (open.first_expiry() + self.config.grace).min(now + self.config.quiet());
         if let Some(connection) = self.connection(id) {
             connection.phase = Phase::Open(Box::new(open));
             connection.answer(Answer::Frame(ServerFrame::Welcome(welcome)));
@@ -494,6 +502,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     }
                 }
             }
+            Command::Token { grant } => self.renew(now, id, grant),
             Command::Heartbeat => {
                 if let Some(connection) = self.connection(id) {
                     connection.heartbeat_due = true;
@@ -881,13 +890,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Phase::Open(open) => open,
             Phase::Closing(_) => return,
         };
-        if open.expires_at <= now {
+        // Who fetches a new token has the grace for it, like anybody who comes back.
+        let ends_at = open.first_expiry() + grace;
+        if ends_at <= now {
             return self.refuse(now, id, CloseCode::Expired);
         }
         if missed + grace <= now {
             return self.refuse(now, id, CloseCode::Timeout);
         }
-        let expires_at = open.expires_at;
         let (silence, next) = if now < pinged {
             (Silence::None, pinged)
         } else if now < missed + answer_timeout {
@@ -920,7 +930,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             self.wake(id);
         }
-        self.arm_connection(id, next.min(expires_at));
+        self.arm_connection(id, next.min(ends_at));
     }
 
     /// Somebody looks at a connection's page again, or nobody does any more: in all of its keys.
@@ -951,12 +961,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     fn release(&mut self, now: Time, id: ConnId, mut open: Open, how: Closed, at: Time) {
         open.remember(&mut self.last_seen, at, None);
         let Open { session, dial, keys, grant, .. } = open;
-        if let Some(n_connections) = self.users.get_mut(grant.user.id()) {
-            *n_connections = n_connections.saturating_sub(1);
-            if *n_connections == 0 {
-                self.users.remove(grant.user.id());
-            }
-        }
+        self.uncount_connection(grant.user.id());
         self.sessions.release(now, session, id, self.config.grace);
         for Entered { key, role, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {
@@ -971,6 +976,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 Closed::Lost => Change::Lost { session, dial, lost_for: now.since(at) },
             };
             self.publish(now, &key, change);
+        }
+    }
+
+    /// A user has one connection less.
+    fn uncount_connection(&mut self, user: &UserId) {
+        if let Some(n_connections) = self.users.get_mut(user) {
+            *n_connections = n_connections.saturating_sub(1);
+            if *n_connections == 0 {
+                self.users.remove(user);
+            }
         }
     }
 
@@ -1140,6 +1155,7 @@ const fn kind_of(frame: &ServerFrame<Meta>) -> Sent {
         ServerFrame::Heartbeat { .. } => Sent::Heartbeat,
         ServerFrame::Error { .. } => Sent::Error,
         ServerFrame::LastSeen { .. } => Sent::LastSeen,
+        ServerFrame::Token { .. } => Sent::Token,
     }
 }
 

@@ -7,9 +7,10 @@ use crate::Time;
 use core::time::Duration;
 use presence_protocol::{
     Delta, Dial, Key, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName,
-    PulseValue, Rev, SessionId, Snapshot, Updated, UserId, limits,
+    PulseValue, Rev, SessionId, Snapshot, Updated, User, UserId, limits,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How long to wait before publishing a deadline's change again, if the backplane lost it.
 const REPUBLISH: Duration = Duration::from_secs(5);
@@ -46,6 +47,17 @@ pub enum Change {
         dial: Dial,
         /// True if nobody does.
         away: bool,
+    },
+    /// Its page has another token: it is somebody else, or the same person under another name.
+    User {
+        /// The session.
+        session: SessionId,
+        /// The dial.
+        dial: Dial,
+        /// Who it is now.
+        user: Arc<User>,
+        /// Since when, if it is somebody else.
+        since: i64,
     },
     /// Its page says something that is true for a moment only, or no longer says it.
     Pulse {
@@ -215,9 +227,7 @@ impl Room {
         match self.entries.get(&presence.session) {
             Some(entry) if entry.dial > dial => Err(JoinError::Fenced),
             None if self.entries.len() >= self.rules.max_presences => Err(JoinError::Full),
-            None if self.sessions_of(presence.user.id()) >= self.rules.max_presences_per_user => {
-                Err(JoinError::Full)
-            }
+            None if self.is_full_for(presence.user.id()) => Err(JoinError::Full),
             _ => Ok(Change::Join { presence, dial }),
         }
     }
@@ -251,6 +261,12 @@ impl Room {
         self.entries.get(&session).map(|it| it.dial)
     }
 
+    /// True if there are as many presences of a user as there may be.
+    #[must_use]
+    pub fn is_full_for(&self, user: &UserId) -> bool {
+        self.sessions_of(user) >= self.rules.max_presences_per_user
+    }
+
     /// True unless the session has as many other pulses as it may.
     #[must_use]
     pub fn takes_pulse(&self, session: SessionId, name: &PulseName) -> bool {
@@ -272,6 +288,9 @@ impl Room {
                         entry.presence.state = entry.attention();
                     }
                 });
+            }
+            Change::User { session, dial, user, since } => {
+                self.identify(session, dial, user, since);
             }
             Change::Pulse { session, dial, name, value } => {
                 self.pulse(now, session, dial, name, value);
@@ -466,6 +485,24 @@ impl Room {
         }
     }
 
+    /// Somebody else comes in the place of who was here, and takes over nothing but the meta.
+    fn identify(&mut self, session: SessionId, dial: Dial, user: Arc<User>, since: i64) {
+        let (mut former, mut pulses) = (None, Vec::new());
+        let own = Arc::clone(&user);
+        self.with(session, dial, |entry| {
+            if entry.presence.user.id() != user.id() {
+                former = Some(entry.presence.user.id().clone());
+                entry.presence.since = since;
+                pulses = core::mem::take(&mut entry.pulses);
+            }
+            entry.presence.user = user;
+        });
+        let Some(former) = former else { return };
+        self.uncount(&former);
+        *self.users.entry(own.id().clone()).or_default() += 1;
+        self.end_pulses(session, pulses);
+    }
+
     fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) {
         let session = presence.session;
         if let Some(entry) = self.entries.get(&session) {
@@ -510,12 +547,16 @@ impl Room {
         let former = self.entries.remove(&session);
         let Some(former) = former else { return };
         self.uncount(former.presence.user.id());
-        for pulse in former.pulses {
+        // Should it be back before this is told, its pulses are not.
+        self.end_pulses(session, former.pulses);
+        self.disarm(session, former.lost);
+    }
+
+    fn end_pulses(&mut self, session: SessionId, pulses: Vec<Living>) {
+        for pulse in pulses {
             self.expiries.remove(&(pulse.armed, session, pulse.name.clone()));
-            // Should it be back before this is told, its pulses are not.
             self.told.insert((session, pulse.name));
         }
-        self.disarm(session, former.lost);
     }
 
     /// Changes an entry, unless a newer dial owns it. Its former deadline is forgotten.

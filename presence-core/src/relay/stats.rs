@@ -51,6 +51,8 @@ kinds! {
         Leave = "leave",
         /// Asks for a snapshot.
         Resync = "resync",
+        /// Brings a new token.
+        Token = "token",
         /// Is alive.
         Heartbeat = "heartbeat",
         /// Asks who has viewed a key.
@@ -73,6 +75,8 @@ kinds! {
         Delta = "delta",
         /// The answer to `heartbeat`.
         Heartbeat = "heartbeat",
+        /// The answer to `token`.
+        Token = "token",
         /// Something can't be done.
         Error = "error",
         /// Who has viewed a key.

@@ -18,6 +18,7 @@ const OTHER: &str = "document:43";
 mod census;
 mod last_seen;
 mod observing;
+mod renewal;
 
 mod pulses {
     use super::*;
@@ -1391,8 +1392,8 @@ mod refusing {
         let alice = shell.greeted(conn, "alice", Dial(1));
         shell.join(&alice, DOC);
         shell.sees(&bob);
-        shell.pass(59_999);
-        assert_eq!(shell.sees(&alice), ["= alice bob"]);
+        shell.pass(60_000 + 29_999);
+        assert_eq!(shell.sees(&alice), ["= alice bob"], "it has the grace to bring another");
         shell.pass(1);
         assert_eq!(shell.sees(&alice), ["close expired"]);
         shell.pass(500);
@@ -1408,7 +1409,7 @@ mod refusing {
         let conn = shell.open();
         let short = Grant { expires_in: Duration::from_secs(3), ..grant("alice") };
         shell.greet(conn, Ok(short), None, Dial(1));
-        shell.pass(2_999);
+        shell.pass(32_999);
         assert_eq!(shell.reads(conn), ["welcome"]);
         shell.pass(1);
         assert_eq!(shell.reads(conn), ["close expired"]);
@@ -1420,7 +1421,7 @@ mod refusing {
         let alice = shell.page("alice");
         let own = Grant { expires_in: Duration::from_secs(7), ..grant("alice") };
         shell.frame(alice.conn, join_with(OTHER, Ok(own)));
-        shell.pass(6_999);
+        shell.pass(36_999);
         assert_eq!(shell.sees(&alice), ["= alice"]);
         shell.pass(1);
         assert_eq!(shell.sees(&alice), ["close expired"]);
@@ -1433,7 +1434,7 @@ mod refusing {
         let short = Grant { expires_in: Duration::from_secs(5), ..grant("alice") };
         shell.greet(conn, Ok(short), None, Dial(1));
         shell.frame(conn, join_with(DOC, Ok(grant("alice"))));
-        shell.pass(5_000);
+        shell.pass(35_000);
         assert_eq!(shell.reads(conn), ["welcome", "= alice", "close expired"]);
     }
 
@@ -2850,6 +2851,9 @@ impl Socket {
             ServerFrame::LastSeen { key, seen } => {
                 let one = |it: &Seen| format!(" {} {}", it.user.name(), it.ago_ms / 1000);
                 format!("{key} seen by{}", seen.iter().map(one).collect::<String>())
+            }
+            ServerFrame::Token { resume, expires_in_ms } => {
+                format!("token {resume} {expires_in_ms}")
             }
             ServerFrame::Error { code, key, .. } => {
                 let key = key.as_ref().map_or_else(String::new, |it| format!(" {it}"));

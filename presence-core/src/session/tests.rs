@@ -17,6 +17,8 @@ const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
 const PULSES: [&str; 5] = ["cursor", "typing", "scroll", "a", "b"];
 
+mod renewal;
+
 mod pulses {
     use super::*;
 
@@ -455,8 +457,7 @@ mod connecting {
                 let lost = page.now;
                 page.closed(1006);
                 page.pass(1_000);
-                let first = page.dialed.iter().find(|it| **it > lost).copied().unwrap_or(lost);
-                let wait = first.since(lost).as_millis();
+                let wait = page.dialed[1].since(lost).as_millis();
                 assert!(wait <= 300, "{wait}");
                 wait
             })
@@ -607,18 +608,20 @@ mod tokens {
     fn a_token_is_not_used_again_in_its_last_ten_seconds() {
         let mut page = Page::new(Net::Up);
         page.expires_in = 60_000;
+        page.renews = false;
         page.join(DOC, 1);
         page.pass(49_000);
+        assert_eq!(page.session.fetches, 2, "of which one was of no use");
         page.closed(1006);
         page.pass(300);
-        assert_eq!(page.session.fetches, 1);
+        assert_eq!(page.session.fetches, 2);
         page.expires_in = 11_000;
         page.closed(1006);
         page.pass(1_000);
         page.pass(1_000);
         page.closed(1006);
         page.pass(2_000);
-        assert_eq!(page.session.fetches, 2);
+        assert_eq!(page.session.fetches, 3);
         assert_eq!(page.session.state(), State::Live);
     }
 
@@ -1578,6 +1581,7 @@ mod whatever_happens {
             }
             // Once all is well again it is live, and shows whom the relay knows.
             page.net = Net::Up;
+            page.next_token = Ok("token");
             page.gives_snapshots = true;
             page.answers_beats = true;
             page.show();
@@ -1613,6 +1617,9 @@ mod whatever_happens {
         Garbage,
         Error(usize),
         Expire,
+        Lifetime(u64),
+        Renew,
+        NextToken(&'static str),
         Restart,
         Wake,
         Hide,
@@ -1645,6 +1652,10 @@ mod whatever_happens {
             1 => Just(Step::Garbage),
             1 => (0..ErrorCode::ALL.len()).prop_map(Step::Error),
             1 => Just(Step::Expire),
+            1 => (1..200_000_u64).prop_map(Step::Lifetime),
+            1 => Just(Step::Renew),
+            2 => proptest::sample::select(vec!["token", "expired", "denied", ""])
+                .prop_map(Step::NextToken),
             1 => Just(Step::Restart),
             1 => Just(Step::Wake),
             1 => Just(Step::Hide),
@@ -1698,6 +1709,11 @@ struct Page {
     /// What the relay says in `welcome`.
     heartbeat: u64,
     expires_in: u64,
+    /// False if it is older than the frame that brings a new token.
+    renews: bool,
+    renewals: u32,
+    /// What the page's token function answers.
+    next_token: Result<&'static str, ()>,
     epoch: u64,
     began: Time,
     welcomes: u32,
@@ -1758,6 +1774,9 @@ impl Page {
             all_events: false,
             heartbeat: 10_000,
             expires_in: 3_600_000_000,
+            renews: true,
+            renewals: 0,
+            next_token: Ok("token"),
             epoch: 1,
             began: Time::from_millis(0),
             welcomes: 0,
@@ -2054,6 +2073,12 @@ impl Page {
         panic!("a timer fires again and again");
     }
 
+    /// The page says that its token function has another token.
+    fn renew(&mut self) {
+        self.session.renew_token(self.now);
+        self.drain();
+    }
+
     /// Does what the session asks for.
     fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
@@ -2077,7 +2102,7 @@ impl Page {
             Output::FetchToken { fetch } => {
                 self.fetch = fetch;
                 if self.net != Net::Manual {
-                    self.fetched(Ok("token"));
+                    self.fetched(self.next_token);
                 }
             }
             Output::Dial { dial } => {
@@ -2151,6 +2176,20 @@ impl Page {
                 | ClientFrame::LastSeen { .. }
                 | ClientFrame::Heartbeat,
             ) => {}
+            (_, ClientFrame::Token { token }) => {
+                let error = match token.as_str() {
+                    _ if !self.renews => Some(ErrorCode::BadFrame),
+                    "expired" => Some(ErrorCode::TokenExpired),
+                    "denied" => Some(ErrorCode::TokenDenied),
+                    _ => None,
+                };
+                if let Some(code) = error {
+                    return self.error(code, None);
+                }
+                self.renewals += 1;
+                let resume = format!("r{}.{}", self.welcomes, self.renewals);
+                self.frame(ServerFrame::Token { resume, expires_in_ms: self.expires_in });
+            }
         }
     }
 
@@ -2303,6 +2342,10 @@ impl Page {
             }
             Step::Error(it) => self.error(ErrorCode::ALL[it], Some(DOC)),
             Step::Expire => self.closed(4419),
+            Step::Lifetime(millis) => self.expires_in = millis,
+            Step::Renew => self.renew(),
+            Step::NextToken("") => self.next_token = Err(()),
+            Step::NextToken(it) => self.next_token = Ok(it),
             Step::Restart => self.restart(),
             Step::Wake => self.wake(),
             Step::Hide => self.hide(),
@@ -2335,6 +2378,7 @@ fn words(frame: &ClientFrame<u8>) -> String {
         ClientFrame::Resync { key } => format!("resync {key}"),
         ClientFrame::Attention { away } => format!("attention {away}"),
         ClientFrame::LastSeen { key } => format!("last_seen {key}"),
+        ClientFrame::Token { token } => format!("token {token}"),
         ClientFrame::Heartbeat => "heartbeat".to_owned(),
     }
 }

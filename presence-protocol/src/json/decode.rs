@@ -61,6 +61,9 @@ pub fn decode_client(text: &str) -> Result<ClientFrame<Meta>, FrameError> {
         wire::Client::Resync(Object(it)) => ClientFrame::Resync { key: key(&it.key)? },
         wire::Client::LastSeen(Object(it)) => ClientFrame::LastSeen { key: key(&it.key)? },
         wire::Client::Attention(Object(it)) => ClientFrame::Attention { away: it.away },
+        wire::Client::Token(Object(it)) => {
+            ClientFrame::Token { token: token("token", it.token, None)? }
+        }
         wire::Client::Heartbeat(Object(wire::Nothing {})) => ClientFrame::Heartbeat,
     })
 }
@@ -109,6 +112,10 @@ pub fn decode_server(text: &str) -> Result<ServerFrame<Meta>, FrameError> {
             })?;
             ServerFrame::LastSeen { key, seen }
         }
+        wire::Server::Token(Object(it)) => ServerFrame::Token {
+            resume: token("resume", it.resume, None)?,
+            expires_in_ms: number("expires_in_ms", it.expires_in_ms, None)?,
+        },
         wire::Server::Error(Object(it)) => ServerFrame::Error {
             code: ErrorCode::from_name(&it.code).ok_or_else(|| unknown("code", &it.code, None))?,
             message: it.message,
@@ -348,6 +355,7 @@ mod wire {
         Leave(Object<OfKey<'a>>),
         Resync(Object<OfKey<'a>>),
         LastSeen(Object<OfKey<'a>>),
+        Token(Object<Token>),
         Attention(Object<Attention>),
         Heartbeat(Object<Nothing>),
     }
@@ -427,6 +435,7 @@ mod wire {
         Delta(Object<Delta<'a>>),
         Heartbeat(Object<Heartbeat<'a>>),
         LastSeen(Object<LastSeen<'a>>),
+        Token(Object<Renewed>),
         Error(Object<Error<'a>>),
     }
 
@@ -539,6 +548,17 @@ mod wire {
         #[serde(borrow)]
         pub(super) key: Cow<'a, str>,
         pub(super) rev: u64,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Token {
+        pub(super) token: String,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Renewed {
+        pub(super) resume: String,
+        pub(super) expires_in_ms: u64,
     }
 
     #[derive(Deserialize)]

@@ -77,6 +77,9 @@ fn client<W: Write>(out: &mut W, frame: &ClientFrame<Meta>) -> fmt::Result {
         ClientFrame::Resync { key } => write!(out, r#"{{"resync":{{"key":"{key}"}}}}"#),
         ClientFrame::LastSeen { key } => write!(out, r#"{{"last_seen":{{"key":"{key}"}}}}"#),
         ClientFrame::Attention { away } => write!(out, r#"{{"attention":{{"away":{away}}}}}"#),
+        ClientFrame::Token { token } => {
+            write!(out, r#"{{"token":{{"token":{}}}}}"#, Quoted(token))
+        }
         ClientFrame::Heartbeat => out.write_str(r#"{"heartbeat":{}}"#),
     }
 }
@@ -100,6 +103,12 @@ fn server<W: Write>(out: &mut W, frame: &ServerFrame<Meta>) -> fmt::Result {
             })?;
             out.write_str("}}")
         }
+        ServerFrame::Token { resume, expires_in_ms } => write!(
+            out,
+            r#"{{"token":{{"resume":{},"expires_in_ms":{}}}}}"#,
+            Quoted(resume),
+            Millis(*expires_in_ms)
+        ),
         ServerFrame::Error { code, message, key } => {
             let (code, message) = (code.name(), Quoted(message));
             write!(out, r#"{{"error":{{"code":"{code}","message":{message}"#)?;

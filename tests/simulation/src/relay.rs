@@ -87,6 +87,7 @@ impl Running {
             ClientFrame::Leave { key } => Command::Leave { key },
             ClientFrame::Resync { key } => Command::Resync { key },
             ClientFrame::LastSeen { key } => Command::LastSeen { key },
+            ClientFrame::Token { token } => Command::Token { grant: check(&token) },
             ClientFrame::Heartbeat => Command::Heartbeat,
         };
         self.relay.frame(now, conn, command);

@@ -89,9 +89,10 @@ fn left_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<()
         // Who has only just come may be crossed by the news that another tab of the same person went.
         let has_just_come = other.visit_at + TRAVEL > world.now;
         // A relay that was restarted never knew of it, and neither does who came after that.
-        let is_forgotten = world.restarted_at.is_some_and(|at| {
-            other.heard_at < at && viewer.ready_at.is_some_and(|ready| ready >= at)
-        });
+        let is_forgotten = world
+            .restarts
+            .iter()
+            .any(|at| other.heard_at < *at && viewer.ready_at.is_some_and(|ready| ready >= *at));
         let is_excused = said_goodbye || was_held || has_just_come || is_forgotten;
         if other.heard.is_some() && !is_excused && lost_for + slack < GRACE {
             return Err(format!(

@@ -45,6 +45,8 @@ pub struct World {
     pub latency: u64,
     /// When the relay last started anew.
     pub restarted_at: Option<u64>,
+    /// Each time that it did.
+    pub restarts: Vec<u64>,
     /// True once a delta was lost on purpose.
     pub has_lost_deltas: bool,
     /// True while chance has its way.
@@ -105,6 +107,7 @@ impl World {
             pages: Vec::new(),
             latency: 40,
             restarted_at: None,
+            restarts: Vec::new(),
             has_lost_deltas: false,
             is_chaotic: true,
             faults: Vec::new(),
@@ -361,6 +364,7 @@ impl World {
         self.relay = Some(Running::start(self.now, seed));
         if self.life > 1 {
             self.restarted_at = Some(self.now);
+            self.restarts.push(self.now);
             self.say(|| "the relay starts again".to_owned());
         }
         self.after(0, Event::Look(self.life));
@@ -823,6 +827,7 @@ const fn name(frame: &ClientFrame<Meta>) -> &'static str {
         ClientFrame::Resync { .. } => "resync",
         ClientFrame::Attention { .. } => "attention",
         ClientFrame::LastSeen { .. } => "last_seen",
+        ClientFrame::Token { .. } => "token",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }

@@ -25,6 +25,25 @@ fn a_drop_of_29_seconds_is_noticed_by_nobody() {
 }
 
 #[test]
+fn a_token_that_expires_on_a_live_page_is_noticed_by_nobody() {
+    let mut world = quiet_world();
+    let (alice, bob) = (world.open("alice", KEY), world.open("bob", KEY));
+    world.run_for(5_000);
+    forget(&mut world);
+    let links = world.links.len();
+
+    // The tokens of this world live for 100 s.
+    world.run_for(1_000_000);
+    assert_eq!(world.links.len(), links, "nobody has dialed again");
+
+    // Without another token a connection outlives its own by the grace, and is then lost.
+    world.pages[bob].tokenless_until = world.now + 300_000;
+    world.run_for(400_000);
+    assert_eq!(told(&world, alice), ["bob left: timeout", "bob joined"]);
+    all_well(&world);
+}
+
+#[test]
 fn a_longer_drop_is_one_leave_and_one_join() {
     let mut world = quiet_world();
     let (alice, bob) = (world.open("alice", KEY), world.open("bob", KEY));

@@ -1,0 +1,151 @@
+//! A new token on a live connection: it goes on under the same name, under another one, or as somebody else.
+
+use super::connection::{Entered, Role};
+use super::{
+    Backplane, Capabilities, Capability, Change, ConnId, Grant, Host, Refusal, Relay, ResumeClaims,
+    millis,
+};
+use crate::Time;
+use presence_protocol::{CloseCode, ErrorCode, ServerFrame, User};
+use std::sync::Arc;
+
+impl<H: Host, B: Backplane> Relay<H, B> {
+    /// A connection's page has a new token.
+    pub(super) fn renew(&mut self, now: Time, id: ConnId, grant: Result<Grant, Refusal>) {
+        let grant = match grant {
+            Ok(grant) => grant,
+            Err(refusal) => {
+                let (code, message) = match refusal {
+                    Refusal::Expired => (ErrorCode::TokenExpired, "the token has expired"),
+                    Refusal::Denied => (ErrorCode::TokenDenied, "the token is not one of ours"),
+                };
+                return self.error(now, id, code, message.to_owned(), None);
+            }
+        };
+        let Some(open) = self.open(id) else { return };
+        let former = Arc::clone(&open.grant.user);
+        let is_same = former.id() == grant.user.id();
+        let mut keys = open.keys.clone();
+        for it in &mut keys {
+            // What the former person's tokens allow is nobody else's.
+            it.own_can = if is_same { it.own_can } else { Capabilities::NONE };
+            it.can = grant.for_key(&it.key).and(it.own_can);
+        }
+        if !is_same && !self.count_as(&former, &grant.user) {
+            return self.refuse(now, id, CloseCode::Busy);
+        }
+        let refused: Vec<_> = keys
+            .iter()
+            .filter_map(|it| Some((it.key.clone(), self.refusal_of(it, is_same, &grant.user)?)))
+            .collect();
+        for (key, _) in &refused {
+            self.depart(now, id, key);
+        }
+        if !is_same {
+            // Up to here it was the one who looked, and from here on it is the other.
+            self.remember(id, now, None);
+        }
+        self.take_grant(now, id, &keys, grant, is_same);
+        for (key, (code, message)) in refused {
+            self.error(now, id, code, message.to_owned(), Some(key));
+        }
+        self.tell_of_user(now, id, &former);
+        if !is_same {
+            self.remember(id, now, None);
+        }
+    }
+
+    /// Has the connection and its session in the new token's name, and says so.
+    fn take_grant(&mut self, now: Time, id: ConnId, keys: &[Entered], grant: Grant, is_same: bool) {
+        let grace = self.config.grace;
+        let Some(open) = self.open(id) else { return };
+        if !is_same {
+            open.since = now;
+            open.joins_expire_at = None;
+        }
+        for entered in &mut open.keys {
+            if let Some(it) = keys.iter().find(|it| it.key == entered.key) {
+                (entered.can, entered.own_can) = (it.can, it.own_can);
+            }
+        }
+        open.is_remembered &= grant.last_seen;
+        open.expires_at = now + grant.expires_in;
+        let claims = ResumeClaims {
+            session: open.session,
+            user: grant.user.id().clone(),
+            dial: open.dial,
+            since: open.since,
+        };
+        let expires_in_ms = millis(grant.expires_in);
+        open.grant = grant;
+        let ends_at = open.first_expiry() + grace;
+        let resume = self.host.seal(&claims);
+        self.answer(now, id, ServerFrame::Token { resume, expires_in_ms });
+        self.arm_connection_by(id, ends_at);
+    }
+
+    /// Tells the others who a connection's presences are now.
+    fn tell_of_user(&mut self, now: Time, id: ConnId, former: &Arc<User>) {
+        let (_, began) = self.backplane.epoch();
+        let Some(open) = self.open(id) else { return };
+        let (session, dial, keys) = (open.session, open.dial, open.keys.clone());
+        let user = Arc::clone(&open.grant.user);
+        if user == *former {
+            return;
+        }
+        for Entered { key, role, .. } in keys {
+            let (user, since) = (Arc::clone(&user), now.relative_to(began));
+            match role {
+                Role::Member => {
+                    self.publish(now, &key, Change::User { session, dial, user, since });
+                }
+                Role::Observer => {
+                    if let Some(slot) = self.slots.get_mut(&key) {
+                        slot.observers.insert(id, user);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why a connection can't stay in a key, as which it may be somebody else.
+    fn refusal_of(
+        &self,
+        entered: &Entered,
+        is_same: bool,
+        user: &User,
+    ) -> Option<(ErrorCode, &'static str)> {
+        let needed: &[_] = match entered.role {
+            Role::Member => &[Capability::Join],
+            Role::Observer => &[Capability::Observe, Capability::Invisible],
+        };
+        if !needed.iter().any(|it| entered.can.has(*it)) {
+            return Some((
+                ErrorCode::KeyDenied,
+                "the new token doesn't allow to be here like this",
+            ));
+        }
+        let slot = self.slots.get(&entered.key).filter(|_| !is_same)?;
+        let same = |it: &&Arc<User>| it.id() == user.id();
+        let is_full = match entered.role {
+            Role::Member => slot.room.is_full_for(user.id()),
+            Role::Observer => {
+                let n_observers = slot.observers.values().filter(same).count();
+                n_observers >= self.config.max_presences_per_user
+            }
+        };
+        let message = "the key holds as many of this user as it may";
+        is_full.then_some((ErrorCode::KeyFull, message))
+    }
+
+    /// Counts a connection as another user's; false if they have as many as they may.
+    fn count_as(&mut self, former: &User, user: &User) -> bool {
+        let n_connections = self.users.get(user.id()).copied().unwrap_or_default();
+        let has_room = n_connections < self.config.max_connections_per_user;
+        if has_room {
+            self.users.insert(user.id().clone(), n_connections + 1);
+            self.uncount_connection(former.id());
+        }
+        has_room
+    }
+}
