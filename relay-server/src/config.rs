@@ -471,6 +471,37 @@ pub enum ConfigError {
 }
 
 impl Args {
+    /// Checks what was asked for, and leaves everything as it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`] that says what to change.
+    pub fn check(mut self) -> Result<(), ConfigError> {
+        if self.last_seen.is_empty() {
+            // A relay would remove what was kept there.
+            self.data.take_if(|it| it.is_dir());
+        }
+        self.into_config().map(drop)
+    }
+
+    /// The secret that tokens are signed with, if there is one.
+    pub(crate) fn secret(&self) -> Result<Option<SecretString>, ConfigError> {
+        match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => Ok(Some(secret.clone())),
+            (None, Some(path)) => read_secret(path.clone()).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What a token must say.
+    pub(crate) fn token_rules(&self) -> TokenRules {
+        TokenRules {
+            audience: self.audience.clone(),
+            issuer: self.issuer.clone(),
+            leeway: self.token_leeway,
+        }
+    }
+
     /// Checks what was asked for.
     ///
     /// # Errors
@@ -486,12 +517,11 @@ impl Args {
                 return Err(ConfigError::NoFolder { flag, path: path.clone() });
             }
         }
-        let secret = match (self.secret, self.secret_file) {
-            (Some(secret), _) => Some(secret),
-            (None, Some(path)) => Some(read_secret(path)?),
-            (None, None) if self.dev => Some(random_secret()?),
-            (None, None) => None,
+        let secret = match self.secret()? {
+            None if self.dev => Some(random_secret()?),
+            secret => secret,
         };
+        let token = self.token_rules();
         let resume_secret = self.resume_secret.filter(|it| !it.expose_secret().is_empty());
         for (name, secret) in [("the secret", &secret), ("the resume secret", &resume_secret)] {
             if let Some(secret) = secret {
@@ -519,11 +549,7 @@ impl Args {
         Ok(Config {
             keyring,
             resume_secret,
-            token: TokenRules {
-                audience: self.audience,
-                issuer: self.issuer,
-                leeway: self.token_leeway,
-            },
+            token,
             origins: Origins { listed: self.origins, same_host: self.dev },
             relay: RelayConfig {
                 grace: self.grace,
@@ -637,7 +663,7 @@ fn check_length(name: &'static str, secret: &SecretString) -> Result<(), ConfigE
 }
 
 /// A parser of durations between two bounds.
-fn duration(
+pub(crate) fn duration(
     least: Duration,
     most: Duration,
 ) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {

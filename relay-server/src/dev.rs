@@ -1,7 +1,7 @@
 //! `--dev`: the demo, the SDK, and tokens for whoever asks. On this machine only.
 
 use crate::App;
-use crate::auth::TokenRules;
+use crate::mint::{Mint, Wish};
 use crate::problem::Problem;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -10,12 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::SecretString;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tower_http::services::{ServeDir, ServeFile};
 
 /// How long a token is good for unless `ttl` says otherwise.
@@ -30,24 +29,6 @@ pub struct Dev {
     pub demo: Option<PathBuf>,
     /// The folder of the built SDK, served at `/sdk/`.
     pub sdk: Option<PathBuf>,
-}
-
-/// Signs tokens with the secret that the relay checks them with.
-pub(crate) struct Mint {
-    key: EncodingKey,
-    rules: TokenRules,
-}
-
-impl Mint {
-    pub(crate) fn new(secret: &SecretString, rules: TokenRules) -> Self {
-        Self { key: EncodingKey::from_secret(secret.expose_secret().as_bytes()), rules }
-    }
-}
-
-impl std::fmt::Debug for Mint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mint").finish_non_exhaustive()
-    }
 }
 
 /// The routes that `--dev` adds.
@@ -79,25 +60,6 @@ struct TokenQuery {
     ttl: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Claims<'a> {
-    sub: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    color: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    avatar: Option<&'a str>,
-    keys: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    can: Option<Vec<&'a str>>,
-    exp: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iss: Option<&'a str>,
-}
-
 /// `GET /dev/token?user=alice[&name=…][&color=…][&avatar=…][&keys=document:1,project:*]
 /// [&can=join,pulse][&ttl=90s]`: a token, as plain text.
 async fn token(
@@ -116,20 +78,16 @@ async fn token(
         Some(Ok(ttl)) => ttl,
         Some(Err(_)) => return Err(Problem::bad_request("ttl must be a duration such as 90s")),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let claims = Claims {
-        sub: &query.user,
+    let wish = Wish {
+        user: &query.user,
         name: query.name.as_deref(),
         color: query.color.as_deref(),
         avatar: query.avatar.as_deref(),
         keys: query.keys.as_deref().unwrap_or("*").split(',').collect(),
         can: query.can.as_deref().map(|it| it.split(',').collect()),
-        exp: now.saturating_add(ttl).as_secs_f64(),
-        aud: mint.rules.audience.as_deref(),
-        iss: mint.rules.issuer.as_deref(),
+        expires_in: ttl,
     };
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &mint.key)
-        .map_err(|_| Problem::bad_request("no token can be made of this"))
+    mint.sign(&wish).map_err(|_| Problem::bad_request("no token can be made of this"))
 }
 
 fn is_loopback_name(headers: &HeaderMap) -> bool {

@@ -1,6 +1,7 @@
 //! The HTTP half: routes, and the loop that accepts connections.
 
 use crate::lobby::Lobby;
+use crate::mint::Mint;
 use crate::proxies::Peer;
 use crate::stream::{Impatient, Stream};
 use crate::tls::Tls;
@@ -40,7 +41,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What is served.
-pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, dev::Mint)>) -> Router {
+pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, Mint)>) -> Router {
     let mut routes = Router::new();
     if let Some((dev, mint)) = dev {
         routes = routes.merge(dev::routes(dev, mint));

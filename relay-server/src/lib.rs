@@ -16,6 +16,7 @@ mod api;
 mod auth;
 mod beacon;
 mod clock;
+pub mod command;
 pub mod config;
 mod dev;
 mod frames;
@@ -28,6 +29,7 @@ mod limits;
 mod lobby;
 pub mod log;
 mod metrics;
+mod mint;
 mod origin;
 mod problem;
 mod proxies;
@@ -56,6 +58,7 @@ use limits::Spent;
 use lobby::Lobby;
 use log::Requests;
 use metrics::Counters;
+use mint::Mint;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
 use shared::Shared;
@@ -137,7 +140,7 @@ pub async fn run(
     });
     app.authority.watch_keys().map_err(RunError::NoThread)?;
     keep_little_unsent(&listener);
-    let dev = config.dev.as_ref().map(|it| (it, dev::Mint::new(&it.secret, config.token)));
+    let dev = config.dev.as_ref().map(|it| (it, Mint::new(&it.secret, config.token)));
     let routes = http::routes(&app, dev);
 
     let keeper = match config.last_seen {

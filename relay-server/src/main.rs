@@ -1,7 +1,7 @@
 //! The relay's program: reads its flags, listens, serves until it is told to stop.
 
 use anyhow::Context;
-use clap::Parser;
+use relay_server::command::Command;
 use relay_server::config::Args;
 use relay_server::log;
 use std::io::Write;
@@ -13,7 +13,12 @@ use tracing::{info, warn};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match serve(Args::parse()).await {
+    let done = match Command::parse() {
+        Command::Serve(args) => serve(*args).await,
+        Command::Check(args, listing) => check(*args, &listing),
+        Command::Token(args) => args.mint().map_err(Into::into).and_then(|token| print(&token)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // A sentence, and never a backtrace: what went wrong here is the operator's to mend.
@@ -21,6 +26,16 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn check(args: Args, listing: &str) -> anyhow::Result<()> {
+    print(listing)?;
+    args.check()?;
+    print("A relay with these flags and variables would start.")
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("can't write to standard output")
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {

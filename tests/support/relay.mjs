@@ -10,7 +10,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BINARY = join(
+/** The relay's program. */
+export const BINARY = join(
   process.env.CARGO_TARGET_DIR ?? join(REPO_ROOT, "target"),
   "release/whoshere-relay",
 );
