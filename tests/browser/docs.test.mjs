@@ -28,6 +28,10 @@ const PAPERS = [
 ].filter((path) => path.endsWith(".md"));
 /** Its blocks for the shell build the whole project, which is what `npm test` does, too. */
 const SHELL = ["README.md"];
+/** What an operator types changes a whole machine; `tests/sockets/deploy.test.mjs` tries what it is about. */
+const OTHERS = /** @type {Record<string, string[]>} */ ({
+  "docs/operating.md": ["ini", "sh", "yaml"],
+});
 /** How a page shows the component that a block exports. */
 const MOUNTS = /** @type {Record<string, string>} */ ({
   jsx: `import { createElement, StrictMode } from "react"; import { createRoot } from "react-dom/client";
@@ -60,9 +64,10 @@ test("every link of the papers leads somewhere", () => {
 test("every block of code is of a language that is run here", () => {
   for (const path of PAPERS) {
     const known =
-      path === SERVERS
+      OTHERS[path] ??
+      (path === SERVERS
         ? ["js", "python", "ruby", "sh"]
-        : ["html", "css", "js", ...Object.keys(MOUNTS)];
+        : ["html", "css", "js", ...Object.keys(MOUNTS)]);
     if (SHELL.includes(path)) known.push("sh");
     for (const { language, text } of blocksOf(path)) {
       assert.ok(known.includes(language), `${path} has a block of "${language}":\n${text}`);

@@ -1,0 +1,246 @@
+// @ts-check
+//
+// What operators are given in relay-server/deploy and docs/operating.md works with this relay.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { metricsOf } from "../support/metrics.mjs";
+import { Peer, sleep } from "../support/peer.mjs";
+import { BINARY, mintToken, SECRET, startRelay } from "../support/relay.mjs";
+
+const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const DEPLOY = join(REPO_ROOT, "relay-server/deploy");
+const TLS = join(REPO_ROOT, "tests/support/tls");
+const read = (/** @type {string} */ path) => readFileSync(path, "utf8");
+const paper = read(join(REPO_ROOT, "docs/operating.md"));
+/** Debian has what servers run where only root looks. */
+const PATH = `${process.env["PATH"]}:/usr/sbin:/sbin`;
+
+/** @type {import("../support/relay.mjs").Relay | undefined} */
+let relay;
+/** @type {import("node:child_process").ChildProcess | undefined} */
+let proxy;
+
+afterEach(async () => {
+  await relay?.stop("SIGKILL");
+  if (proxy?.exitCode === null) {
+    proxy.kill("SIGKILL");
+    await once(proxy, "close");
+  }
+  proxy = undefined;
+});
+
+test("every metric and label of the dashboard and of the alerts is there", async () => {
+  relay = await startRelay({ args: ["--metrics-listen", "127.0.0.1:0"] });
+  await fetch(`${relay.http}/v1/counts?keys=a`);
+  const { samples } = await metricsOf(relay);
+  const labels = new Map();
+  for (const sample of samples.keys()) {
+    const [name = "", rest = ""] = sample.split("{");
+    const found = [...rest.matchAll(/(\w+)="/g)].map((it) => String(it[1]));
+    labels.set(name, new Set([...(labels.get(name) ?? []), ...found]));
+  }
+  const dashboard = JSON.parse(read(join(DEPLOY, "grafana-dashboard.json")));
+  const queries = [
+    ...dashboard.panels.flatMap((/** @type {any} */ it) => it.targets),
+    ...dashboard.templating.list,
+  ].map((it) => String(it.expr ?? it.query));
+  const alerts = [...paper.matchAll(/^\| `(.+)` \|/gm)].map((it) => String(it[1]));
+  assert.ok(queries.length >= 20 && alerts.length >= 5, `${queries.length}, ${alerts.length}`);
+  const used = new Set();
+  for (const query of [...queries, ...alerts]) {
+    const names = query.match(/whoshere_\w+/g) ?? [];
+    for (const name of names) {
+      assert.ok(labels.has(name), `${name} is not in /metrics: ${query}`);
+      used.add(name);
+    }
+    for (const [, grouped = ""] of query.matchAll(/by \((\w+)\)/g)) {
+      for (const name of names) assert.ok(labels.get(name).has(grouped), `${grouped}: ${query}`);
+    }
+  }
+  assert.ok(used.size >= 15, `only ${[...used]}`);
+});
+
+test("a relay would start with the variables of the paper", () => {
+  const text = /```ini\n([^`]+)```/.exec(paper)?.[1] ?? "";
+  const variables = text
+    .trim()
+    .split("\n")
+    .map((it) => it.split("="));
+  const env = { ...Object.fromEntries(variables), PATH, WHOSHERE_SECRET: SECRET };
+  const { status, stdout, stderr } = spawnSync(BINARY, ["check"], { env, encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  for (const [name = ""] of variables) assert.ok(stdout.includes(name), name);
+  const known = spawnSync(BINARY, ["--help"], { encoding: "utf8" }).stdout;
+  const unit = read(join(DEPLOY, "whoshere-relay.service"));
+  for (const [name] of `${paper}\n${unit}`.matchAll(/WHOSHERE_[A-Z_]+/g)) {
+    assert.ok(known.includes(`[env: ${name}`), `${name} means nothing`);
+  }
+  for (const [path] of paper.matchAll(/relay-server\/deploy\/[\w.-]+/g)) {
+    assert.ok(existsSync(join(REPO_ROOT, path)), path);
+  }
+});
+
+test("the program needs no more than its image has", (t) => {
+  const { status, stdout, error } = spawnSync("ldd", [BINARY], { encoding: "utf8" });
+  if (error !== undefined) return t.skip("there is no ldd here");
+  assert.equal(status, 0);
+  const needed = stdout
+    .trim()
+    .split("\n")
+    .map((it) => it.trim().split(/[ (]/)[0]);
+  const given =
+    /^(linux-vdso|libc|libm|libgcc_s|libdl|libpthread|librt|.*\/ld-linux[\w-]*)\.so\.\d+$/;
+  for (const library of needed) assert.match(String(library), given);
+  const image = read(join(DEPLOY, "Dockerfile"));
+  assert.match(image, /^FROM gcr\.io\/distroless\/cc-debian12:nonroot$/m);
+  assert.match(image, /^USER nonroot$/m);
+});
+
+test("systemd understands the unit and finds little that it could do", (t) => {
+  const unit = read(join(DEPLOY, "whoshere-relay.service"));
+  const folder = temporary(t);
+  const path = join(folder, "whoshere-relay.service");
+  writeFileSync(path, unit.replace("/usr/local/bin/whoshere-relay", "/bin/true"));
+  const analyze = (/** @type {string[]} */ ...args) =>
+    spawnSync("systemd-analyze", args, { encoding: "utf8" });
+  if (analyze("--version").error !== undefined) return t.skip("there is no systemd-analyze here");
+  const verified = analyze("verify", path);
+  assert.equal(verified.status, 0, verified.stderr);
+  assert.doesNotMatch(verified.stderr, /whoshere-relay\.service:/);
+  // 20 is 2.0 of 10.
+  const judged = analyze("security", "--offline=true", "--threshold=20", path);
+  assert.equal(judged.status, 0, judged.stdout.split("\n").slice(-3).join("\n"));
+});
+
+test("people meet through nginx, and nobody passes for somebody else", async (t) => {
+  const [port, folder] = [await freePort(), temporary(t)];
+  const args = ["--trusted-proxy", "127.0.0.1", "--max-connects-per-address", "1"];
+  relay = await startRelay({ args });
+  const site = read(join(DEPLOY, "nginx.conf"))
+    .replace("server 127.0.0.1:8080;", `server 127.0.0.1:${relay.port};`)
+    .replace("listen 443 ssl;", `listen 127.0.0.1:${port} ssl;`)
+    .replace("listen [::]:443 ssl;", "")
+    .replace(/ssl_certificate .*;/, `ssl_certificate ${join(TLS, "one.crt")};`)
+    .replace(/ssl_certificate_key .*;/, `ssl_certificate_key ${join(TLS, "one.key")};`);
+  const temporaries = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+  const config = `daemon off; master_process off; pid ${folder}/pid; error_log stderr;
+    events { worker_connections 1024; }
+    http { ${temporaries.map((it) => `${it}_temp_path ${folder}/${it};`).join(" ")} ${site} }`;
+  const path = join(folder, "nginx.conf");
+  writeFileSync(path, config);
+  if (!(await start(t, "nginx", ["-p", folder, "-e", "stderr", "-c", path], port))) return;
+  await meet(port);
+});
+
+test("people meet through Caddy, and nobody passes for somebody else", async (t) => {
+  const [port, folder] = [await freePort(), temporary(t)];
+  const args = ["--trusted-proxy", "127.0.0.1", "--max-connects-per-address", "1"];
+  relay = await startRelay({ args });
+  const site = read(join(DEPLOY, "Caddyfile"))
+    .replace("127.0.0.1:8080", `127.0.0.1:${relay.port}`)
+    .replace(
+      "relay.example {",
+      `https://127.0.0.1:${port} {\n\tbind 127.0.0.1\n\ttls ${TLS}/one.crt ${TLS}/one.key`,
+    );
+  const path = join(folder, "Caddyfile");
+  writeFileSync(path, `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${site}`);
+  const run = ["run", "--adapter", "caddyfile", "--config", path];
+  if (!(await start(t, "caddy", run, port, { XDG_DATA_HOME: folder, HOME: folder }))) return;
+  await meet(port);
+});
+
+/**
+ * Two people see each other through a proxy, and somebody who dials too often gets no further by claiming
+ * other addresses, which keeps nobody else out.
+ *
+ * @param {number} port
+ */
+async function meet(port) {
+  const through = { url: `wss://127.0.0.1:${port}/v1/presence` };
+  const ca = readFileSync(join(TLS, "one.crt"));
+  const enter = async (/** @type {string} */ user, /** @type {string} */ localAddress) => {
+    const peer = await Peer.open(through, { ca, localAddress });
+    await peer.hello(mintToken(user));
+    await peer.join("document:1");
+    return peer;
+  };
+  const alice = await enter("alice", "127.0.0.2");
+  const bob = await enter("bob", "127.0.0.3");
+  await alice.sees(["alice", "bob"]);
+  bob.send({ update: { key: "document:1", meta: { n: 1 } } });
+  await alice.next("delta");
+
+  let isBusy = false;
+  for (let n = 0; n < 200 && !isBusy; n += 1) {
+    const headers = { "x-forwarded-for": `198.51.100.${n}`, forwarded: `for=198.51.100.${n}` };
+    const peer = await Peer.open(through, { ca, localAddress: "127.0.0.4", headers });
+    peer.send({ hello: { token: "nonsense", dial: 1 } });
+    isBusy = (await peer.closed()).code === 4429;
+  }
+  assert.ok(isBusy, "other addresses were believed");
+  const carol = await enter("carol", "127.0.0.5");
+  await alice.sees(["alice", "bob", "carol"]);
+  await carol.close(1001);
+  await alice.sees(["alice", "bob"]);
+}
+
+/**
+ * Starts a proxy and waits until it listens. False if there is none, and then the test is skipped.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {string} command
+ * @param {string[]} args
+ * @param {number} port
+ * @param {NodeJS.ProcessEnv} [env]
+ */
+async function start(t, command, args, port, env = {}) {
+  if (spawnSync(command, ["-h"], { env: { PATH } }).error !== undefined) {
+    t.skip(`there is no ${command} here`);
+    return false;
+  }
+  const child = spawn(command, args, { env: { PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  proxy = child;
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      said += text;
+    });
+  }
+  const ca = readFileSync(join(TLS, "one.crt"));
+  for (let n = 0; n < 300; n += 1) {
+    assert.equal(child.exitCode, null, said);
+    const found = await Peer.open({ url: `wss://127.0.0.1:${port}/v1/presence` }, { ca }).catch(
+      () => undefined,
+    );
+    if (found !== undefined) {
+      await found.close(1000);
+      return true;
+    }
+    await sleep(100);
+  }
+  return assert.fail(`${command} doesn't listen: ${said}`);
+}
+
+/** @param {import("node:test").TestContext} t */
+function temporary(t) {
+  const folder = mkdtempSync(join(tmpdir(), "whoshere-deploy-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** @returns {Promise<number>} */
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = /** @type {import("node:net").AddressInfo} */ (server.address());
+  server.close();
+  await once(server, "close");
+  return address.port;
+}
