@@ -557,7 +557,7 @@ export interface LeaveEvent {
   /** As it was. */
   readonly member: Member;
   /** `left`: the page was left or closed. `timeout`: it was lost and did not come back. */
-  readonly reason: "left" | "timeout";
+  readonly reason: "left" | "timeout" | "kicked";
   /** True if it is no news: found after an own reconnect. */
   readonly quiet: boolean;
 }
@@ -630,6 +630,8 @@ export type StopErrorCode =
   | "bad_frame"
   /** A message was too large. */
   | "too_large"
+  /** The application has put this user out, of this key or of all. */
+  | "kicked"
   /** The page left. */
   | "left";
 

@@ -933,7 +933,11 @@ impl<M: Clone + PartialEq> Session<M> {
         }
         let known = key.as_ref().and_then(|it| self.keys.get_mut(it));
         match (code, known, key) {
-            (ErrorCode::KeyDenied | ErrorCode::TooManyKeys, Some(_), Some(key)) => {
+            (
+                ErrorCode::KeyDenied | ErrorCode::TooManyKeys | ErrorCode::Kicked,
+                Some(_),
+                Some(key),
+            ) => {
                 self.keys.remove(&key);
                 self.output(Output::Event(Event::Refused { key, code, message }));
                 if self.keys.is_empty() {

@@ -74,6 +74,9 @@ close_codes! {
     Timeout = 4408, "timeout", Retry;
     /// A newer dial of the same session has taken over.
     Replaced = 4409, "replaced", Retry;
+    /// The application has put this user out. The page stays away; the relay says the same to any other of
+    /// theirs for as long as it was told to.
+    Kicked = 4410, "kicked", Stop;
     /// A message was larger than a frame may be.
     TooLarge = 4413, "too_large", Stop;
     /// A token of the connection has expired.
@@ -194,6 +197,8 @@ error_codes! {
     NotJoined = "not_joined";
     /// The connection is in the key, but no token of it allows this there, or it only observes.
     NotAllowed = "not_allowed";
+    /// The application has put this user out of the key. The SDK stops that key.
+    Kicked = "kicked";
     /// What the relay keeps can't be looked up for the moment.
     Unavailable = "unavailable";
     /// The token that was to take the place of the connection's has expired. A client fetches another.

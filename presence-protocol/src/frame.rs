@@ -254,6 +254,8 @@ pub enum LeaveReason {
     Left,
     /// It was lost and did not come back within the grace.
     Timeout,
+    /// The application has put it out.
+    Kicked,
 }
 
 impl LeaveReason {
@@ -263,6 +265,7 @@ impl LeaveReason {
         match self {
             Self::Left => "left",
             Self::Timeout => "timeout",
+            Self::Kicked => "kicked",
         }
     }
 
@@ -272,6 +275,7 @@ impl LeaveReason {
         match name {
             "left" => Some(Self::Left),
             "timeout" => Some(Self::Timeout),
+            "kicked" => Some(Self::Kicked),
             _ => None,
         }
     }

@@ -1,24 +1,26 @@
-//! The HTTP API under /v1, for an application's own servers: who is where, and who was.
+//! The HTTP API under /v1, for an application's own servers: who is where, who was, and who is put out.
 //!
 //! A request brings a token as pages do, as `Authorization: Bearer`, whose `can` says what it may do with
 //! its `keys`. `api/openapi.json` describes all of it and is served; tests hold the answers to it.
 
+mod act;
+mod caller;
 mod wire;
 
 use crate::App;
 use crate::clock::wall;
 use crate::problem::Problem;
 use crate::store::Unavailable;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::request::Parts;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use presence_core::relay::{Capability, Grant, KeyPattern, Refusal};
+use caller::{Caller, OfKey, OfUser};
+use presence_core::relay::Capability;
 use presence_protocol::limits::MAX_LAST_SEEN;
 use presence_protocol::{Key, Presence, UserId};
 use serde::Deserialize;
@@ -37,9 +39,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/keys/{key}/members", get(members))
         .route("/v1/keys/{key}/last-seen", get(last_seen))
+        .route("/v1/keys/{key}/kick", post(act::kick_from_key))
+        .route("/v1/keys/{key}/me", put(act::place).delete(act::withdraw))
         .route("/v1/counts", get(counts))
         .route("/v1/online", get(online))
         .route("/v1/users/{user}/last-seen", delete(forget))
+        .route("/v1/users/{user}/kick", post(act::kick))
         // It is about people, and about this moment.
         .layer(map_response(async |mut response: Response| {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -48,62 +53,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/v1/openapi.json", get(document))
 }
 
-/// Whom a request comes from, as its token says.
-struct Caller {
-    grant: Grant,
-}
-
-impl Caller {
-    fn needs(&self, capability: Capability) -> Result<(), Problem> {
-        if self.grant.can.has(capability) {
-            return Ok(());
-        }
-        let message = format!("the token's \"can\" doesn't have \"{}\"", capability.name());
-        Err(Problem::new(StatusCode::FORBIDDEN, "denied", message))
-    }
-
-    fn covers(&self, key: &Key) -> bool {
-        self.grant.covers(key)
-    }
-
-    /// May list this key.
-    fn lists(&self, key: &Key) -> Result<(), Problem> {
-        self.needs(Capability::List)?;
-        if self.covers(key) {
-            return Ok(());
-        }
-        Err(Problem::new(StatusCode::FORBIDDEN, "key_denied", "the token isn't for this key"))
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let denied =
-            |code, message: &'static str| Problem::new(StatusCode::UNAUTHORIZED, code, message);
-        let token = parts.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
-        let token = token.and_then(|it| {
-            let (scheme, token) = it.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        let token = token.ok_or_else(|| denied("denied", "a bearer token is needed"))?;
-        let grant = app.authority.check(token).map_err(|error| match error.refusal() {
-            Refusal::Expired => denied("expired", "the token has expired"),
-            Refusal::Denied => denied("denied", "the token is not one of ours"),
-        })?;
-        Ok(Self { grant })
-    }
-}
-
 /// `GET /v1/keys/{key}/members`: everybody in a key.
-async fn members(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
-    let key = key_of(path)?;
-    caller.lists(&key)?;
+async fn members(State(app): State<Arc<App>>, of_key: OfKey) -> Result<Response, Problem> {
+    let key = of_key.may(Capability::List)?;
     let (roster, ages) = app.shared.with(|core, now| {
         let roster = core.roster(&key);
         let ages: Vec<_> = roster.iter().map(|it| core.age(now, it.since)).collect();
@@ -123,7 +75,7 @@ async fn counts(
     let keys = keys.filter(|it| it.len() <= MAX_COUNTED).ok_or_else(say_keys)?;
     let mut counts = Vec::new();
     for key in keys {
-        caller.lists(&key)?;
+        caller.may(Capability::List, &key)?;
         // One after the other, so that nobody waits for all of them.
         let roster = app.shared.with(|core, _| core.roster(&key));
         let users: BTreeSet<_> = roster.iter().map(|it| it.user.id()).collect();
@@ -165,7 +117,7 @@ async fn online(
         let rosters = app.shared.with(|core, _| core.rosters_after(last_key.as_ref(), CHUNK));
         let Some((last, _)) = rosters.last() else { break };
         last_key = Some(last.clone());
-        for (key, roster) in rosters.into_iter().filter(|(key, _)| caller.covers(key)) {
+        for (key, roster) in rosters.into_iter().filter(|(key, _)| caller.grant.covers(key)) {
             for presence in roster {
                 let id = presence.user.id().clone();
                 if after.as_ref().is_some_and(|after| id <= *after) {
@@ -197,13 +149,8 @@ struct OnlineQuery {
 }
 
 /// `GET /v1/keys/{key}/last-seen`: who has viewed a key, the latest first.
-async fn last_seen(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<Response, Problem> {
-    let key = key_of(path)?;
-    caller.lists(&key)?;
+async fn last_seen(State(app): State<Arc<App>>, of_key: OfKey) -> Result<Response, Problem> {
+    let key = of_key.may(Capability::List)?;
     let (retention, is_kept) =
         app.shared.with(|core, _| (core.last_seen_retention(), core.keeps_last_seen_of(&key)));
     let since = wall() - retention.ok_or_else(nothing_kept)?;
@@ -220,19 +167,12 @@ async fn last_seen(
 /// `DELETE /v1/users/{user}/last-seen`: forgets when a user viewed anything.
 async fn forget(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    path: Result<Path<String>, PathRejection>,
+    of_user: OfUser,
 ) -> Result<Json<wire::Forgotten>, Problem> {
-    caller.needs(Capability::Kick)?;
-    let is_all = |it: &KeyPattern| matches!(it, KeyPattern::Prefix(prefix) if prefix.is_empty());
-    if !caller.grant.keys.iter().any(is_all) {
-        let message = "that is about every key, so the token must be for \"*\"";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "key_denied", message));
-    }
-    let user = path.ok().and_then(|Path(it)| UserId::parse(&it));
-    let user = user.ok_or(Problem::bad_request("that is no user's id"))?;
+    of_user.caller.may_everywhere(Capability::Kick)?;
+    let user = of_user.user()?;
     app.shared.with(|core, _| core.last_seen_retention()).ok_or_else(nothing_kept)?;
-    let keys = caller.grant.keys;
+    let keys = of_user.caller.grant.keys;
     let forgotten = app.shared.inbox().run(move |it| it.forget_user(&user, &keys)).await;
     Ok(Json(wire::Forgotten { forgotten: forgotten.map_err(unavailable)? }))
 }
@@ -240,12 +180,6 @@ async fn forget(
 /// `GET /v1/openapi.json`: what there is.
 async fn document() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], include_str!("api/openapi.json"))
-}
-
-fn key_of(path: Result<Path<String>, PathRejection>) -> Result<Key, Problem> {
-    let key = path.ok().and_then(|Path(it)| Key::parse(&it));
-    let message = "a key is 1 to 128 letters, digits and :_-./@";
-    key.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "bad_key", message))
 }
 
 fn nothing_kept() -> Problem {

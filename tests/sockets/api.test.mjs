@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { Peer } from "../support/peer.mjs";
+import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 
 /** @type {import("../support/relay.mjs").Relay} */
@@ -86,6 +86,82 @@ test("who was there is told, until it is forgotten", async () => {
   assert.deepEqual(later.seen, []);
 });
 
+test("who is put out of a key is gone, is told so, and may not come back for a while", async () => {
+  const alice = await Peer.join(relay, "alice", "kick:1");
+  const bob = await Peer.join(relay, "bob", "kick:1");
+  const where = { key: "kick:1" };
+  const kick = (/** @type {object} */ body) =>
+    ask("POST", "/v1/keys/{key}/kick", where, {}, { body });
+  assert.deepEqual(await kick({ user: "bob" }), { kicked: 1 });
+  const error = await bob.next("error");
+  assert.deepEqual([error.code, error.key], ["kicked", "kick:1"]);
+  await alice.sees(["alice"], "kick:1");
+  bob.send({ join: { key: "kick:1", meta: {} } });
+  assert.equal((await bob.next("error")).code, "kicked");
+  await bob.join("kick:2");
+  assert.deepEqual(await kick({ user: "nobody", seconds: 0 }), { kicked: 0 });
+  for (const peer of [alice, bob]) await peer.close(1001);
+});
+
+test("who is put out of everything is closed, and so is whoever comes as them", async () => {
+  const alice = await Peer.join(relay, "alice", "kick:3");
+  const mallory = await Peer.join(relay, "mallory", "kick:3");
+  const lost = await Peer.join(relay, "mallory", "kick:4");
+  lost.reset();
+  const user = { user: "mallory" };
+  assert.deepEqual(await ask("POST", "/v1/users/{user}/kick", user, {}, { body: { seconds: 1 } }), {
+    kicked: 2,
+  });
+  assert.deepEqual(await mallory.closed(), { code: 4410, reason: "kicked" });
+  await alice.sees(["alice"], "kick:3");
+  const { count } = await ask("GET", "/v1/keys/{key}/members", { key: "kick:4" });
+  assert.equal(count, 0);
+  // For a second.
+  for (let isIn = false; !isIn; ) {
+    const again = await Peer.open(relay);
+    again.send({ hello: { token: mintToken("mallory"), dial: 1 } });
+    await again.until("it is let in or not", () => !again.isOpen || again.received.length > 0);
+    isIn = again.isOpen;
+    if (isIn) await again.close(1000);
+    else assert.deepEqual(await again.closed(), { code: 4410, reason: "kicked" });
+    await sleep(100);
+  }
+  await alice.close(1001);
+});
+
+test("a server's member is like any other, for as long as the server says so", async () => {
+  const alice = await Peer.join(relay, "alice", "bots:1");
+  const token = mintToken({ sub: "robot", name: "Robot", keys: ["bots:*"], can: ["agent"] });
+  const where = { key: "bots:1" };
+  const put = (/** @type {object} */ body) =>
+    ask("PUT", "/v1/keys/{key}/me", where, {}, { token, body });
+  const first = await put({ meta: { working: true }, ttl: 30 });
+  await alice.sees(["alice", "robot"], "bots:1");
+  assert.deepEqual(alice.presence("robot", "bots:1").meta, { working: true });
+  assert.deepEqual(await put({ meta: { working: false } }), { session: first.session, ttl: 60 });
+  await alice.until(
+    "its meta is another",
+    () => alice.presence("robot", "bots:1").meta.working === false,
+  );
+  const gone = await ask("DELETE", "/v1/keys/{key}/me", where, {}, { token });
+  assert.deepEqual(gone, { withdrawn: true });
+  await alice.sees(["alice"], "bots:1");
+  assert.deepEqual(alice.rosters.get("bots:1")?.told, { joined: 1, left: 1, updated: 1 });
+
+  await refuses("PUT", "/v1/keys/other:1/me", token, 403, "key_denied", { body: {} });
+  await refuses("PUT", "/v1/keys/bots:1/me", ALL, 403, "denied", { body: {} });
+  const odd = { body: { meta: [] } };
+  await refuses("PUT", "/v1/keys/bots:1/me", token, 400, "bad_meta", odd);
+  for (const body of [{ ttl: 4 }, { ttl: "5" }, { unknown: 1 }, "none"]) {
+    await refuses("PUT", "/v1/keys/bots:1/me", token, 400, "bad_request", { body });
+  }
+  const large = { body: { meta: { text: "x".repeat(70_000) } } };
+  await refuses("PUT", "/v1/keys/bots:1/me", token, 413, "too_large", large);
+  await ask("POST", "/v1/keys/{key}/kick", where, {}, { body: { user: "robot" } });
+  await refuses("PUT", "/v1/keys/bots:1/me", token, 403, "kicked", { body: {} });
+  await alice.close(1001);
+});
+
 test("every refusal says why", async () => {
   const page = mintToken("alice");
   const one = mintToken({ sub: "server", keys: ["a:1"], can: ["list", "kick"] });
@@ -118,14 +194,20 @@ test("every refusal says why", async () => {
   await refuses("DELETE", "/v1/users/alice/last-seen", page, 403, "denied");
   await refuses("DELETE", "/v1/users/alice/last-seen", one, 403, "key_denied");
   await refuses("DELETE", "/v1/users/%00/last-seen", ALL, 400, "bad_request");
+  await refuses("POST", "/v1/users/alice/kick", page, 403, "denied", { body: {} });
+  await refuses("POST", "/v1/users/alice/kick", one, 403, "key_denied", { body: {} });
+  await refuses("POST", "/v1/keys/a:2/kick", one, 403, "key_denied", { body: { user: "bob" } });
+  for (const body of [{}, { user: "" }, { user: "bob", seconds: 86_401 }, []]) {
+    await refuses("POST", "/v1/keys/a:1/kick", one, 400, "bad_request", { body });
+  }
 });
 
 test("where nothing is kept there is nothing to tell or to forget", async (t) => {
   const other = await startRelay();
   t.after(() => other.stop());
   const { http } = other;
-  await refuses("GET", "/v1/keys/a:1/last-seen", ALL, 404, "nothing_kept", http);
-  await refuses("DELETE", "/v1/users/alice/last-seen", ALL, 404, "nothing_kept", http);
+  await refuses("GET", "/v1/keys/a:1/last-seen", ALL, 404, "nothing_kept", { http });
+  await refuses("DELETE", "/v1/users/alice/last-seen", ALL, 404, "nothing_kept", { http });
 });
 
 /**
@@ -135,21 +217,22 @@ test("where nothing is kept there is nothing to tell or to forget", async (t) =>
  * @param {string} template
  * @param {Record<string, string>} path
  * @param {Record<string, string>} [query]
- * @param {{ token?: string }} [options]
+ * @param {{ token?: string, body?: object }} [options]
  */
-async function ask(method, template, path, query = {}, { token = ALL } = {}) {
+async function ask(method, template, path, query = {}, { token = ALL, body } = {}) {
   const address = template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(path[name] ?? ""));
   const response = await fetch(`${relay.http}${address}?${new URLSearchParams(query)}`, {
     method,
     headers: { authorization: `Bearer ${token}` },
+    ...(body && { body: JSON.stringify(body) }),
   });
-  const body = /** @type {any} */ (await response.json());
-  assert.equal(response.status, 200, JSON.stringify(body));
+  const answer = /** @type {any} */ (await response.json());
+  assert.equal(response.status, 200, JSON.stringify(answer));
   assert.equal(response.headers.get("cache-control"), "no-store");
   const { schema } =
     document.paths[template][method.toLowerCase()].responses["200"].content["application/json"];
-  holds(schema.$ref, body);
-  return body;
+  holds(schema.$ref, answer);
+  return answer;
 }
 
 /**
@@ -158,17 +241,18 @@ async function ask(method, template, path, query = {}, { token = ALL } = {}) {
  * @param {string | null} token
  * @param {number} status
  * @param {string} code
- * @param {string} [http]
+ * @param {{ http?: string, body?: unknown }} [options]
  */
-async function refuses(method, path, token, status, code, http = relay.http) {
+async function refuses(method, path, token, status, code, { http = relay.http, body } = {}) {
   const headers = /** @type {Record<string, string>} */ (
     token === null ? {} : { authorization: `Bearer ${token}` }
   );
-  const response = await fetch(`${http}${path}`, { method, headers });
-  const body = /** @type {any} */ (await response.json());
-  assert.deepEqual([response.status, body.code], [status, code], path);
+  const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+  const response = await fetch(`${http}${path}`, { method, headers, ...sent });
+  const answer = /** @type {any} */ (await response.json());
+  assert.deepEqual([response.status, answer.code], [status, code], path);
   assert.equal(response.headers.get("content-type"), "application/problem+json");
-  holds("#/components/schemas/Problem", body);
+  holds("#/components/schemas/Problem", answer);
 }
 
 /**

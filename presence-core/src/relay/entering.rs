@@ -109,7 +109,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 
     /// True if the relay holds as many as it may.
-    const fn is_full(&self) -> bool {
+    pub(super) const fn is_full(&self) -> bool {
         self.stats.presences + self.stats.observers >= self.config.max_presences
     }
 
@@ -124,10 +124,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     ) -> Option<Pass> {
         let max_keys = self.config.max_keys_per_connection;
         let open = self.open(id)?;
+        let user = open.grant.user.id().clone();
         let has_room = open.entered(key).is_some() || open.keys.len() < max_keys;
         let own = match grant {
             None => None,
-            Some(Ok(it)) if it.user.id() == open.grant.user.id() => Some(it),
+            Some(Ok(it)) if *it.user.id() == user => Some(it),
             Some(Ok(_) | Err(Refusal::Denied)) => {
                 let message = format!("the token of the {} is none of this user", needed.name());
                 self.deny(now, id, ErrorCode::KeyDenied, message, key.clone());
@@ -139,6 +140,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 return None;
             }
         };
+        if self.bans.hold(now, &user, Some(key)) {
+            let message = "this user was put out of this key".to_owned();
+            self.deny(now, id, ErrorCode::Kicked, message, key.clone());
+            return None;
+        }
+        let open = self.open(id)?;
         // It holds whatever becomes of this.
         if let Some(forbids) = own.as_ref().filter(|it| !it.last_seen) {
             open.is_remembered = false;
@@ -200,12 +207,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// A connection may not be in a key as it wants to. It is not left there as it was: who doesn't want to
     /// be seen any more isn't, whatever the relay thinks of it.
     fn deny(&mut self, now: Time, id: ConnId, code: ErrorCode, message: String, key: Key) {
-        self.depart(now, id, &key);
+        self.depart(now, id, &key, LeaveReason::Left);
         self.error(now, id, code, message, Some(key));
     }
 
     /// A connection leaves a key, if it has entered it.
-    pub(super) fn depart(&mut self, now: Time, id: ConnId, key: &Key) {
+    pub(super) fn depart(&mut self, now: Time, id: ConnId, key: &Key, reason: LeaveReason) {
         let Some(open) = self.open(id) else { return };
         let (session, dial, was_member) = (open.session, open.dial, open.is_member(key));
         if open.entered(key).is_none() {
@@ -219,7 +226,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             slot.forget(id);
         }
         if was_member {
-            let reason = LeaveReason::Left;
             self.publish(now, key, Change::Leave { session, dial, reason });
         } else {
             self.settle(now, key);

@@ -51,12 +51,21 @@ pub enum Capability {
     List,
     /// To have somebody put out.
     Kick,
+    /// To be in a key without a socket, as a server says through the HTTP API.
+    Agent,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: &[Self] =
-        &[Self::Join, Self::Observe, Self::Invisible, Self::Pulse, Self::List, Self::Kick];
+    pub const ALL: &[Self] = &[
+        Self::Join,
+        Self::Observe,
+        Self::Invisible,
+        Self::Pulse,
+        Self::List,
+        Self::Kick,
+        Self::Agent,
+    ];
 
     /// The name in a token.
     #[must_use]
@@ -68,6 +77,7 @@ impl Capability {
             Self::Pulse => "pulse",
             Self::List => "list",
             Self::Kick => "kick",
+            Self::Agent => "agent",
         }
     }
 

@@ -10,11 +10,14 @@ mod connection;
 mod entering;
 mod grant;
 mod last_seen;
+mod notices;
 mod outgoing;
 mod renewal;
 mod room;
+mod server;
 mod sessions;
 pub mod stats;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -23,22 +26,28 @@ pub use backplane::{Backplane, MemoryBackplane};
 pub use connection::ConnId;
 pub use grant::{Capabilities, Capability, Grant, KeyPattern, Refusal, ResumeClaims};
 pub use last_seen::{Asked, LastSeenRules, Request, View};
-pub use room::{Change, JoinError, Room, RoomRules};
+pub use notices::{Notice, NoticeEvent, NoticeRules};
+pub use room::{Change, JoinError, News, Room, RoomRules};
+pub use server::{PlaceError, TooMany};
+pub use watched::Told;
 
 use crate::Time;
 use crate::random::Random;
 use connection::{Answer, Connection, Entered, Open, Phase, Role, Silence};
 use core::time::Duration;
 use last_seen::LastSeen;
+use notices::Notices;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
     Close, CloseCode, Delta, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, PulseName,
     PulseValue, Rev, ServerFrame, SessionId, User, UserId, Wait, Welcome, limits,
 };
+use server::{Agents, Bans};
 use sessions::{Fenced, Sessions};
 use stats::{Dropped, Received, Sent, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use watched::Watched;
 
 /// How far two sessions that are sent away are to come back apart, unless there are too many.
 const DRAIN_STEP: Duration = Duration::from_millis(2);
@@ -135,6 +144,10 @@ pub struct Relay<H: Host, B> {
     users: BTreeMap<UserId, usize>,
     slots: BTreeMap<Key, Slot<H::Frame>>,
     last_seen: LastSeen,
+    bans: Bans,
+    agents: Agents,
+    notices: Notices,
+    watched: Watched,
     /// What there is in all keys, and what happened.
     stats: Stats,
     timers: BTreeSet<(Time, Timer)>,
@@ -148,6 +161,10 @@ enum Timer {
     Connection(ConnId),
     /// What was kept for too long.
     Retention,
+    /// A member whom a server keeps.
+    Agent(Key, UserId),
+    /// Somebody who is gone and may come back before servers are told.
+    Gone(Key, UserId),
 }
 
 /// A key: its rules, its viewers, and what they are told.
@@ -299,6 +316,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             users: BTreeMap::new(),
             slots: BTreeMap::new(),
             last_seen: LastSeen::off(),
+            bans: Bans::default(),
+            agents: Agents::default(),
+            notices: Notices::default(),
+            watched: Watched::default(),
             stats: Stats::default(),
             timers: BTreeSet::new(),
             wakes: VecDeque::new(),
@@ -309,6 +330,20 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     pub fn keep_last_seen(&mut self, now: Time, rules: LastSeenRules) {
         self.last_seen.set(rules);
         self.timers.insert((now, Timer::Retention));
+    }
+
+    /// From now on servers are told who comes and goes.
+    pub fn keep_notices(&mut self, now: Time, rules: NoticeRules) {
+        // As long as pages may take to come back from the relay's last life.
+        let until = now + self.config.heartbeat + self.config.grace;
+        for (key, user) in self.notices.set(rules, until) {
+            self.timers.insert((until, Timer::Gone(key, user)));
+        }
+    }
+
+    /// Something that servers are told. Call until `None`.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.poll()
     }
 
     /// A socket was upgraded.
@@ -381,6 +416,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Err(Refusal::Denied) => return self.refuse(now, id, CloseCode::Denied),
             Err(Refusal::Expired) => return self.refuse(now, id, CloseCode::Expired),
         };
+        if self.bans.hold(now, grant.user.id(), None) {
+            return self.refuse(now, id, CloseCode::Kicked);
+        }
         let resume = resume.filter(|it| it.user == *grant.user.id() && it.dial < dial);
         let resumed = resume.is_some();
         let (session, since) = match resume {
@@ -476,7 +514,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::Leave { key } => {
                 if self.entered(now, id, &key).is_some() {
-                    self.depart(now, id, &key);
+                    self.depart(now, id, &key, LeaveReason::Left);
                 }
             }
             Command::Resync { key } => {
@@ -683,6 +721,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     }
                     self.check_connection(now, id);
                 }
+                Timer::Agent(key, user) => self.expire_agent(now, &key, &user),
+                Timer::Gone(key, user) => {
+                    if let Some(next) = self.notices.expire(now, &key, &user) {
+                        self.timers.insert((next, Timer::Gone(key, user)));
+                    }
+                }
                 Timer::Retention => {
                     if let Some(next) = self.last_seen.forget(now) {
                         self.timers.insert((next, Timer::Retention));
@@ -819,8 +863,21 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if now >= slot.window_ends && !slot.room.is_flushed() {
             let window = window(&self.config, slot.viewers.len().max(slot.room.len()));
             let changed_at = slot.changed_at.take().unwrap_or(now);
+            let is_watched = self.watched.has(key);
+            let news =
+                if is_watched || self.notices.cover(key) { slot.room.news() } else { Vec::new() };
+            if self.notices.cover(key) {
+                for it in &news {
+                    if let Some(due) = self.notices.take(now, self.config.grace, key, it) {
+                        self.timers.insert((due, Timer::Gone(key.clone(), it.user.id().clone())));
+                    }
+                }
+            }
             if let Some(delta) = slot.room.flush(key) {
                 let to = delta.to;
+                if is_watched && !news.is_empty() {
+                    self.watched.tell(key, to, news);
+                }
                 let Delta { joined, left, updated, pulses, .. } = &delta;
                 let n_told = joined.len() + left.len() + updated.len() + pulses.len();
                 self.stats.changes_told += n_told as u64;

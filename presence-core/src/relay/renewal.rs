@@ -6,7 +6,7 @@ use super::{
     millis,
 };
 use crate::Time;
-use presence_protocol::{CloseCode, ErrorCode, ServerFrame, User};
+use presence_protocol::{CloseCode, ErrorCode, LeaveReason, ServerFrame, User};
 use std::sync::Arc;
 
 impl<H: Host, B: Backplane> Relay<H, B> {
@@ -22,6 +22,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 return self.error(now, id, code, message.to_owned(), None);
             }
         };
+        if self.bans.hold(now, grant.user.id(), None) {
+            return self.refuse(now, id, CloseCode::Kicked);
+        }
         let Some(open) = self.open(id) else { return };
         let former = Arc::clone(&open.grant.user);
         let is_same = former.id() == grant.user.id();
@@ -36,10 +39,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
         let refused: Vec<_> = keys
             .iter()
-            .filter_map(|it| Some((it.key.clone(), self.refusal_of(it, is_same, &grant.user)?)))
+            .filter_map(|it| {
+                Some((it.key.clone(), self.refusal_of(now, it, is_same, &grant.user)?))
+            })
             .collect();
         for (key, _) in &refused {
-            self.depart(now, id, key);
+            self.depart(now, id, key, LeaveReason::Left);
         }
         if !is_same {
             // Up to here it was the one who looked, and from here on it is the other.
@@ -69,6 +74,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
         }
         open.is_remembered &= grant.last_seen;
+        if !grant.last_seen {
+            self.last_seen.forget_user(grant.user.id(), &grant.keys);
+        }
+        let Some(open) = self.open(id) else { return };
         open.expires_at = now + grant.expires_in;
         let claims = ResumeClaims {
             session: open.session,
@@ -111,10 +120,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// Why a connection can't stay in a key, as which it may be somebody else.
     fn refusal_of(
         &self,
+        now: Time,
         entered: &Entered,
         is_same: bool,
         user: &User,
     ) -> Option<(ErrorCode, &'static str)> {
+        if self.bans.hold(now, user.id(), Some(&entered.key)) {
+            return Some((ErrorCode::Kicked, "this user was put out of this key"));
+        }
         let needed: &[_] = match entered.role {
             Role::Member => &[Capability::Join],
             Role::Observer => &[Capability::Observe, Capability::Invisible],

@@ -193,6 +193,32 @@ struct Lost {
     deadline: Time,
 }
 
+/// What is told of a user in a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// Who.
+    pub user: Arc<User>,
+    /// False if they have just come.
+    pub was_here: bool,
+    /// All of their sessions; none if they have gone.
+    pub sessions: Vec<Presence<Meta>>,
+    /// Why they have gone, if they have.
+    pub left: Option<LeaveReason>,
+}
+
+/// A user before a flush.
+struct Former<'a> {
+    user: &'a Arc<User>,
+    was_here: bool,
+    reason: LeaveReason,
+}
+
+impl<'a> Former<'a> {
+    const fn new(user: &'a Arc<User>) -> Self {
+        Self { user, was_here: false, reason: LeaveReason::Left }
+    }
+}
+
 /// A presence as the viewers last saw it, and why it went if it went.
 #[derive(Debug)]
 struct Pending {
@@ -393,6 +419,53 @@ impl Room {
         self.flushed
     }
 
+    /// What flushing will tell of users, whatever number of sessions they have.
+    #[must_use]
+    pub fn news(&self) -> Vec<News> {
+        let mut before: BTreeMap<&UserId, Former<'_>> = BTreeMap::new();
+        for (session, pending) in &self.window {
+            let after = self.entries.get(session).map(|it| &it.presence);
+            if pending.before.as_ref() == after {
+                continue;
+            }
+            for it in pending.before.iter().chain(after) {
+                let former = before.entry(it.user.id()).or_insert_with(|| Former::new(&it.user));
+                former.reason = pending.reason;
+            }
+            if let Some(it) = &pending.before {
+                before.entry(it.user.id()).and_modify(|it| it.was_here = true);
+            }
+        }
+        if before.is_empty() {
+            return Vec::new();
+        }
+        let mut sessions: BTreeMap<&UserId, Vec<Presence<Meta>>> = BTreeMap::new();
+        for (session, Entry { presence, .. }) in &self.entries {
+            let id = presence.user.id();
+            if let Some(former) = before.get_mut(id) {
+                let is_old = |it: &Pending| it.before.as_ref().is_some_and(|it| it.user.id() == id);
+                former.was_here |= self.window.get(session).is_none_or(is_old);
+                former.user = &presence.user;
+                sessions.entry(id).or_default().push(presence.clone());
+            }
+        }
+        let news = before.into_iter().map(|(id, Former { user, was_here, reason })| {
+            let sessions = sessions.remove(id).unwrap_or_default();
+            let left = sessions.is_empty().then_some(reason);
+            News { user: user.clone(), was_here, sessions, left }
+        });
+        // Who came and went inside the window hasn't been here.
+        news.filter(|it| it.was_here || it.left.is_none()).collect()
+    }
+
+    /// The roster as it was last told, also inside a window.
+    #[must_use]
+    pub fn told(&self) -> Vec<Presence<Meta>> {
+        let untouched = self.entries.iter().filter(|(it, _)| !self.window.contains_key(it));
+        let before = self.window.values().filter_map(|it| it.before.clone());
+        untouched.map(|(_, it)| it.presence.clone()).chain(before).collect()
+    }
+
     /// Ends the window: the net change since the last flush point, or `None` if there is none.
     pub fn flush(&mut self, key: &Key) -> Option<Delta<Meta>> {
         let (mut joined, mut left, mut updated) = (Vec::new(), Vec::new(), Vec::new());
@@ -432,6 +505,15 @@ impl Room {
     /// The roster as it is, also inside a window.
     pub(super) fn presences(&self) -> Vec<Presence<Meta>> {
         self.entries.values().map(|it| it.presence.clone()).collect()
+    }
+
+    /// A user's sessions, and the newest dial of each.
+    pub(super) fn held_by(&self, user: &UserId) -> Vec<(SessionId, Dial)> {
+        if self.sessions_of(user) == 0 {
+            return Vec::new();
+        }
+        let theirs = self.entries.iter().filter(|(_, it)| it.presence.user.id() == user);
+        theirs.map(|(session, it)| (*session, it.dial)).collect()
     }
 
     fn sessions_of(&self, user: &UserId) -> usize {

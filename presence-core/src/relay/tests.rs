@@ -17,8 +17,10 @@ const OTHER: &str = "document:43";
 
 mod census;
 mod last_seen;
+mod notices;
 mod observing;
 mod renewal;
+mod server;
 
 mod pulses {
     use super::*;

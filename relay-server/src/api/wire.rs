@@ -132,6 +132,22 @@ impl<'a> LastSeen<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct Kicked {
+    pub(super) kicked: usize,
+}
+
+#[derive(Serialize)]
+pub(super) struct Placed {
+    pub(super) session: String,
+    pub(super) ttl: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Withdrawn {
+    pub(super) withdrawn: bool,
+}
+
+#[derive(Serialize)]
 pub(super) struct Forgotten {
     pub(super) forgotten: usize,
 }

@@ -1,6 +1,5 @@
 //! Situations that must never show anything wrong, one by one.
 
-use presence_protocol::LeaveReason;
 use simulation::World;
 use simulation::network::Carriage;
 use simulation::page::{News, Tab};
@@ -459,8 +458,7 @@ fn said(world: &World, page: usize) -> Vec<String> {
 fn told(world: &World, page: usize) -> Vec<String> {
     let word = |told: &simulation::page::Told| match told.news {
         News::Joined => format!("{} joined", told.member),
-        News::Left(LeaveReason::Left) => format!("{} left: left", told.member),
-        News::Left(LeaveReason::Timeout) => format!("{} left: timeout", told.member),
+        News::Left(reason) => format!("{} left: {}", told.member, reason.name()),
     };
     world.pages[page].told.iter().map(word).collect()
 }

@@ -1,0 +1,140 @@
+//! What an application's servers do to who is there: put somebody out, or be there themselves.
+
+use super::caller::{Body, OfKey, OfUser};
+use super::{CHUNK, wire};
+use crate::App;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use presence_core::relay::{Capability, PlaceError, TooMany};
+use presence_protocol::{Meta, UserId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long a user who is put out stays out, unless the request says otherwise: as long as most tokens
+/// are good.
+const KICK_SECONDS: u64 = 300;
+/// Longer than this is the business of whoever hands out tokens.
+const MAX_SECONDS: u64 = 86_400;
+/// For how long a server's member stays unless it is renewed.
+const TTL_SECONDS: u64 = 60;
+const MIN_TTL_SECONDS: u64 = 5;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KickFromKey {
+    user: String,
+    #[serde(default = "kick_seconds")]
+    seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kick {
+    #[serde(default = "kick_seconds")]
+    seconds: u64,
+}
+
+const fn kick_seconds() -> u64 {
+    KICK_SECONDS
+}
+
+/// `POST /v1/keys/{key}/kick`: puts a user out of a key.
+pub(super) async fn kick_from_key(
+    State(app): State<Arc<App>>,
+    of_key: OfKey,
+    Body(KickFromKey { user, seconds }): Body<KickFromKey>,
+) -> Result<Json<wire::Kicked>, Problem> {
+    let key = of_key.may(Capability::Kick)?;
+    let user = UserId::parse(&user).ok_or_else(|| Problem::bad_request("that is no user's id"))?;
+    let lasting = lasting(seconds)?;
+    let kicked = app.shared.with(|core, now| core.kick(now, &user, Some(&key), lasting));
+    Ok(Json(wire::Kicked { kicked: kicked.map_err(too_many)? }))
+}
+
+/// `POST /v1/users/{user}/kick`: puts a user out of everything.
+pub(super) async fn kick(
+    State(app): State<Arc<App>>,
+    of_user: OfUser,
+    Body(Kick { seconds }): Body<Kick>,
+) -> Result<Json<wire::Kicked>, Problem> {
+    of_user.caller.may_everywhere(Capability::Kick)?;
+    let user = of_user.user()?;
+    let lasting = lasting(seconds)?;
+    let kicked = app.shared.with(|core, now| core.kick(now, &user, None, lasting));
+    let mut kicked = kicked.map_err(too_many)?;
+    let mut last = None;
+    loop {
+        let (n, next) =
+            app.shared.with(|core, now| core.kick_lost(now, &user, last.as_ref(), CHUNK));
+        kicked += n;
+        last = next;
+        if last.is_none() {
+            return Ok(Json(wire::Kicked { kicked }));
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    meta: Option<Box<RawValue>>,
+    ttl: Option<u64>,
+}
+
+/// `PUT /v1/keys/{key}/me`: the token's user is in a key, for a while.
+pub(super) async fn place(
+    State(app): State<Arc<App>>,
+    of_key: OfKey,
+    Body(Place { meta, ttl }): Body<Place>,
+) -> Result<Json<wire::Placed>, Problem> {
+    let user = Arc::clone(&of_key.caller.grant.user);
+    let key = of_key.may(Capability::Agent)?;
+    let meta = meta.map_or_else(|| Ok(Meta::empty()), |it| Meta::from_json_value(it.get()));
+    let meta =
+        meta.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad_meta", error.message()))?;
+    let ttl = ttl.unwrap_or(TTL_SECONDS);
+    if !(MIN_TTL_SECONDS..=MAX_SECONDS).contains(&ttl) {
+        return Err(Problem::bad_request("ttl must be 5 to 86400 seconds"));
+    }
+    let lasting = Duration::from_secs(ttl);
+    let placed = app.shared.with(|core, now| core.place(now, &key, &user, meta, lasting));
+    match placed {
+        Ok(session) => Ok(Json(wire::Placed { session: session.to_string(), ttl })),
+        Err(PlaceError::Kicked) => {
+            let message = "this user was put out of this key";
+            Err(Problem::new(StatusCode::FORBIDDEN, "kicked", message))
+        }
+        Err(PlaceError::Full) => {
+            let message = "the key, or the relay, holds as many as it may";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "key_full", message))
+        }
+    }
+}
+
+/// `DELETE /v1/keys/{key}/me`: the token's user is in a key no longer.
+pub(super) async fn withdraw(
+    State(app): State<Arc<App>>,
+    of_key: OfKey,
+) -> Result<Json<wire::Withdrawn>, Problem> {
+    let user = of_key.caller.grant.user.id().clone();
+    let key = of_key.may(Capability::Agent)?;
+    let withdrawn = app.shared.with(|core, now| core.withdraw(now, &key, &user));
+    Ok(Json(wire::Withdrawn { withdrawn }))
+}
+
+fn lasting(seconds: u64) -> Result<Duration, Problem> {
+    if seconds > MAX_SECONDS {
+        return Err(Problem::bad_request("seconds must be 0 to 86400"));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+fn too_many(_: TooMany) -> Problem {
+    let message = "10,000 users are kept out already";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_kicked", message)
+}
