@@ -545,7 +545,8 @@ impl Args {
         };
         let dev = secret.filter(|_| self.dev);
         let defaults = RelayConfig::default();
-        let connections_per_user = NonZeroU32::new(self.limits.connections_per_user);
+        let limits = self.limits;
+        let most = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Ok(Config {
             keyring,
             resume_secret,
@@ -554,14 +555,15 @@ impl Args {
             relay: RelayConfig {
                 grace: self.grace,
                 heartbeat: self.heartbeat,
-                max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
-                max_connections_per_user: connections_per_user
-                    .and_then(|it| usize::try_from(it.get()).ok())
-                    .unwrap_or(usize::MAX),
+                max_connections: most(self.max_connections),
+                max_connections_per_user: NonZeroU32::new(limits.connections_per_user)
+                    .map_or(usize::MAX, |it| most(it.get())),
+                max_presences_per_key: most(limits.presences_per_key),
+                max_keys_per_connection: most(limits.keys_per_connection),
                 ..defaults
             },
             max_frames_per_second: self.max_frames_per_second,
-            limits: self.limits,
+            limits,
             proxies: Proxies(self.trusted_proxies),
             drain: self.drain,
             drain_delay: self.drain_delay,

@@ -1,11 +1,12 @@
 //! What a message means: decoded, its tokens checked, ready for the core.
 
 use crate::App;
+use crate::limits::Pace;
 use crate::log::RequestId;
 use crate::shared::Core;
 use presence_core::Time;
 use presence_core::relay::{Command, ConnId, Grant, Refusal, ResumeClaims};
-use presence_protocol::{ClientFrame, Dial, FrameError, decode_client};
+use presence_protocol::{ClientFrame, CloseCode, Dial, FrameError, UserId, decode_client};
 use tracing::{debug, trace};
 
 /// Something that a connection said, for the core.
@@ -19,6 +20,10 @@ pub(crate) enum Input {
     Bad(FrameError),
     /// A sign of life.
     Heard,
+    /// A later frame, of somebody who says too much.
+    Excess(Command),
+    /// Something of somebody who has said far too much for long.
+    Abuse,
 }
 
 impl Input {
@@ -65,6 +70,24 @@ impl Input {
         }
     }
 
+    /// Whose token it brings to speak for from now on.
+    pub(crate) fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Hello { grant: Ok(grant), .. }
+            | Self::Command(Command::Token { grant: Ok(grant) }) => Some(grant.user.id()),
+            _ => None,
+        }
+    }
+
+    /// The same, of somebody who speaks at this pace.
+    pub(crate) fn at(self, pace: Pace) -> Self {
+        match (pace, self) {
+            (Pace::Abuse, _) => Self::Abuse,
+            (Pace::Excess, Self::Command(command)) => Self::Excess(command),
+            (Pace::Excess | Pace::Free, it) => it,
+        }
+    }
+
     /// Tells the core.
     pub(crate) fn apply(self, core: &mut Core, now: Time, conn: ConnId) {
         match self {
@@ -74,6 +97,8 @@ impl Input {
                 core.bad_frame(now, conn, code, message, key);
             }
             Self::Heard => core.heard(now, conn),
+            Self::Excess(command) => core.excess(now, conn, command),
+            Self::Abuse => core.refuse(now, conn, CloseCode::Busy),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::App;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use presence_protocol::UserId;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -15,8 +16,12 @@ use tokio::time::sleep;
 const FLOOD: u32 = 4;
 /// For how many seconds of the rate one may have saved up.
 const SAVED_SECONDS: u32 = 10;
-/// How many different places there are to count in. A few share one; which ones, nobody can know.
+/// How many different places there are to count addresses in. A few share one; which ones, nobody can
+/// know.
 const PLACES: u64 = 1 << 18;
+/// The same for users. They are no more than have tokens, and hardly any share one: who goes too far is
+/// closed for it.
+const USER_PLACES: u64 = 1 << 30;
 
 /// How often what is not needed is given back.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
@@ -48,6 +53,65 @@ pub struct Limits {
         value_parser = clap::value_parser!(u32).range(0..=1_000_000)
     )]
     pub connections_per_user: u32,
+
+    /// How many messages a second one user may send, on all their connections; 0 is no limit.
+    ///
+    /// Ten times as many may come at once. Beyond that pulses are dropped, and of a session's updates in a
+    /// key the last is told once a second. Who goes far beyond it for long is closed.
+    #[arg(
+        long = "max-frames-per-user",
+        env = "WHOSHERE_MAX_FRAMES_PER_USER",
+        value_name = "NUMBER",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub frames_per_user: u32,
+
+    /// How many messages a second may come from one address; 0 is no limit.
+    ///
+    /// Ten times as many may come at once. Beyond that it is as with a user, but nobody is closed: others
+    /// may share the address. Behind a proxy this needs --trusted-proxy.
+    #[arg(
+        long = "max-frames-per-address",
+        env = "WHOSHERE_MAX_FRAMES_PER_ADDRESS",
+        value_name = "NUMBER",
+        default_value_t = 5000,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub frames_per_address: u32,
+
+    /// Most presences in one key, those of lost sessions included. Each takes up to 6 KB with its meta.
+    #[arg(
+        long = "max-presences-per-key",
+        env = "WHOSHERE_MAX_PRESENCES_PER_KEY",
+        value_name = "NUMBER",
+        default_value_t = 5000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    pub presences_per_key: u32,
+
+    /// Most keys that one connection may be in.
+    #[arg(
+        long = "max-keys-per-connection",
+        env = "WHOSHERE_MAX_KEYS_PER_CONNECTION",
+        value_name = "NUMBER",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
+    pub keys_per_connection: u32,
+}
+
+impl Limits {
+    /// No limits.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self {
+        connects_per_address: 0,
+        connections_per_user: 0,
+        frames_per_user: 0,
+        frames_per_address: 0,
+        presences_per_key: u32::MAX,
+        keys_per_connection: u32::MAX,
+    };
 }
 
 /// Gives back places that nobody needs any more, for as long as the relay runs.
@@ -64,13 +128,28 @@ pub(crate) struct Place(u32);
 
 /// What everybody has spent.
 ///
-/// Its memory has a bound however many addresses and users there are, because these are hashed into
-/// a fixed number of places; and the places of those who have spent nothing lately are given back.
+/// Its memory has a bound however many addresses there are, because these are hashed into a fixed number
+/// of places; users need tokens. The places of those who have spent nothing lately are given back.
 #[derive(Debug)]
 pub(crate) struct Spent {
     hasher: RandomState,
     connects: Counter,
     floods: Counter,
+    address_frames: Counter,
+    user_frames: Counter,
+    /// What users have said beyond what they may.
+    user_excess: Counter,
+}
+
+/// What may become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// It is taken.
+    Free,
+    /// It is one too many.
+    Excess,
+    /// It is one too many of somebody who has gone far beyond it for long.
+    Abuse,
 }
 
 /// An address dials too often.
@@ -92,15 +171,23 @@ impl Spent {
             hasher: RandomState::new(),
             connects: Counter::per_second(per_second),
             floods: Counter::per_second(per_second.saturating_mul(FLOOD)),
+            address_frames: Counter::per_second(limits.frames_per_address),
+            user_frames: Counter::per_second(limits.frames_per_user),
+            user_excess: Counter::per_second(limits.frames_per_user.saturating_mul(FLOOD)),
         }
     }
 
     /// Where an address is counted. In IPv6 whoever has one address has 2^64 of them.
     pub(crate) fn of_address(&self, address: IpAddr) -> Place {
         match address {
-            IpAddr::V4(it) => self.place(it),
-            IpAddr::V6(it) => self.place(u128::from(it) >> 64),
+            IpAddr::V4(it) => self.place(it, PLACES),
+            IpAddr::V6(it) => self.place(u128::from(it) >> 64, PLACES),
         }
+    }
+
+    /// Where a user is counted.
+    pub(crate) fn of_user(&self, user: &UserId) -> Place {
+        self.place(user, USER_PLACES)
     }
 
     /// An address wants something new.
@@ -109,15 +196,33 @@ impl Spent {
         self.connects.spend(place).map_err(|_| TooOften::Busy)
     }
 
+    /// A message came, from somebody who is known or not yet.
+    pub(crate) fn message(&self, address: Place, user: Option<Place>) -> Pace {
+        let is_too_much = |counter: &Counter, place| counter.spend(place).is_err();
+        let is_address_over = is_too_much(&self.address_frames, address);
+        match user.filter(|it| is_too_much(&self.user_frames, *it)) {
+            Some(user) if is_too_much(&self.user_excess, user) => Pace::Abuse,
+            Some(_) => Pace::Excess,
+            None if is_address_over => Pace::Excess,
+            None => Pace::Free,
+        }
+    }
+
     /// Gives back what those took who have spent nothing lately.
     pub(crate) fn tidy(&self) {
-        for counter in [&self.connects, &self.floods] {
+        for counter in [
+            &self.connects,
+            &self.floods,
+            &self.address_frames,
+            &self.user_frames,
+            &self.user_excess,
+        ] {
             counter.tidy();
         }
     }
 
-    fn place(&self, whose: impl Hash) -> Place {
-        let place = self.hasher.hash_one(whose) % PLACES;
+    fn place(&self, whose: impl Hash, n_places: u64) -> Place {
+        let place = self.hasher.hash_one(whose) % n_places;
         Place(u32::try_from(place).unwrap_or_default())
     }
 }
@@ -155,7 +260,32 @@ mod tests {
     use super::*;
 
     fn spent(connects_per_address: u32) -> Spent {
-        Spent::new(Limits { connects_per_address, connections_per_user: 0 })
+        Spent::new(Limits { connects_per_address, ..Limits::NONE })
+    }
+
+    #[test]
+    fn who_says_too_much_is_first_told_later_and_then_closed() {
+        let spent = Spent::new(Limits { frames_per_user: 1, ..Limits::NONE });
+        let address = spent.of_address([192, 0, 2, 1].into());
+        let of = |id: &str| spent.of_user(&UserId::parse(id).unwrap());
+        let said = (0..60).map(|_| spent.message(address, Some(of("alice")))).collect::<Vec<_>>();
+        assert!(said.iter().take(10).all(|it| *it == Pace::Free), "{said:?}");
+        assert!(said.iter().skip(15).take(25).all(|it| *it == Pace::Excess), "{said:?}");
+        assert_eq!(said.last(), Some(&Pace::Abuse));
+        assert_eq!(spent.message(address, Some(of("bob"))), Pace::Free, "nobody else notices");
+        assert_eq!(spent.message(address, None), Pace::Free);
+    }
+
+    #[test]
+    fn nobody_is_closed_for_what_others_of_their_address_say() {
+        let spent = Spent::new(Limits { frames_per_address: 1, ..Limits::NONE });
+        let address = spent.of_address([192, 0, 2, 1].into());
+        let said = (0..1000).map(|_| spent.message(address, None)).collect::<Vec<_>>();
+        assert!(said.iter().take(10).all(|it| *it == Pace::Free), "{said:?}");
+        assert!(said.iter().skip(15).all(|it| *it != Pace::Abuse));
+        assert_eq!(said.last(), Some(&Pace::Excess));
+        let other = spent.of_address([192, 0, 2, 2].into());
+        assert_eq!(spent.message(other, None), Pace::Free);
     }
 
     #[test]

@@ -105,8 +105,7 @@ mod tests {
     }
 
     fn addresses() -> Vec<Place> {
-        let limits = Limits { connects_per_address: 1, connections_per_user: 0 };
-        let spent = Spent::new(limits);
+        let spent = Spent::new(Limits::NONE);
         (1..9).map(|n| spent.of_address([192, 0, 2, n].into())).collect()
     }
 }

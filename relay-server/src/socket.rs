@@ -53,10 +53,10 @@ pub(crate) fn serve(
     request: RequestId,
     first: &[u8],
 ) -> impl Future<Output = ()> + use<> {
-    let mut connection = Connection::new(app, stream, conn, request, first);
+    let mut connection = Connection::new(app, stream, conn, address, request, first);
     async move {
         std::future::poll_fn(|cx| connection.poll(cx)).await;
-        let Connection { app, stream, .. } = connection;
+        let Connection { app, stream, address, .. } = connection;
         if let Some(seat) = app.leaving.enter(Some(address)) {
             // Boxed, so that a connection doesn't occupy the memory of its end all its life.
             Box::pin(linger(stream, seat)).await;
@@ -97,6 +97,10 @@ struct Connection {
     stream: Stream,
     request: RequestId,
     phase: Phase,
+    /// Where its address is counted.
+    address: Place,
+    /// Where its user is counted, once that is known.
+    user: Option<Place>,
     reader: FrameReader,
     throttle: Throttle,
     /// Set while the peer has spoken too fast and isn't read from.
@@ -180,12 +184,21 @@ enum Written {
 }
 
 impl Connection {
-    fn new(app: Arc<App>, stream: Stream, conn: ConnId, request: RequestId, first: &[u8]) -> Self {
+    fn new(
+        app: Arc<App>,
+        stream: Stream,
+        conn: ConnId,
+        address: Place,
+        request: RequestId,
+        first: &[u8],
+    ) -> Self {
         Self {
             app,
             stream,
             request,
             phase: Phase::Open(conn),
+            address,
+            user: None,
             reader: FrameReader::starting_with(first),
             throttle: Throttle::default(),
             pause: None,
@@ -323,7 +336,7 @@ impl Connection {
         let can_answer = self.unsent.is_empty();
         let (mut goodbye, mut wait) = (None, None);
         let result = self.reader.read(buffer.filled_mut(), |message| {
-            inputs.push(match message {
+            let input = match message {
                 Message::Text(text) => Input::from_text(text, app, request),
                 Message::Ping(payload) => {
                     if can_answer {
@@ -336,7 +349,11 @@ impl Connection {
                     goodbye = Some(End::Goodbye(code));
                     return ControlFlow::Break(());
                 }
-            });
+            };
+            if let Some(user) = input.user() {
+                self.user = Some(app.spent.of_user(user));
+            }
+            inputs.push(input.at(app.spent.message(self.address, self.user)));
             wait = self.throttle.spend(now, &app.rate);
             if wait.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

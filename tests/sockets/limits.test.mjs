@@ -3,6 +3,7 @@
 // How often one address may come: what its pages are told, and that nobody else notices.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { RawSocket } from "../support/raw.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
@@ -100,4 +101,67 @@ test("a user with as many connections as they may have is told to come later, an
   await again.close(1000);
   const fourth = await Peer.open(relay);
   await fourth.hello(mintToken("alice"));
+});
+
+test("a user who says too much is told late, and closed if that doesn't help, and nobody else notices", async () => {
+  relay = await startRelay({ args: ["--max-frames-per-user", "5"] });
+  const alice = await Peer.join(relay, "alice", "rate:1");
+  const carol = await Peer.join(relay, "carol", "rate:1");
+  const bob = await Peer.join(relay, "bob", "rate:1");
+  const update = (/** @type {Peer} */ peer, /** @type {number} */ n) =>
+    peer.send({ update: { key: "rate:1", meta: { n } } });
+  // 50 are saved up; of the others the last is told.
+  for (let n = 1; n <= 100; n += 1) update(bob, n);
+  await alice.until("the last is told", () => alice.presence("bob", "rate:1")?.meta.n === 100);
+  assert.ok(bob.isOpen);
+  for (let n = 101; n <= 1000; n += 1) update(bob, n);
+  update(carol, 7);
+  await alice.until("carol is heard", () => alice.presence("carol", "rate:1").meta.n === 7);
+  assert.deepEqual(await bob.closed(20_000), { code: 4429, reason: "busy" });
+  assert.ok(alice.isOpen && carol.isOpen);
+  assert.deepEqual(alice.users("rate:1"), ["alice", "bob", "carol"], "it is a loss, not a leave");
+});
+
+test("an address from which too much comes is told late, and nobody is closed for it", async () => {
+  relay = await startRelay({
+    args: ["--max-frames-per-address", "20", "--metrics-listen", "127.0.0.1:0"],
+  });
+  const alice = await Peer.join(relay, "alice", "rate:1");
+  const { url } = relay;
+  const open = async (/** @type {string} */ user) => {
+    const peer = await Peer.open({ url }, { localAddress: "127.0.0.2" });
+    await peer.hello(mintToken(user));
+    await peer.join("rate:1");
+    return peer;
+  };
+  const [bob, carol] = [await open("bob"), await open("carol")];
+  for (let n = 1; n <= 500; n += 1) {
+    bob.send({ update: { key: "rate:1", meta: { n } } });
+    carol.send({ pulse: { key: "rate:1", name: "cursor", value: `${n}` } });
+  }
+  bob.send({ heartbeat: {} });
+  await bob.until("all was read", () => bob.received.includes("heartbeat"), 20_000);
+  await alice.until("the last is told", () => alice.presence("bob", "rate:1").meta.n === 500);
+  const { samples } = await metricsOf(relay);
+  const dropped = Number(samples.get('whoshere_dropped_total{reason="rate"}'));
+  assert.ok(dropped > 100, `${dropped} were dropped`);
+  assert.ok(bob.isOpen && carol.isOpen);
+  assert.deepEqual(alice.users("rate:1"), ["alice", "bob", "carol"]);
+});
+
+test("a relay may hold fewer presences in a key and keys of a connection", async () => {
+  relay = await startRelay({
+    args: ["--max-presences-per-key", "2", "--max-keys-per-connection", "1"],
+  });
+  const alice = await Peer.join(relay, "alice", "full:1");
+  const bob = await Peer.join(relay, "bob", "full:1");
+  const carol = await Peer.open(relay);
+  await carol.hello(mintToken("carol"));
+  carol.send({ join: { key: "full:1" } });
+  assert.equal((await carol.next("error")).code, "key_full");
+  alice.send({ join: { key: "full:2" } });
+  assert.equal((await alice.next("error")).code, "too_many_keys");
+  await bob.close(1001);
+  await carol.join("full:1");
+  await alice.sees(["alice", "carol"], "full:1");
 });

@@ -101,6 +101,8 @@ pub(super) struct Open {
     pub(super) is_remembered: bool,
     /// When it was last kept.
     pub(super) remembered_at: Time,
+    /// When the metas are told that wait because it says too much.
+    pub(super) held_until: Option<Time>,
 }
 
 /// A key that a connection has entered.
@@ -112,6 +114,8 @@ pub(super) struct Entered {
     pub(super) can: Capabilities,
     /// What the token of its join allows there.
     pub(super) own_can: Capabilities,
+    /// A meta that waits because the connection says too much.
+    pub(super) held: Option<Meta>,
 }
 
 /// As what a connection is in a key.

@@ -175,10 +175,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let is_new = match open.entered(key) {
             Some(entered) => {
                 (entered.role, entered.can, entered.own_can) = (role, can, own_can);
+                entered.held = None;
                 false
             }
             None => {
-                open.keys.push(Entered { key: key.clone(), role, can, own_can });
+                open.keys.push(Entered { key: key.clone(), role, can, own_can, held: None });
                 true
             }
         };

@@ -8,6 +8,7 @@ mod backplane;
 mod census;
 mod connection;
 mod entering;
+mod excess;
 mod grant;
 mod last_seen;
 mod notices;
@@ -461,6 +462,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             is_away: false,
             is_remembered: grant.last_seen,
             remembered_at: now,
+            held_until: None,
             grant,
         };
         let due = (open.first_expiry() + self.config.grace).min(now + self.config.quiet());
@@ -493,6 +495,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Command::Attention { away } => self.attend(now, id, away),
             Command::Update { key, meta } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
+                    if let Some(entered) = self.open(id).and_then(|it| it.entered(&key)) {
+                        entered.held = None;
+                    }
                     self.publish(now, &key, Change::Update { session, dial, meta });
                 }
             }
@@ -933,6 +938,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     fn check_connection(&mut self, now: Time, id: ConnId) {
         let RelayConfig { heartbeat, answer_timeout, grace, .. } = self.config;
         let quiet = self.config.quiet();
+        self.tell_held(now, id);
         let Some(connection) = self.connection(id) else { return };
         let last_heard = connection.last_heard;
         let (missed, pinged) = (last_heard + heartbeat, last_heard + quiet);
@@ -955,6 +961,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if missed + grace <= now {
             return self.refuse(now, id, CloseCode::Timeout);
         }
+        let due = open.held_until.map_or(ends_at, |it| it.min(ends_at));
         let (silence, next) = if now < pinged {
             (Silence::None, pinged)
         } else if now < missed + answer_timeout {
@@ -987,7 +994,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             self.wake(id);
         }
-        self.arm_connection(id, next.min(ends_at));
+        self.arm_connection(id, next.min(due));
     }
 
     /// Somebody looks at a connection's page again, or nobody does any more: in all of its keys.

@@ -99,6 +99,8 @@ kinds! {
         Full = "full",
         /// A snapshot that was asked for too often.
         Snapshot = "snapshot",
+        /// What somebody said who says too much: a pulse, or a meta that another has replaced.
+        Rate = "rate",
     }
 }
 

@@ -16,6 +16,7 @@ const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
 
 mod census;
+mod excess;
 mod last_seen;
 mod notices;
 mod observing;
@@ -2571,6 +2572,11 @@ impl<B: Backplane> Shell<B> {
         self.drain();
     }
 
+    fn excess(&mut self, conn: ConnId, command: Command) {
+        self.relay.excess(self.now, conn, command);
+        self.drain();
+    }
+
     fn garbage(&mut self, conn: ConnId) {
         self.relay.bad_frame(self.now, conn, ErrorCode::BadFrame, "what?".to_owned(), None);
         self.drain();
@@ -2589,6 +2595,10 @@ impl<B: Backplane> Shell<B> {
         self.frame(page.conn, Command::Update { key: parse(key), meta: meta(json) });
     }
 
+    fn update_in_excess(&mut self, page: &Page, key: &str, json: &str) {
+        self.excess(page.conn, Command::Update { key: parse(key), meta: meta(json) });
+    }
+
     fn attention(&mut self, page: &Page, away: bool) {
         self.frame(page.conn, Command::Attention { away });
     }
@@ -2597,6 +2607,12 @@ impl<B: Backplane> Shell<B> {
         let (key, name) = (parse(DOC), PulseName::parse(name).unwrap());
         let value = value.and_then(PulseValue::parse);
         self.frame(page.conn, Command::Pulse { key, name, value });
+    }
+
+    fn pulse_in_excess(&mut self, page: &Page, name: &str, value: Option<&str>) {
+        let (key, name) = (parse(DOC), PulseName::parse(name).unwrap());
+        let value = value.and_then(PulseValue::parse);
+        self.excess(page.conn, Command::Pulse { key, name, value });
     }
 
     fn observe(&mut self, page: &Page, key: &str) {

@@ -1,0 +1,54 @@
+//! What somebody says beyond what they may: nobody else notices, and nothing that lasts is lost.
+
+use super::stats::Dropped;
+use super::{Backplane, Change, Command, ConnId, Host, Relay};
+use crate::Time;
+use core::time::Duration;
+use presence_protocol::{Key, Meta};
+
+/// For how long a meta waits that was updated too often. The latest one is told then.
+const HOLD: Duration = Duration::from_secs(1);
+
+impl<H: Host, B: Backplane> Relay<H, B> {
+    /// A frame of somebody who says too much: a pulse is dropped, and a meta told later if no other
+    /// replaces it until then. Everything else, the end of a pulse too, is as ever.
+    pub fn excess(&mut self, now: Time, id: ConnId, command: Command) {
+        let kind = command.kind();
+        match command {
+            Command::Pulse { value: Some(_), .. } if self.open(id).is_some() => {
+                self.stats.dropped.add(Dropped::Rate, 1);
+            }
+            Command::Update { key, meta } if self.open(id).is_some_and(|it| it.is_member(&key)) => {
+                self.hold(now, id, &key, meta);
+            }
+            it => return self.frame(now, id, it),
+        }
+        self.stats.received.add(kind, 1);
+        self.heard(now, id);
+    }
+
+    fn hold(&mut self, now: Time, id: ConnId, key: &Key, meta: Meta) {
+        let Some(open) = self.open(id) else { return };
+        let Some(entered) = open.entered(key) else { return };
+        let is_replaced = entered.held.replace(meta).is_some();
+        let until = *open.held_until.get_or_insert(now + HOLD);
+        self.arm_connection_by(id, until);
+        if is_replaced {
+            self.stats.dropped.add(Dropped::Rate, 1);
+        }
+    }
+
+    /// Tells the metas of a connection that have waited long enough.
+    pub(super) fn tell_held(&mut self, now: Time, id: ConnId) {
+        let Some(open) = self.open(id).filter(|it| it.held_until.is_some_and(|it| it <= now))
+        else {
+            return;
+        };
+        open.held_until = None;
+        let (session, dial) = (open.session, open.dial);
+        let held = open.keys.iter_mut().filter_map(|it| Some((it.key.clone(), it.held.take()?)));
+        for (key, meta) in held.collect::<Vec<_>>() {
+            self.publish(now, &key, Change::Update { session, dial, meta });
+        }
+    }
+}
