@@ -4,7 +4,8 @@ use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey};
 use crate::log::LogFormat;
 use crate::{
     AddressError, Dev, Keyring, KeysError, Limits, LoadError, Origin, Origins, Proxies,
-    SqliteStore, Store, StoreError, Tls, TlsError, TokenRules,
+    SqliteStore, Store, StoreError, Tls, TlsError, TokenRules, WebhookFlags, WebhookSecretError,
+    Webhooks,
 };
 use clap::Parser;
 use ipnet::IpNet;
@@ -219,12 +220,16 @@ pub struct Args {
     )]
     pub last_seen_retention: Duration,
 
-    /// The folder in which the relay keeps what has to outlive it: who viewed what. [default: none, so it
-    /// is kept in memory and lost at the end]
+    /// The folder in which the relay keeps what has to outlive it: who viewed what, and what a webhook is
+    /// still to be told. [default: none, so it is kept in memory and lost at the end]
     ///
     /// A relay that is killed loses the last quarter of a second at most. Example: /var/lib/whoshere
     #[arg(long, env = "WHOSHERE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "its doc comment would become the program's own help text")]
+    pub webhooks: WebhookFlags,
 
     /// Most connections at a time; each takes a few kilobytes and one open file.
     ///
@@ -330,6 +335,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// What is kept of who viewed what, if anything.
     pub last_seen: Option<LastSeen>,
+    /// Who is told of who comes and goes, if anybody.
+    pub webhooks: Option<Webhooks>,
     /// How the relay proves who it is, if it speaks TLS itself.
     pub tls: Option<Tls>,
     /// What is served for development, if anything.
@@ -445,7 +452,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// A database that can't be used.
-    #[error("store_unusable: {} can't be used to keep who viewed what", place.display())]
+    #[error("store_unusable: {} can't be used to keep what has to outlive the relay", place.display())]
     StoreUnusable {
         /// Its folder, or that it is in memory.
         place: PathBuf,
@@ -465,6 +472,24 @@ pub enum ConfigError {
         #[source]
         error: std::io::Error,
     },
+    /// A webhook's address that isn't one.
+    #[error("webhook_address: --webhook {url} can't be told anything")]
+    WebhookAddress {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        error: AddressError,
+    },
+    /// A webhook without a secret.
+    #[error(
+        "webhook_secret_missing: set WHOSHERE_WEBHOOK_SECRET, so that your application can tell the relay \
+         from others; `echo whsec_$(openssl rand -base64 32)` makes a good one"
+    )]
+    WebhookSecretMissing,
+    /// A webhook's secret that isn't one.
+    #[error("webhook_secret_unusable: the webhook's secret can't be used")]
+    WebhookSecretUnusable(#[source] WebhookSecretError),
     /// No randomness for a secret.
     #[error("no_randomness: a random secret could not be made")]
     NoRandomness,
@@ -567,6 +592,7 @@ impl Args {
             proxies: Proxies(self.trusted_proxies),
             drain: self.drain,
             drain_delay: self.drain_delay,
+            webhooks: self.webhooks.load(self.data.as_deref())?,
             last_seen: last_seen(self.last_seen, self.last_seen_retention, self.data)?,
             tls: self
                 .tls_cert
@@ -687,7 +713,7 @@ fn origin(text: &str) -> Result<Origin, String> {
     Origin::parse(text.trim()).ok_or_else(|| problem.to_owned())
 }
 
-fn pattern(text: &str) -> Result<KeyPattern, String> {
+pub(crate) fn pattern(text: &str) -> Result<KeyPattern, String> {
     KeyPattern::parse(text.trim()).ok_or_else(|| {
         "not a key; write document:42, or document:* for all that begin so".to_owned()
     })

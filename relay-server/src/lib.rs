@@ -42,6 +42,7 @@ mod throttle;
 mod timer;
 mod tls;
 mod upgrade;
+mod webhooks;
 
 pub use auth::{AddressError, FetchError, Keyring, KeysError, LoadError, TokenRules};
 pub use config::{Config, ResumeSecret};
@@ -51,6 +52,7 @@ pub use origin::{Origin, Origins};
 pub use proxies::Proxies;
 pub use store::{SqliteStore, Store, StoreError};
 pub use tls::{Tls, TlsError};
+pub use webhooks::{Outbox, WebhookFlags, WebhookSecret, WebhookSecretError, Webhooks};
 
 use auth::Authority;
 use host::WireHost;
@@ -74,6 +76,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use webhooks::Postman;
 
 /// How long connections may take to end when the relay stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -162,6 +165,12 @@ pub async fn run(
         }
     };
 
+    let postman = config.webhooks.map(|Webhooks { keys, address, secret, outbox }| {
+        let mailbox = app.shared.keep_notices(webhooks::rules(keys, &outbox));
+        Postman::start(mailbox, address, secret, outbox).map_err(RunError::NoThread)
+    });
+    let postman = postman.transpose()?;
+
     // A task of its own: it is woken more often than anything else here.
     let timer = tokio::spawn(timer::run(Arc::clone(&app)));
     let tidying = tokio::spawn(limits::tidy(Arc::clone(&app)));
@@ -197,6 +206,9 @@ pub async fn run(
     if let Some((keeper, watching)) = keeper {
         keeper.end(STOP_TIMEOUT).await;
         watching.abort();
+    }
+    if let Some(postman) = postman {
+        postman.end(STOP_TIMEOUT).await;
     }
     Ok(())
 }

@@ -7,9 +7,10 @@
 use crate::clock::Clock;
 use crate::host::WireHost;
 use crate::store::Inbox;
+use crate::webhooks::Mailbox;
 use presence_core::Time;
 use presence_core::relay::{
-    Asked, Closed, ConnId, Full, LastSeenRules, MemoryBackplane, Relay, RelayConfig,
+    Asked, Closed, ConnId, Full, LastSeenRules, MemoryBackplane, NoticeRules, Relay, RelayConfig,
 };
 use presence_protocol::{CloseCode, Epoch};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     sooner: Notify,
     /// Where the core's requests go.
     inbox: Arc<Inbox>,
+    /// Where what servers are told goes.
+    mailbox: Arc<Mailbox>,
 }
 
 #[derive(Debug)]
@@ -69,13 +72,24 @@ impl Shared {
         let backplane = MemoryBackplane::new(epoch, clock.now());
         let core = Relay::new(config, host, backplane, seed);
         let state = State { core, clock, places: Vec::new(), armed: None, is_stopping: false };
-        Self { state: Mutex::new(state), sooner: Notify::new(), inbox: Arc::default() }
+        Self {
+            state: Mutex::new(state),
+            sooner: Notify::new(),
+            inbox: Arc::default(),
+            mailbox: Arc::default(),
+        }
     }
 
     /// From now on it is kept who viewed what, by whoever serves the inbox.
     pub(crate) fn keep_last_seen(&self, rules: LastSeenRules) -> Arc<Inbox> {
         self.with(|core, now| core.keep_last_seen(now, rules));
         Arc::clone(&self.inbox)
+    }
+
+    /// From now on a webhook is told who comes and goes, by whoever serves the mailbox.
+    pub(crate) fn keep_notices(&self, rules: NoticeRules) -> Arc<Mailbox> {
+        self.with(|core, now| core.keep_notices(now, rules));
+        Arc::clone(&self.mailbox)
     }
 
     /// Where the store's work waits.
@@ -179,6 +193,10 @@ impl Shared {
                 }
             }
             requests.extend(std::iter::from_fn(|| state.core.poll_request()));
+            // Here, because their order matters.
+            while let Some(notice) = state.core.poll_notice() {
+                self.mailbox.add(notice);
+            }
             let next = state.core.poll_timeout();
             let is_sooner = next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed));
             if is_sooner {

@@ -9,6 +9,7 @@ mod sqlite;
 mod waiting;
 
 pub use sqlite::SqliteStore;
+pub(crate) use sqlite::keep_private;
 pub(crate) use waiting::Inbox;
 
 use crate::App;

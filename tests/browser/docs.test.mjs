@@ -31,6 +31,8 @@ const SHELL = ["README.md"];
 /** What an operator types changes a whole machine; `tests/sockets/deploy.test.mjs` tries what it is about. */
 const OTHERS = /** @type {Record<string, string[]>} */ ({
   "docs/operating.md": ["ini", "sh", "yaml"],
+  // What a server does; `tests/sockets/webhooks.test.mjs` runs it.
+  "docs/webhooks.md": ["js", "python"],
 });
 /** How a page shows the component that a block exports. */
 const MOUNTS = /** @type {Record<string, string>} */ ({
@@ -75,7 +77,7 @@ test("every block of code is of a language that is run here", () => {
   }
 });
 
-for (const path of PAPERS.filter((it) => it !== SERVERS)) {
+for (const path of PAPERS.filter((it) => it !== SERVERS && !(it in OTHERS))) {
   for (const [section, blocks] of sectionsOf(path)) {
     const scripts = blocks.filter(({ language }) => language === "js");
     for (const [index, { text }] of scripts.entries()) {

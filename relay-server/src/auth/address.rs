@@ -1,4 +1,4 @@
-//! Fetches a JWK set.
+//! An address of somebody else, from which a JWK set is fetched, or which is told something.
 
 use super::keys::MAX_BYTES;
 use axum::http::Uri;
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How much an answer's head may be.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Where a JWK set is.
+/// Where it is, and how it is asked.
 #[derive(Debug)]
 pub(crate) struct Address {
     url: Uri,
@@ -81,6 +81,13 @@ impl Address {
             config = config.proxy(None);
         }
         Ok(Self { url, agent: config.build().new_agent() })
+    }
+
+    /// Sends it something. Returns the status of its answer.
+    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &str) -> Result<u16, FetchError> {
+        let post = self.agent.post(self.url.clone());
+        let request = headers.iter().fold(post, |it, (name, value)| it.header(*name, *value));
+        Ok(request.send(body).map_err(Box::new)?.status().as_u16())
     }
 
     /// What it holds now.

@@ -265,7 +265,7 @@ fn number(at: Time) -> i64 {
 }
 
 /// Whatever comes later takes over the file's permissions: it is nobody else's business who viewed what.
-fn keep_private(file: &Path) {
+pub(crate) fn keep_private(file: &Path) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;

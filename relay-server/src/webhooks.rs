@@ -1,0 +1,212 @@
+//! Tells an application's server who comes and goes: signed, once it is certain, and until it has heard.
+//!
+//! The core says what there is to tell. A thread keeps it in an [`Outbox`] and a few others send it, so that
+//! nothing waits for a disk or for that server. What was delivered twice has the same id.
+
+mod flags;
+mod outbox;
+mod secret;
+
+pub use flags::WebhookFlags;
+pub use outbox::Outbox;
+pub use secret::{WebhookSecret, WebhookSecretError};
+
+use crate::auth::Address;
+use crate::clock::wall;
+use outbox::Delivery;
+use presence_core::Time;
+use presence_core::relay::{KeyPattern, Notice, NoticeRules};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+/// How many are sent at a time.
+const SENDERS: usize = 4;
+/// Most of what waits for the disk.
+const MAX_WAITING: usize = 10_000;
+/// How often is looked whether something is due.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where to tell what, and where it is kept until it is told.
+#[derive(Debug)]
+pub struct Webhooks {
+    /// Of these keys.
+    pub(crate) keys: Vec<KeyPattern>,
+    pub(crate) address: Address,
+    pub(crate) secret: WebhookSecret,
+    pub(crate) outbox: Outbox,
+}
+
+/// What waits for the thread.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    waiting: Mutex<Waiting>,
+    news: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// What there is to tell, and when it happened.
+    notices: VecDeque<(Notice, Time)>,
+    n_dropped: usize,
+    /// What has become of deliveries, by their numbers.
+    results: Vec<(i64, bool)>,
+    is_over: bool,
+}
+
+impl Mailbox {
+    /// Adds something to tell. Quick: the core's lock is held.
+    pub(crate) fn add(&self, notice: Notice) {
+        let mut waiting = self.lock();
+        // The oldest are told first and may be on their way to the disk, so the newest is lost.
+        if waiting.notices.len() >= MAX_WAITING {
+            waiting.n_dropped += 1;
+            return;
+        }
+        waiting.notices.push_back((notice, wall()));
+        self.news.notify_one();
+    }
+
+    fn report(&self, number: i64, is_delivered: bool) {
+        self.lock().results.push((number, is_delivered));
+        self.news.notify_one();
+    }
+
+    /// Waits for something to do, but no longer than until something may be due.
+    fn take(&self) -> Waiting {
+        let idle = |it: &mut Waiting| it.notices.is_empty() && it.results.is_empty() && !it.is_over;
+        let waiting = self.news.wait_timeout_while(self.lock(), LOOK, idle);
+        let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner).0;
+        let is_over = waiting.is_over;
+        std::mem::replace(&mut *waiting, Waiting { is_over, ..Waiting::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The threads.
+#[derive(Debug)]
+pub(crate) struct Postman {
+    mailbox: Arc<Mailbox>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Postman {
+    /// Starts them.
+    pub(crate) fn start(
+        mailbox: Arc<Mailbox>,
+        address: Address,
+        secret: WebhookSecret,
+        outbox: Outbox,
+    ) -> std::io::Result<Self> {
+        let (tell_end, ended) = oneshot::channel();
+        let (send, sent) = sync_channel(SENDERS);
+        let (sent, address) = (Arc::new(Mutex::new(sent)), Arc::new((address, secret)));
+        for n in 0..SENDERS {
+            let (sent, address, mailbox) =
+                (Arc::clone(&sent), Arc::clone(&address), Arc::clone(&mailbox));
+            let run = move || {
+                let (address, secret) = &*address;
+                while let Some(delivery) = next(&sent) {
+                    let number = delivery.number;
+                    mailbox.report(number, deliver(address, secret, &delivery));
+                }
+            };
+            thread::Builder::new().name(format!("webhooks-{n}")).spawn(run)?;
+        }
+        let served = Arc::clone(&mailbox);
+        let run = move || {
+            serve(&served, outbox, &send);
+            let _ = tell_end.send(());
+        };
+        thread::Builder::new().name("webhooks".to_owned()).spawn(run)?;
+        Ok(Self { mailbox, ended })
+    }
+
+    /// Has kept what there is to tell, and waits for what is on its way, for as long as a relay that stops
+    /// can wait.
+    pub(crate) async fn end(self, patience: Duration) {
+        self.mailbox.lock().is_over = true;
+        self.mailbox.news.notify_one();
+        if timeout(patience, self.ended).await.is_err() {
+            warn!("what is on its way to the webhook may be told once more after the next start");
+        }
+    }
+}
+
+/// What the core needs to know to begin with.
+pub(crate) fn rules(keys: Vec<KeyPattern>, outbox: &Outbox) -> NoticeRules {
+    NoticeRules { keys, told: outbox.told() }
+}
+
+fn next(sent: &Mutex<Receiver<Delivery>>) -> Option<Delivery> {
+    sent.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// Keeps what there is to tell, and hands out what is due, until the relay stops.
+fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
+    let mut is_well = true;
+    loop {
+        let work = mailbox.take();
+        if work.n_dropped > 0 {
+            warn!(
+                n = work.n_dropped,
+                "the disk is too slow to keep all that the webhook is to be told"
+            );
+        }
+        let mut kept = outbox.add(&work.notices);
+        for (number, is_delivered) in work.results {
+            kept = outbox.settle(number, is_delivered, wall()).and(kept);
+        }
+        if work.is_over && outbox.n_on_their_way() == 0 {
+            return;
+        }
+        let due = if work.is_over { Ok(Vec::new()) } else { outbox.due(wall(), SENDERS) };
+        match due {
+            Ok(due) => {
+                for it in due {
+                    // There is room for as many as there are senders.
+                    let _ = send.send(it);
+                }
+            }
+            Err(error) => kept = Err(error),
+        }
+        if let Err(error) = &kept
+            && is_well
+        {
+            warn!(%error, "what the webhook is to be told can't be kept for the moment");
+        }
+        is_well = kept.is_ok();
+    }
+}
+
+/// Sends one; true if it was taken.
+fn deliver(address: &Address, secret: &WebhookSecret, delivery: &Delivery) -> bool {
+    let Delivery { id, body, .. } = delivery;
+    let timestamp = (wall().as_millis() / 1000).to_string();
+    let signature = secret.sign(id, &timestamp, body);
+    let headers = [
+        ("content-type", "application/json"),
+        ("webhook-id", id),
+        ("webhook-timestamp", &timestamp),
+        ("webhook-signature", &signature),
+    ];
+    match address.post(&headers, body) {
+        Ok(200..=299) => true,
+        Ok(status) => {
+            debug!(status, "the webhook refuses what it is told");
+            false
+        }
+        Err(error) => {
+            debug!(%error, "the webhook doesn't answer");
+            false
+        }
+    }
+}
