@@ -244,6 +244,16 @@ export interface Here {
   lastSeen(): Promise<readonly Seen[]>;
 
   /**
+   * Has the token function called now, because it has another token than before: somebody has logged in
+   * without a reload, or may enter other keys. Everything stays in place: the others see the former person
+   * leave and the new one join, or another name, and keys that the new token doesn't allow end with
+   * `key_denied`. A token that merely runs out is renewed without this.
+   *
+   * It is about the connection, so about all keys of this page that share it.
+   */
+  renewToken(): void;
+
+  /**
    * Puts an avatar bar into an element: a dot for each person, and "N here".
    *
    * The styles are in `whoshere.css`.
@@ -468,6 +478,8 @@ export interface Member {
    * path on this site.
    */
   readonly avatar: string | null;
+  /** What else the token says of the user, such as a role; no page can change it. */
+  readonly info: Readonly<Record<string, unknown>> | null;
   /** True for the reader of this page, in all of its tabs. */
   readonly self: boolean;
   /**
@@ -643,6 +655,7 @@ export type ErrorCode =
   | "load_failed"
   /** The token function threw, or gave no token. It is called again. */
   | "token_failed"
+  | "token_denied"
   /** The key is full. It is tried again. */
   | "key_full"
   | "key_expired"

@@ -109,7 +109,9 @@ export interface KitConnectOptions extends Partial<ConnectOptions> {
 }
 
 /** A user's id, which is the name as well, or the claims of a token. */
-export type KitUser = string | { id: string; name?: string; color?: string; avatar?: string };
+export type KitUser =
+  | string
+  | { id: string; name?: string; color?: string; avatar?: string; info?: Record<string, unknown> };
 
 /** Passed to {@link Kit.token}. */
 export interface TokenOptions {

@@ -6,7 +6,7 @@ import { connect, PresenceError } from "./index.js";
 import { wrong } from "./js/options.js";
 import load, { Simulation } from "./testing/whoshere_testing.js";
 
-/** @typedef {string | { id: string, name?: string, color?: string, avatar?: string }} Who */
+/** @typedef {string | { id: string, name?: string, color?: string, avatar?: string, info?: object }} Who */
 
 const URL_OF_RELAY = "wss://relay.test/v1/presence";
 const SUBPROTOCOL = "whoshere.v1";

@@ -23,6 +23,7 @@
  * @property {[key: string, teller: import("./dom.js").Teller, kinds: number, muteAbove: number]} 16
  * @property {[part: number, isHeld: boolean]} 17
  * @property {[part: number]} 18
+ * @property {[]} 19
  */
 
 /** Begins a driver, whose number comes back. It is away while hidden, and after a time unless that is 0. */
@@ -58,3 +59,5 @@ export const FLASH = 16;
 export const HOLD = 17;
 /** Takes flashes away. */
 export const REMOVE = 18;
+/** The page's token function has another token now. */
+export const RENEW_TOKEN = 19;

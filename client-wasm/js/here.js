@@ -2,7 +2,7 @@
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
 import { Bar } from "./bar.js";
-import { ASK_LAST_SEEN, FLASH, HOLD, PULSE, REMOVE } from "./call.js";
+import { ASK_LAST_SEEN, FLASH, HOLD, PULSE, REMOVE, RENEW_TOKEN } from "./call.js";
 import { Connection } from "./connection.js";
 import { flashArea, flashListener } from "./dom.js";
 import { PresenceError } from "./error.js";
@@ -233,6 +233,10 @@ export class Here {
       });
     }
     return part.remove;
+  }
+
+  renewToken() {
+    if (!this.#isOver) this.#feed(RENEW_TOKEN);
   }
 
   async lastSeen() {

@@ -90,15 +90,16 @@ export function isPrerendering() {
  * @param {string} name
  * @param {string} color
  * @param {string | undefined} avatar
+ * @param {string | undefined} info its JSON
  * @param {boolean} self
  * @param {string} state
  * @param {number} since
  * @param {Meta[]} metas those of its sessions, newest first
  */
-export function member(id, userId, name, color, avatar, self, state, since, metas) {
+export function member(id, userId, name, color, avatar, info, self, state, since, metas) {
   const sessions = metas.length;
   const meta = Object.freeze(merged(metas));
-  const user = { userId, name, color, avatar: avatar ?? null };
+  const user = { userId, name, color, avatar: avatar ?? null, info: JSON.parse(info ?? "null") };
   return Object.freeze({ id, ...user, self, state, since, sessions, meta });
 }
 

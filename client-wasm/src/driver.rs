@@ -59,6 +59,7 @@ mod call {
     pub(super) const FLASH: u32 = 16;
     pub(super) const HOLD: u32 = 17;
     pub(super) const REMOVE: u32 = 18;
+    pub(super) const RENEW_TOKEN: u32 = 19;
 }
 
 /// What has happened to the page, by the numbers of `js/shell.js`.
@@ -130,6 +131,7 @@ impl Driver {
             call::ROUND_TRIP => return driver.round_trip.get().into(),
             call::HOLD => driver.hold(number(a), is_true(b)),
             call::REMOVE => driver.remove(number(a)),
+            call::RENEW_TOKEN => driver.session.borrow_mut().renew_token(clock::now()),
             _ => {
                 if let Some(key) = a.as_string().and_then(|it| Key::parse(&it)) {
                     return driver.call_of_key(key, what, b, c, d);

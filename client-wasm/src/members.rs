@@ -5,7 +5,7 @@ use crate::meta::Meta;
 use crate::text::{concat, digits};
 use js_sys::Array;
 use presence_core::{Member, MemberId};
-use presence_protocol::{AvatarUrl, Color};
+use presence_protocol::{AvatarUrl, Color, Info};
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -18,6 +18,7 @@ extern "C" {
         name: &str,
         color: &str,
         avatar: Option<&str>,
+        info: Option<&str>,
         is_me: bool,
         state: &str,
         since: f64,
@@ -148,6 +149,7 @@ fn object(Member { id, user, is_me, state, sessions, .. }: &Member<Meta>, since:
         user.name(),
         &hex_color(user.color()),
         user.avatar().map(AvatarUrl::as_str),
+        user.info().map(Info::as_str),
         *is_me,
         state.name(),
         since,

@@ -2,14 +2,14 @@
 //!
 //! It is held to the same `fixtures/` as the relay's codec in `presence-protocol`.
 
-use crate::js::{Fields, as_array, as_object, keys, parse_json};
+use crate::js::{Fields, as_array, as_object, keys, parse_json, to_json};
 use crate::meta::Meta;
 use js_sys::{Array, JsString};
 use presence_protocol::limits::MAX_SAFE_INTEGER;
 use presence_protocol::{
-    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
-    Left, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, ServerFrame, SessionId,
-    Snapshot, Updated, User, UserId, Welcome,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Info, Key,
+    LeaveReason, Left, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, ServerFrame,
+    SessionId, Snapshot, Updated, User, UserId, Welcome,
 };
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -168,9 +168,14 @@ fn presence(it: &Fields) -> Option<Presence<Meta>> {
     let id = UserId::parse(&text_of(user, "id")?)?;
     let color = Color::parse(&text_of(user, "color")?)?;
     let avatar = optional(user, "avatar", |it| AvatarUrl::parse(&it.as_string()?))?;
+    let info = optional(user, "info", |it| {
+        let text = to_json(as_object(it)?).ok()??;
+        Info::from_json_value(&String::from(text))
+    })?;
+    let user = User::new(id, &text_of(user, "name")?, color).ok()?;
     Some(Presence {
         session: session(it)?,
-        user: Arc::new(User::new(id, &text_of(user, "name")?, color).ok()?.with_avatar(avatar)),
+        user: Arc::new(user.with_avatar(avatar).with_info(info)),
         since: whole(it, "since")?,
         state: state(it)?,
         meta: Meta::received(&it.field("meta"))?,

@@ -30,7 +30,7 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
     for (name, text) in fixtures!("server":
         "delta-away" "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-pulses"
         "delta-updated" "error"
-        "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-names"
+        "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-info" "snapshot-names"
         "snapshot-odd-meta" "token" "welcome" "welcome-resumed"
     ) {
         let expected = in_browser(decode_server(text.trim_end()).unwrap());

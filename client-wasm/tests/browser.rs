@@ -99,6 +99,7 @@ tests! {
         without_dedupe_each_tab_is_a_member
         self_is_the_reader
         an_avatar_is_an_address_or_null
+        an_info_is_an_object_or_null
     }
     updates {
         a_patch_is_merged_and_null_removes
@@ -145,6 +146,8 @@ tests! {
         a_function_that_hangs_is_given_up
         an_answer_that_comes_too_late_means_nothing
         an_expired_token_is_fetched_anew
+        a_page_that_is_somebody_else_brings_another_token_and_stays_live
+        a_token_is_renewed_before_it_expires
         a_denied_token_stops
     }
     sockets {

@@ -32,7 +32,7 @@ pub use json::{
 };
 pub use meta::{Meta, MetaError};
 pub use pulse::{Pulse, PulseName, PulseValue};
-pub use user::{AvatarUrl, Color, User, UserError};
+pub use user::{AvatarUrl, Color, Info, User, UserError};
 
 /// The WebSocket subprotocol both sides must name. Another version is refused at the upgrade.
 pub const SUBPROTOCOL: &str = "whoshere.v1";

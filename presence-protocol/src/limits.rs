@@ -13,6 +13,8 @@ pub const MAX_USER_ID_BYTES: usize = 128;
 pub const MAX_USER_NAME_BYTES: usize = 256;
 /// Longest address of a user's picture, in bytes.
 pub const MAX_AVATAR_BYTES: usize = 1024;
+/// Largest info of a user, in bytes of JSON text.
+pub const MAX_INFO_BYTES: usize = 1024;
 /// Largest meta, in bytes of JSON text.
 pub const MAX_META_BYTES: usize = 4096;
 /// Deepest meta: the object itself is level 1.

@@ -1,7 +1,7 @@
 //! The person behind a session, as its token names them.
 
-use crate::UserId;
-use crate::limits::{MAX_AVATAR_BYTES, MAX_USER_NAME_BYTES};
+use crate::limits::{MAX_AVATAR_BYTES, MAX_INFO_BYTES, MAX_USER_NAME_BYTES};
+use crate::{Meta, UserId};
 use core::fmt;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ pub struct User {
     name: Arc<str>,
     color: Color,
     avatar: Option<AvatarUrl>,
+    info: Option<Info>,
 }
 
 /// Why a user was refused.
@@ -33,13 +34,19 @@ impl User {
         if !fits || name.chars().any(char::is_control) {
             return Err(UserError::Name);
         }
-        Ok(Self { id, name: name.into(), color, avatar: None })
+        Ok(Self { id, name: name.into(), color, avatar: None, info: None })
     }
 
     /// The same user with a picture, or with none.
     #[must_use]
     pub fn with_avatar(self, avatar: Option<AvatarUrl>) -> Self {
         Self { avatar, ..self }
+    }
+
+    /// The same user with an info, or with none.
+    #[must_use]
+    pub fn with_info(self, info: Option<Info>) -> Self {
+        Self { info, ..self }
     }
 
     /// The id that people are told apart by.
@@ -64,6 +71,33 @@ impl User {
     #[must_use]
     pub const fn avatar(&self) -> Option<&AvatarUrl> {
         self.avatar.as_ref()
+    }
+
+    /// What else the application says of the person, if anything.
+    #[must_use]
+    pub const fn info(&self) -> Option<&Info> {
+        self.info.as_ref()
+    }
+}
+
+/// What else the application says of a person, such as a role: the text of one JSON object, opaque to the
+/// relay. Unlike a meta, which it looks like, no page can change it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Info(Meta);
+
+impl Info {
+    /// Takes the text of one valid JSON value; `None` if it is no object, larger than 1 KiB, or nested as a
+    /// meta must not be.
+    #[must_use]
+    pub fn from_json_value(text: &str) -> Option<Self> {
+        let meta = Meta::from_json_value(text).ok()?;
+        (meta.as_str().len() <= MAX_INFO_BYTES).then_some(Self(meta))
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 }
 
@@ -140,6 +174,19 @@ impl fmt::Display for Color {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_small_object_is_an_info() {
+        assert_eq!(Info::from_json_value(" {\"a\":1} ").unwrap().as_str(), "{\"a\":1}");
+        for bad in ["[]", "1", "null", "\"a\"", ""] {
+            assert_eq!(Info::from_json_value(bad), None, "{bad}");
+        }
+        let sized = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+        assert!(Info::from_json_value(&sized(1024)).is_some());
+        assert_eq!(Info::from_json_value(&sized(1025)), None);
+        let nested = format!("{{\"a\":{}{}}}", "[".repeat(16), "]".repeat(16));
+        assert_eq!(Info::from_json_value(&nested), None);
+    }
 
     #[test]
     fn only_what_is_a_picture_s_address_everywhere_is_one() {

@@ -14,7 +14,7 @@
 )]
 
 use presence_protocol::{
-    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Info, Key,
     LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue,
     Rev, Seen, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
     decode_server, encode_client, encode_server,
@@ -230,6 +230,28 @@ fn a_server_frame_is_what_its_golden_text_says() {
                         presence(
                             third,
                             &with_avatar(&user("u-2", "Bob", [0, 0xff, 0x7f]), "/bob\"s.svg"),
+                            0,
+                            active,
+                            "{}",
+                        ),
+                    ],
+                ),
+            ),
+            (
+                "snapshot-info",
+                snapshot(
+                    9,
+                    vec![
+                        presence(
+                            first,
+                            &with_info(&alice, r#"{"role":"editor"}"#),
+                            -5,
+                            active,
+                            "{}",
+                        ),
+                        presence(
+                            third,
+                            &with_info(&alice, r#"{"teams":["a",{"b":null}]}"#),
                             0,
                             active,
                             "{}",
@@ -495,6 +517,10 @@ fn meta(text: &str) -> Meta {
 
 fn user(id: &str, name: &str, color: [u8; 3]) -> Arc<User> {
     Arc::new(User::new(UserId::parse(id).unwrap(), name, Color(color)).unwrap())
+}
+
+fn with_info(user: &Arc<User>, info: &str) -> Arc<User> {
+    Arc::new((**user).clone().with_info(Info::from_json_value(info)))
 }
 
 fn with_avatar(user: &User, avatar: &str) -> Arc<User> {

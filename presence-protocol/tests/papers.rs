@@ -129,6 +129,7 @@ fn the_table_of_limits_is_the_codes_own() {
         bytes("user id", limits::MAX_USER_ID_BYTES),
         bytes("user name", limits::MAX_USER_NAME_BYTES),
         bytes("avatar", limits::MAX_AVATAR_BYTES),
+        bytes("info", limits::MAX_INFO_BYTES),
         bytes("meta", limits::MAX_META_BYTES),
         count("meta's depth", limits::MAX_META_DEPTH, "levels"),
         bytes("pulse's name", limits::MAX_PULSE_NAME_BYTES),

@@ -9,7 +9,7 @@
 )]
 
 use presence_protocol::{
-    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Key,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, FrameError, Info, Key,
     LeaveBeacon, LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue,
     Rev, Seen, ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome, decode_client,
     decode_server, encode_client, encode_server,
@@ -279,9 +279,12 @@ fn presence() -> impl Strategy<Value = Presence<Meta>> {
 fn user() -> impl Strategy<Value = User> {
     let id = name(30).prop_map(|it| UserId::parse(&it).unwrap());
     let color = any::<[u8; 3]>().prop_map(Color);
-    (id, name(60), color, option::of(avatar())).prop_map(|(id, name, color, avatar)| {
-        User::new(id, &name, color).unwrap().with_avatar(avatar)
-    })
+    let info = meta().prop_filter_map("too large", |it| Info::from_json_value(it.as_str()));
+    (id, name(60), color, option::of(avatar()), option::of(info)).prop_map(
+        |(id, name, color, avatar, info)| {
+            User::new(id, &name, color).unwrap().with_avatar(avatar).with_info(info)
+        },
+    )
 }
 
 fn avatar() -> impl Strategy<Value = AvatarUrl> {

@@ -15,8 +15,9 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use presence_core::relay::{Capabilities, Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_TOKEN_BYTES;
-use presence_protocol::{AvatarUrl, Color, User, UserId};
+use presence_protocol::{AvatarUrl, Color, Info, User, UserId};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;
@@ -93,6 +94,7 @@ struct Claims {
     name: Option<String>,
     color: Option<String>,
     avatar: Option<String>,
+    info: Option<Box<RawValue>>,
     keys: Vec<String>,
     /// False if nothing may be kept of when this person viewed something.
     last_seen: Option<bool>,
@@ -138,7 +140,8 @@ impl Authority {
         let color = color.unwrap_or_else(|| color_of_name(name));
         let avatar = claims.avatar.as_deref().and_then(parse_avatar);
         let user = User::new(id.clone(), name, color).map_err(|_| AuthError::Name)?;
-        let user = user.with_avatar(avatar);
+        let info = claims.info.as_deref().and_then(parse_info);
+        let user = user.with_avatar(avatar).with_info(info);
         let keys = claims.keys.iter().map(|it| KeyPattern::parse(it)).collect::<Option<_>>();
         let can = claims.can.map_or(Capabilities::OF_A_PAGE, |can| {
             Capabilities::parse(can.iter().map(String::as_str))
@@ -212,6 +215,15 @@ fn parse_avatar(text: &str) -> Option<AvatarUrl> {
         warn!("a token's `avatar` is no address of a picture, so there is none");
     }
     avatar
+}
+
+/// So is what is too large to be told everybody.
+fn parse_info(json: &RawValue) -> Option<Info> {
+    let info = Info::from_json_value(json.get());
+    if info.is_none() {
+        warn!("a token's `info` is no object of at most 1024 bytes, so there is none");
+    }
+    info
 }
 
 /// The color that follows a name everywhere: the first three bytes of its SHA-1.

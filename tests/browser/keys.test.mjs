@@ -26,6 +26,33 @@ test("P7: those who look at one document never see those who look at another", a
   await alice.hasFlashed(["carol joined", "carol left"]);
 });
 
+test("somebody who logs in on a page that stays takes the place of who was there", async (t) => {
+  const key = stage.key(t);
+  const watcher = await stage.blank(t, "watcher");
+  await watcher.enter({ key, token: mintToken("watcher") });
+  const page = await stage.blank(t, "page");
+  let token = mintToken({ sub: "alice", info: { role: "reader" } });
+  await page.page.route("**/token", (route) => route.fulfill({ body: token }));
+  await page.enter({ key, tokenPath: "/token", meta: { section: "goals" } });
+  await watcher.sees(["alice", "watcher"]);
+  const self = () => page.page.evaluate("[here.self?.name, here.self?.info?.role, here.state]");
+  assert.deepEqual(await self(), ["alice", "reader", "live"]);
+
+  token = mintToken({ sub: "bob", info: { role: "editor" } });
+  await page.page.evaluate("here.renewToken()");
+  await watcher.sees(["bob", "watcher"]);
+  await page.sees(["bob", "watcher"]);
+  assert.deepEqual(await self(), ["bob", "editor", "live"]);
+  const bob = await watcher.page.evaluate(
+    "(({ meta, info }) => [meta.section, info.role])(here.members.find(({ name }) => name === 'bob'))",
+  );
+  assert.deepEqual(bob, ["goals", "editor"]);
+  const told = (await watcher.events()).filter((it) => /alice|bob/.test(it));
+  assert.deepEqual(told.toSorted(), ["join alice", "join bob", "leave alice left"]);
+  const own = (await page.events()).filter((it) => /^state|alice|bob/.test(it));
+  assert.deepEqual(own, ["state live"], "nobody is told of oneself, and nothing was interrupted");
+});
+
 test("P7: a token for document:42 doesn't open document:43", async (t) => {
   const watcher = await stage.visit(t, "watcher", { doc: 43 });
   const alice = await stage.blank(t, "alice");

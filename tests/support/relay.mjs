@@ -145,6 +145,7 @@ export class Relay {
  * @property {unknown} [name] the user's name; the relay takes the id if there is none
  * @property {unknown} [color]
  * @property {unknown} [avatar]
+ * @property {unknown} [info]
  * @property {unknown} [keys] default `["*"]`
  * @property {unknown} [can] what may be done with the keys
  * @property {unknown} [last_seen] false if it may not be kept when the user viewed something

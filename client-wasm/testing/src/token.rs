@@ -6,8 +6,9 @@ use core::time::Duration;
 use presence_core::Time;
 use presence_core::relay::{Capabilities, Grant, KeyPattern, Refusal};
 use presence_protocol::limits::MAX_TOKEN_BYTES;
-use presence_protocol::{AvatarUrl, Color, User, UserId};
+use presence_protocol::{AvatarUrl, Color, Info, User, UserId};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// The claims that the relay reads.
@@ -17,6 +18,7 @@ struct Claims {
     name: Option<String>,
     color: Option<String>,
     avatar: Option<String>,
+    info: Option<Box<RawValue>>,
     keys: Vec<String>,
     can: Option<Vec<String>>,
     exp: f64,
@@ -63,7 +65,9 @@ fn user_of(claims: &Claims) -> Option<User> {
     let name = claims.name.as_deref().unwrap_or(&claims.sub);
     let color = claims.color.as_deref().and_then(Color::parse);
     let user = User::new(id, name, color.unwrap_or_else(|| color_of_name(name))).ok()?;
-    Some(user.with_avatar(claims.avatar.as_deref().and_then(AvatarUrl::parse)))
+    let info = claims.info.as_deref().and_then(|it| Info::from_json_value(it.get()));
+    let avatar = claims.avatar.as_deref().and_then(AvatarUrl::parse);
+    Some(user.with_avatar(avatar).with_info(info))
 }
 
 /// The color that follows a name everywhere: the first three bytes of its SHA-1.

@@ -552,6 +552,7 @@ fn as_json(member: &Member<Meta>, epoch_began: i64) -> Value {
         "name": user.name(),
         "color": user.color().to_string(),
         "avatar": user.avatar().map(AvatarUrl::as_str),
+        "info": user.info().and_then(|it| object(it.as_str()).ok()),
         "self": is_me,
         "state": state.name(),
         "since": epoch_began + since,

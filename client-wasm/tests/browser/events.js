@@ -286,6 +286,19 @@ export async function self_is_the_reader() {
   ok(Math.abs(self.since - (Date.now() - 61_000)) < 2, `since ${self.since}`);
 }
 
+export async function an_info_is_an_object_or_null() {
+  begin();
+  const { here, socket } = await live([alice(), bob({ info: { role: "editor" } })]);
+  equal(
+    here.members.map(({ info }) => info),
+    [null, { role: "editor" }],
+  );
+  const [, before] = here.members;
+  delta(socket, 1, { joined: [bob({ info: { role: "reader" } })] });
+  equal(here.members[1]?.info, { role: "reader" });
+  ok(here.members[1] !== before, "and it is another member to those who compare");
+}
+
 export async function an_avatar_is_an_address_or_null() {
   begin();
   const { here } = await live([alice(), bob({ avatar: "/bob.png" })]);

@@ -101,6 +101,44 @@ export async function an_expired_token_is_fetched_anew() {
   equal(here.state, "reconnecting");
 }
 
+export async function a_page_that_is_somebody_else_brings_another_token_and_stays_live() {
+  begin();
+  let who = "alice's";
+  const { here, socket } = await live(undefined, { token: () => who });
+  const states = [];
+  here.on("state", ({ state }) => states.push(state));
+  who = "bob's";
+  here.renewToken();
+  await settled();
+  equal(socket.frames("token"), [{ token: "bob's" }]);
+  socket.say({ token: { resume: "bob's resume token", expires_in_ms: 3_600_000 } });
+  await settled();
+  socket.lose();
+  await clock.pass(1000);
+  lastSocket().open();
+  const [{ token, resume }] = lastSocket().frames("hello");
+  equal([token, resume], ["bob's", "bob's resume token"]);
+  equal(states, ["reconnecting"], "and only that");
+}
+
+export async function a_token_is_renewed_before_it_expires() {
+  begin();
+  let calls = 0;
+  const { here, socket } = await live(undefined, {
+    token: () => {
+      calls += 1;
+      return `token ${calls}`;
+    },
+  });
+  for (let n = 0; n < 364; n += 1) {
+    await clock.pass(10_000);
+    socket.say({ heartbeat: { revs: [] } });
+    if (socket.frames("token").length > 0) break;
+  }
+  equal(socket.frames("token"), [{ token: "token 2" }]);
+  equal(here.state, "live");
+}
+
 export async function a_denied_token_stops() {
   begin();
   const here = enter();

@@ -3,9 +3,9 @@
 use super::{FrameError, LeaveBeacon};
 use crate::limits::{MAX_KEYS_PER_CONNECTION, MAX_SAFE_INTEGER, MAX_TOKEN_BYTES};
 use crate::{
-    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Key, LeaveReason,
-    Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, Seen, ServerFrame,
-    SessionId, Snapshot, Updated, User, UserId, Welcome,
+    AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Info, Key,
+    LeaveReason, Left, Meta, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, Seen,
+    ServerFrame, SessionId, Snapshot, Updated, User, UserId, Welcome,
 };
 use core::fmt;
 use core::marker::PhantomData;
@@ -194,7 +194,11 @@ fn user(it: &wire::User<'_>, key: &Key) -> Result<User, FrameError> {
         .transpose()?;
     let user = User::new(id, &it.name, color);
     let user = user.map_err(|_| unknown("name", &it.name, Some(key)))?;
-    Ok(user.with_avatar(avatar))
+    let info = it.info.map(RawValue::get);
+    let info = info
+        .map(|it| Info::from_json_value(it).ok_or_else(|| unknown("info", it, Some(key))))
+        .transpose()?;
+    Ok(user.with_avatar(avatar).with_info(info))
 }
 
 fn left(it: &wire::Left<'_>, key: &Key) -> Result<Left, FrameError> {
@@ -491,6 +495,8 @@ mod wire {
         pub(super) color: Cow<'a, str>,
         #[serde(borrow)]
         pub(super) avatar: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        pub(super) info: Option<&'a RawValue>,
     }
 
     #[derive(Deserialize)]

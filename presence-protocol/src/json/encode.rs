@@ -194,6 +194,9 @@ fn user<W: Write>(out: &mut W, user: &User) -> fmt::Result {
     if let Some(avatar) = user.avatar() {
         write!(out, r#","avatar":{}"#, Quoted(avatar.as_str()))?;
     }
+    if let Some(info) = user.info() {
+        write!(out, r#","info":{}"#, info.as_str())?;
+    }
     out.write_char('}')
 }
 

@@ -14,6 +14,8 @@ struct Person<'a> {
     color: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     avatar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<&'a RawValue>,
 }
 
 impl<'a> Person<'a> {
@@ -23,6 +25,7 @@ impl<'a> Person<'a> {
             name: user.name(),
             color: user.color().to_string(),
             avatar: user.avatar().map(AvatarUrl::as_str),
+            info: user.info().and_then(|it| serde_json::from_str(it.as_str()).ok()),
         }
     }
 }

@@ -53,6 +53,22 @@ fn an_avatar_is_what_the_token_says_or_none() {
 }
 
 #[test]
+fn an_info_is_a_small_object_or_none() {
+    let info = |more: &str| {
+        let grant = check(&token(&claims(more))).unwrap();
+        grant.user.info().map(|it| it.as_str().to_owned())
+    };
+    assert_eq!(info(""), None);
+    assert_eq!(info(r#","info":null"#), None);
+    let object = r#"{"role":"editor","n":1e2}"#;
+    assert_eq!(info(&format!(r#","info":{object}"#)).as_deref(), Some(object));
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1024));
+    for bad in ["[1]", r#""editor""#, "7", "true", &large] {
+        assert_eq!(info(&format!(r#","info":{bad}"#)), None, "{bad}");
+    }
+}
+
+#[test]
 fn a_token_can_forbid_to_keep_when_its_user_viewed_something() {
     for (more, may) in
         [("", true), (r#","last_seen":true"#, true), (r#","last_seen":false"#, false)]
