@@ -543,7 +543,7 @@ impl Args {
             }
         }
         let secret = match self.secret()? {
-            None if self.dev => Some(random_secret()?),
+            None if self.dev => Some(random_secret(aws_lc_rs::rand::fill)?),
             secret => secret,
         };
         let token = self.token_rules();
@@ -676,9 +676,11 @@ fn read_secret(path: PathBuf) -> Result<SecretString, ConfigError> {
     }
 }
 
-fn random_secret() -> Result<SecretString, ConfigError> {
+fn random_secret<E>(
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+) -> Result<SecretString, ConfigError> {
     let mut bytes = [0; MIN_SECRET_BYTES];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ConfigError::NoRandomness)?;
+    fill(&mut bytes).map_err(|_| ConfigError::NoRandomness)?;
     Ok(bytes.iter().map(|it| format!("{it:02x}")).collect::<String>().into())
 }
 
@@ -739,6 +741,17 @@ mod tests {
 
     const SECRET: &str = "--secret=a secret of at least thirty-two bytes";
     const KEY: &str = include_str!("auth/keys/tests/ed25519.pem");
+
+    #[test]
+    fn without_random_numbers_there_is_no_secret_rather_than_a_known_one() {
+        let error = random_secret(|_| Err(())).unwrap_err();
+        assert!(error.to_string().starts_with("no_randomness: "));
+        let secret = random_secret(|bytes| {
+            bytes.fill(7);
+            Ok::<_, ()>(())
+        });
+        assert_eq!(secret.unwrap().expose_secret(), "07".repeat(MIN_SECRET_BYTES));
+    }
 
     #[test]
     fn the_flags_are_consistent() {

@@ -20,6 +20,11 @@ export async function ensureWasmPack() {
   return [...wasmPack, ...bindgen];
 }
 
+/** @returns {Promise<string[]>} the folder of cargo-deny, unless it is on PATH already */
+export function ensureCargoDeny() {
+  return ensureTool("cargo-deny", "cargo-deny", projectSettings().cargoDeny, true);
+}
+
 /** @returns {Promise<string[]>} the folder of cargo-fuzz, unless it is on PATH already */
 export function ensureCargoFuzz() {
   return ensureTool("cargo-fuzz", "cargo-fuzz", projectSettings().cargoFuzz, true);

@@ -16,7 +16,7 @@ export function wasmBindgenVersion() {
   return find("Cargo.lock", /^name = "wasm-bindgen"\r?\nversion = "([^"]+)"/m);
 }
 
-/** @returns {{ wasmPack: string, cargoFuzz: string, budget: number, elementBudget: number }} the project's own settings in package.json */
+/** @returns {{ wasmPack: string, cargoFuzz: string, cargoDeny: string, budget: number, elementBudget: number }} the project's own settings in package.json */
 export function projectSettings() {
   return JSON.parse(readFileSync(join(repoRoot, "package.json"), "utf8")).whoshere;
 }
