@@ -32,8 +32,8 @@ test("a hello that is trickled has 5 s", async (t) => {
     for (const socket of slow) socket.send(hello.subarray(n, n + 1));
     n += 1;
   }, 200);
+  t.after(() => clearInterval(trickle));
   const codes = await Promise.all(slow.map((it) => it.closeCode(PATIENCE_MS)));
-  clearInterval(trickle);
   assert.ok(
     codes.every((it) => it === 4408),
     `${codes}`,

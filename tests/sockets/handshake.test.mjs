@@ -46,11 +46,11 @@ test("a request that is trickled has 5 s, and a body 10 s", async (t) => {
     for (const socket of slow) if (socket.writable) socket.write("X-Slow: x\r\n");
     if (body.writable) body.write("{");
   }, 300);
+  t.after(() => clearInterval(trickle));
   await until("all requests are closed", () => slow.every((it) => it.destroyed));
   const ms = performance.now() - startedAt;
   assert.ok(ms > 4000, `they had their time: ${ms} ms`);
   await until("the body is answered", () => answer.text !== "" || body.destroyed);
-  clearInterval(trickle);
   assert.match(answer.text, /^HTTP\/1\.1 408 /);
   t.diagnostic(await witnesses.testify(300 * 40 * KIB));
 });

@@ -87,8 +87,8 @@ test("who doesn't speak TLS is closed, and so is a handshake that stops or is tr
   const trickle = setInterval(() => {
     for (const socket of slow.slice(100)) if (socket.writable) socket.write("\0");
   }, 300);
+  t.after(() => clearInterval(trickle));
   await until("all are closed", () => slow.every((it) => it.destroyed));
-  clearInterval(trickle);
   t.diagnostic(await witnesses.testify(200 * 40 * KIB));
 });
 
