@@ -1,5 +1,5 @@
 /** `<whos-here>`: a bar and flashes for a page without a line of script. Importing this registers it. */
-import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from "./index.js";
+import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents } from "./index.js";
 
 /**
  * @example
@@ -10,7 +10,7 @@ import type { Here, Member, Messages, Meta, PresenceError, PresenceEvents } from
  * Attributes, each of which may change at any time:
  *
  * - `last-seen`: like the option `lastSeen` of `bar`
- * - `url`, `dedupe`, `max`, `look`, `self`: like the options of `connect` and `bar`
+ * - `url`, `dedupe`, `mode`, `max`, `look`, `self`: like the options of `connect` and `bar`
  * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
  * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
  * - `locale`: `en`, `ar`, `de` or `ja`; changing it only changes the texts
@@ -40,6 +40,8 @@ export class WhosHereElement extends HTMLElement {
   token: string | (() => string | Promise<string>) | undefined;
   /** What the others see of this page. Setting it removes the fields that are not in it any more. */
   meta: Meta;
+  /** The attribute `mode`: as what the page is in the key. Changing it enters nothing anew. */
+  mode: Mode;
   /** The texts that readers see, like the option of `connect`. Changing them changes nothing else. */
   messages: Partial<Messages> | undefined;
 }

@@ -8,7 +8,7 @@ import { BAR_OPTIONS, wrong } from "./js/options.js";
 import css from "./js/styles.js";
 
 /** @typedef {import("./index.js").Here} Here */
-/** @typedef {{ url: string, key: string, dedupe: string, token: unknown }} Wish */
+/** @typedef {{ url: string, key: string, dedupe: string, token: unknown, mode: string }} Wish */
 
 const EVENTS = /** @type {const} */ (["join", "leave", "update", "state", "change"]);
 
@@ -53,7 +53,7 @@ export class WhosHereElement extends Base {
 
   connectedCallback() {
     // Set before the tag was known, they stand before its own ones.
-    for (const name of /** @type {const} */ (["token", "messages", "meta"])) {
+    for (const name of /** @type {const} */ (["token", "messages", "meta", "mode"])) {
       if (!Object.hasOwn(this, name)) continue;
       const value = this[name];
       delete (/** @type {any} */ (this)[name]);
@@ -104,6 +104,14 @@ export class WhosHereElement extends Base {
     this.#try(() => this.#here?.update({ ...Object.fromEntries(before), ...this.#meta }));
   }
 
+  get mode() {
+    return this.getAttribute("mode") ?? "join";
+  }
+
+  set mode(mode) {
+    this.setAttribute("mode", mode);
+  }
+
   /** Does once what several changes of this moment ask for. */
   #updateSoon() {
     if (this.#isDue) return;
@@ -127,11 +135,16 @@ export class WhosHereElement extends Base {
       wish = this.#wished();
     } finally {
       // Also when the new key makes no sense.
-      if (!isSame(wish, this.#wish)) this.#end();
+      const { state = "stopped" } = this.#here ?? {};
+      if (!isSame(wish, this.#wish, state !== "stopped")) this.#end();
     }
     if (this.#here !== null) {
       this.#show(this.#here);
       this.#speak(this.#here);
+      if (wish && this.#wish && this.#wish.mode !== wish.mode) {
+        this.#wish.mode = wish.mode;
+        this.#here.mode = wish.mode;
+      }
     } else if (wish !== undefined && this.#wish === undefined) {
       this.#wish = wish;
       this.#enter(wish);
@@ -144,7 +157,7 @@ export class WhosHereElement extends Base {
     const token = this.#token ?? (tokenUrl ? tokenSource(tokenUrl) : undefined);
     if (url && key && token) {
       const dedupe = this.getAttribute("dedupe") ?? "user";
-      return { url, key: this.#filledIn(key), dedupe, token };
+      return { url, key: this.#filledIn(key), dedupe, token, mode: this.mode };
     }
     const missing = url ? (key ? "token-url" : "key") : "url";
     // The page's script may be about to set it.
@@ -318,10 +331,11 @@ export class WhosHereElement extends Base {
 /**
  * @param {Wish | undefined} one
  * @param {Wish | undefined} other
+ * @param {boolean} isLive then its mode can be changed
  */
-function isSame(one, other) {
-  const names = /** @type {const} */ (["url", "key", "dedupe", "token"]);
-  return names.every((name) => one?.[name] === other?.[name]);
+function isSame(one, other, isLive) {
+  const names = /** @type {const} */ (["url", "key", "dedupe", "token", "mode"]);
+  return names.every((name) => one?.[name] === other?.[name] || (isLive && name === "mode"));
 }
 
 /**

@@ -103,7 +103,23 @@ export interface ConnectOptions {
    * @defaultValue { idle: 300000 }
    */
   away?: boolean | { idle?: number };
+
+  /**
+   * As what this page is in the key, see {@link Here.mode}.
+   *
+   * @defaultValue "join"
+   */
+  mode?: Mode;
 }
+
+/**
+ * - `join`: the others see this page.
+ * - `observe`: it sees them, and nobody sees it. The token has to allow `observe`, as it does unless it says
+ *   otherwise.
+ * - `invisible`: the same, for people who join on other days. The token has to allow `invisible`, which it
+ *   doesn't unless it says so.
+ */
+export type Mode = "join" | "observe" | "invisible";
 
 /**
  * A text. What it may fill in, in braces, is said at each entry; `{n}` may stand in any that has a number.
@@ -162,16 +178,33 @@ export interface Here {
   readonly key: string;
 
   /**
-   * Everybody who is here, oneself included, oldest first. The array and what is in it never change;
-   * there is another one after each `change`. Empty until {@link ready} and after the end.
+   * Everybody who is here, oneself included unless one only looks on, oldest first. The array and what is
+   * in it never change; there is another one after each `change`. Empty until {@link ready} and after the
+   * end.
    */
   readonly members: readonly Member[];
 
   /** How many they are. */
   readonly count: number;
 
-  /** The member that the reader of this page is; null until {@link ready}. */
+  /** The member that the reader of this page is; null until {@link ready}, and while one only looks on. */
   readonly self: Member | null;
+
+  /**
+   * As what this page is here. It may be changed at any time: who stops being seen leaves, for the others,
+   * and who wants to be seen joins. Members, flashes, bars and what others tell for a moment go on either way.
+   *
+   * While it isn't `join`, what {@link update} and {@link at} say is kept until it is, and so the others
+   * can't be asked to let themselves be followed; pulses, and with them {@link typing} and {@link cursors},
+   * say nothing and show the others'. Another tab of the same person that has joined is a member like any.
+   *
+   * Several `connect`s of a page with one key have the mode in common; one that begins with another is
+   * refused as `bad_options`. A mode that the token doesn't allow ends the presence with the error
+   * `key_denied`: who wants to be unseen isn't left in sight.
+   *
+   * @throws {PresenceError} `bad_options` if it is none of them.
+   */
+  mode: Mode;
 
   /** How the connection is. */
   readonly state: State;

@@ -13,10 +13,10 @@ import type {
 /**
  * Is in a key as long as it is mounted, for all that is inside. In strict mode it joins once, too.
  *
- * Options that say another relay, key or token string leave the one and enter the other; another `meta` is
- * told to the others. Another token function is used from the next token on, so it has to speak for the same
- * person: for somebody else, mount another provider (`key={userId}`) with another function. Providers that
- * begin with the very same `token` function share one connection.
+ * Options that say another relay, key or token string leave the one and enter the other; another `meta` is told
+ * to the others, and another `mode` taken over. Another token function is used from the next token on, so it
+ * has to speak for the same person: for somebody else, mount another provider (`key={userId}`) with another
+ * function. Providers that begin with the very same `token` function share one connection.
  *
  * On a server nobody is here, and nothing is done.
  *

@@ -58,8 +58,9 @@ export interface PresenceStores {
   readonly flash: Action<FlashOptions | undefined>;
   /**
    * Takes over other options. Those that say another relay, key or token string leave the one and enter the
-   * other; another `meta` is told to the others. Another token function is used from the next token on, so it
-   * has to speak for the same person: for somebody else, call {@link presence} again with another function.
+   * other; another `meta` is told to the others, and another `mode` taken over. Another token function is used
+   * from the next token on, so it has to speak for the same person: for somebody else, call {@link presence}
+   * again with another function.
    */
   set(options: ConnectOptions): void;
 }

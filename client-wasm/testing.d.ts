@@ -106,6 +106,8 @@ export interface KitConnectOptions extends Partial<ConnectOptions> {
    * @defaultValue all of them
    */
   keys?: readonly string[];
+  /** What it allows there, see {@link TokenOptions}. */
+  can?: readonly string[];
 }
 
 /** A user's id, which is the name as well, or the claims of a token. */
@@ -121,6 +123,12 @@ export interface TokenOptions {
    * @defaultValue ["*"]
    */
   keys?: readonly string[];
+  /**
+   * What may be done with them.
+   *
+   * @defaultValue ["join", "observe", "pulse"]
+   */
+  can?: readonly string[];
   /**
    * For how many seconds it is good.
    *

@@ -82,8 +82,8 @@ class Kit {
 
   /** @param {unknown} options */
   async connect(options) {
-    const { user, keys, ...rest } = known("connect", options);
-    const token = () => this.token(/** @type {Who} */ (user), { keys });
+    const { user, keys, can, ...rest } = known("connect", options);
+    const token = () => this.token(/** @type {Who} */ (user), { keys, can });
     const all = { url: URL_OF_RELAY, token, ...rest };
     const here = await connect(/** @type {import("./index.js").ConnectOptions} */ (all));
     this.#entered.push(here);
@@ -96,11 +96,11 @@ class Kit {
    * @param {unknown} [options]
    */
   token(who, options = {}) {
-    const { keys = ["*"], ttl = 3600 } = known("token", options, ["keys", "ttl"]);
+    const { keys = ["*"], ttl = 3600, can } = known("token", options, ["keys", "ttl", "can"]);
     const { id, ...rest } = typeof who === "string" ? { id: who } : known("user", who);
     if (typeof id !== "string") throw wrong("user", "must be an id, or an object with one");
     const exp = Math.floor(this.now / 1000) + Number(ttl);
-    const claims = { sub: id, ...rest, keys, exp };
+    const claims = { sub: id, ...rest, keys, exp, can };
     return [{ alg: "none", typ: "JWT" }, claims].map(base64).join(".").concat(".not-signed");
   }
 

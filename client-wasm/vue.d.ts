@@ -13,11 +13,11 @@ import type {
 /**
  * Is in a key as long as the component is mounted, for it and all that are inside of it.
  *
- * Options that say another relay, key or token string leave the one and enter the other; another `meta` is
- * told to the others. Another token function is used from the next token on, so it has to speak for the same
- * person: for somebody else, mount the component anew (`:key="userId"`) with another function. Calls that
- * begin with the very same `token` function share one connection. Inside of `<KeepAlive>` it is in the key
- * while it is shown.
+ * Options that say another relay, key or token string leave the one and enter the other; another `meta` is told
+ * to the others, and another `mode` taken over. Another token function is used from the next token on, so it
+ * has to speak for the same person: for somebody else, mount the component anew (`:key="userId"`) with another
+ * function. Calls that begin with the very same `token` function share one connection. Inside of `<KeepAlive>`
+ * it is in the key while it is shown.
  *
  * On a server nobody is here, and nothing is done.
  *

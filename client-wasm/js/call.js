@@ -14,7 +14,7 @@
  * @property {[dial: number, data: unknown]} 7
  * @property {[dial: number, code: number]} 8
  * @property {[fetch: number, token: string | undefined]} 9
- * @property {[key: string, meta: import("./shell.js").Meta, isDeduped: boolean]} 10
+ * @property {[key: string, meta: import("./shell.js").Meta, isDeduped: boolean, mode: number]} 10
  * @property {[key: string]} 11
  * @property {[key: string, name: string, value: string | undefined]} 12
  * @property {[key: string]} 13
@@ -43,7 +43,7 @@ export const SOCKET_MESSAGE = 7;
 export const SOCKET_CLOSED = 8;
 /** The page's token, or `undefined` if there is none to be had now. */
 export const TOKEN = 9;
-/** Enters a key, or changes its meta if it is entered already. */
+/** Enters a key, or changes its meta and mode if it is entered already. The modes are those of options.js. */
 export const JOIN = 10;
 export const LEAVE = 11;
 /** Says something as JSON, or ends it. False if it is no pulse, or one too many. */

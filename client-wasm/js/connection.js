@@ -22,6 +22,7 @@ import {
 } from "./call.js";
 import { PresenceError } from "./error.js";
 import { patched } from "./meta.js";
+import { MODES } from "./options.js";
 import { ACTIVATE, isHidden, isPrerendering, watchPage } from "./shell.js";
 
 /**
@@ -52,11 +53,12 @@ export class OpenKey {
    * @param {Connection} connection
    * @param {Options} options
    */
-  constructor(connection, { key, isDeduped, meta }) {
+  constructor(connection, { key, isDeduped, meta, mode }) {
     this.connection = connection;
     this.key = key;
     this.isDeduped = isDeduped;
     this.meta = meta;
+    this.mode = mode;
   }
 
   get state() {
@@ -120,8 +122,8 @@ export class Connection {
       names.every((at) => it.#options[at] === options[at]),
     );
     const known = found?.keys.get(options.key);
-    if (known && known.isDeduped !== options.isDeduped) {
-      const message = "dedupe: this page has the key open with the other one";
+    if (known && (known.isDeduped !== options.isDeduped || known.mode !== options.mode)) {
+      const message = "dedupe, mode: this page has the key open with another one";
       throw new PresenceError("bad_options", message);
     }
     const meta = known && patched(known.meta, options.meta);
@@ -179,12 +181,13 @@ export class Connection {
   }
 
   /**
-   * Enters a key, or tells the others its meta.
+   * Enters a key, or tells the others its meta and as what this page is there.
    *
    * @param {OpenKey} open
    */
-  join({ key, meta, isDeduped }) {
-    if (!this.#isHeld) this.feed(JOIN, key, meta, isDeduped);
+  join({ key, meta, isDeduped, mode, isRefused }) {
+    if (this.#isHeld || isRefused) return;
+    this.feed(JOIN, key, meta, isDeduped, MODES.indexOf(mode));
   }
 
   /**

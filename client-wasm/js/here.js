@@ -14,6 +14,7 @@ import {
   elementOf,
   flashOptions,
   followOptions,
+  modeOf,
   typingOptions,
   wrong,
 } from "./options.js";
@@ -121,6 +122,17 @@ export class Here {
 
   get state() {
     return this.#isOver ? "stopped" : this.#open.state;
+  }
+
+  get mode() {
+    return this.#open.mode;
+  }
+
+  set mode(mode) {
+    const checked = modeOf(mode);
+    if (this.#isOver || checked === this.mode) return;
+    this.#open.mode = checked;
+    this.#open.connection.join(this.#open);
   }
 
   /**

@@ -13,6 +13,7 @@ import { metaOf } from "./meta.js";
  * @property {unknown} token a string or a function
  * @property {import("./shell.js").Meta} meta
  * @property {boolean} isDeduped
+ * @property {string} mode
  * @property {import("./messages.js").Messages} messages
  * @property {number} idleMs after how long without an input the page is away; 0 if it never is
  */
@@ -22,7 +23,7 @@ import { metaOf } from "./meta.js";
  * @returns {Options}
  */
 export function connectOptions(value) {
-  const known = ["url", "key", "params", "token", "meta", "dedupe", "messages", "away"];
+  const known = ["url", "key", "params", "token", "meta", "dedupe", "messages", "away", "mode"];
   const {
     url,
     key,
@@ -32,6 +33,7 @@ export function connectOptions(value) {
     dedupe = "user",
     messages,
     away = true,
+    mode = "join",
   } = knownOnly("connect", value, known);
   if (typeof key !== "string") throw wrong("key", "must be a string");
   if (!(typeof token === "function" || (typeof token === "string" && token !== ""))) {
@@ -44,12 +46,21 @@ export function connectOptions(value) {
     token,
     meta: metaOf(meta),
     isDeduped,
+    mode: modeOf(mode),
     messages: messagesOf(messages),
     idleMs: idleMsOf(away),
   };
 }
 
 const KEY = /^[\w:./@-]{1,128}$/;
+
+/** As what a page is in a key, by the numbers of driver.rs. */
+export const MODES = ["join", "observe", "invisible"];
+
+/** @param {unknown} mode */
+export function modeOf(mode) {
+  return oneOf("mode", mode, MODES);
+}
 
 /** What `bar` can be told; the bindings take the same as properties. */
 export const BAR_OPTIONS = ["max", "look", "self", "lastSeen"];

@@ -28,11 +28,11 @@ const sources = new WeakMap();
 
 /**
  * What makes a presence another one, as text. The token function doesn't: pages write it where they
- * need it, and so it is another one at each rendering. Nor does the meta, which can be changed.
+ * need it, and so it is another one at each rendering. Nor do the meta and the mode, which can be changed.
  *
  * @param {ConnectOptions} options
  */
-function identityOf({ url, token, meta: _, ...rest }) {
+function identityOf({ url, token, meta: _, mode: __, ...rest }) {
   return textOf([String(url), typeof token === "string" ? token : "", rest]);
 }
 
@@ -67,6 +67,8 @@ export class PresenceStore {
   #meta = "";
   /** What is in the one that `here` has. @type {string[]} */
   #metaNames = [];
+  /** The mode that was told last. @type {ConnectOptions["mode"]} */
+  #mode;
   /** What is known now: the same object until something changes. */
   snapshot = NOTHING;
 
@@ -88,24 +90,23 @@ export class PresenceStore {
    */
   set(options, onError) {
     const identity = identityOf(options);
-    const isSame = identity === this.#identity;
+    const { here, state, error } = this.snapshot;
+    // Another mode may be one that the token allows.
+    const isOver = state === "stopped" && options.mode !== this.#mode;
+    const isSame = identity === this.#identity && !isOver;
     this.#options = options;
     this.#identity = identity;
     this.#onError = onError;
     if (this.#source !== undefined && typeof options.token === "function") {
       this.#source.latest = options.token;
     }
-    const { here } = this.snapshot;
     if (!isSame && this.#entering !== undefined) {
       this.#enter();
       this.#tell(NOTHING);
       // After the next one is entered, so that they can share the connection.
       setTimeout(() => here?.leave());
-    } else if (here !== null) this.#tellMeta(here);
-    else if (
-      this.snapshot.error?.code === "bad_meta" &&
-      textOf(options.meta ?? {}) !== this.#meta
-    ) {
+    } else if (here !== null) this.#tellChanges(here);
+    else if (error?.code === "bad_meta" && textOf(options.meta ?? {}) !== this.#meta) {
       this.#enter();
       this.#tell(NOTHING);
     }
@@ -142,7 +143,7 @@ export class PresenceStore {
     const entering = {};
     this.#entering = entering;
     const isCurrent = () => this.#entering === entering;
-    const { meta = {} } = this.#options;
+    const { meta = {}, mode } = this.#options;
     const text = textOf(meta);
     /** @type {Here} */
     let here;
@@ -152,6 +153,7 @@ export class PresenceStore {
       if (!isCurrent()) return;
       // Another one may be a good one.
       this.#meta = text;
+      this.#mode = mode;
       const error = /** @type {PresenceError} */ (cause);
       this.#tell({ ...NOTHING, state: "stopped", error });
       return this.#fail(error);
@@ -159,6 +161,7 @@ export class PresenceStore {
     if (!isCurrent()) return here.leave();
     this.#meta = text;
     this.#metaNames = Object.keys(JSON.parse(text));
+    this.#mode = mode;
     let error = /** @type {PresenceError | null} */ (null);
     const tell = () => {
       // The one before is left a little later.
@@ -180,7 +183,7 @@ export class PresenceStore {
       this.#fail(it);
     });
     tell();
-    this.#tellMeta(here);
+    this.#tellChanges(here);
   }
 
   #leave() {
@@ -200,13 +203,17 @@ export class PresenceStore {
   }
 
   /** @param {Here} here */
-  #tellMeta(here) {
-    const { meta = {} } = this.#options;
+  #tellChanges(here) {
+    const { meta = {}, mode } = this.#options;
     const text = textOf(meta);
-    if (text === this.#meta) return;
-    const gone = this.#metaNames.map((name) => [name, null]);
-    this.#meta = text;
     try {
+      if (mode !== this.#mode) {
+        this.#mode = mode;
+        here.mode = mode ?? "join";
+      }
+      if (text === this.#meta) return;
+      const gone = this.#metaNames.map((name) => [name, null]);
+      this.#meta = text;
       here.update({ ...Object.fromEntries(gone), ...meta });
       this.#metaNames = Object.keys({ ...meta });
     } catch (error) {

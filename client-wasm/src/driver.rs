@@ -71,6 +71,12 @@ mod page_event {
     pub(super) const INPUT: u32 = 4;
 }
 
+/// As what a page enters a key, by the numbers of `js/options.js`.
+mod mode {
+    pub(super) const JOIN: u32 = 0;
+    pub(super) const OBSERVE: u32 = 1;
+}
+
 /// A session and its surroundings.
 #[derive(Debug)]
 pub(crate) struct Driver {
@@ -147,8 +153,13 @@ impl Driver {
         match what {
             call::JOIN => {
                 let dedupe = if is_true(c) { Dedupe::User } else { Dedupe::None };
+                let mode = match number(d) {
+                    mode::JOIN => Mode::Join,
+                    mode::OBSERVE => Mode::Observe,
+                    _ => Mode::Invisible,
+                };
                 if let Some(meta) = Meta::received(b) {
-                    session().join(clock::now(), key, meta, dedupe, Mode::Join);
+                    session().join(clock::now(), key, meta, dedupe, mode);
                 }
             }
             call::LEAVE => {

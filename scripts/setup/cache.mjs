@@ -17,6 +17,9 @@ import { Refusal, say } from "./log.mjs";
 /** Outside of the checkout, so that a fresh clone finds what an earlier one has built. */
 export const cacheDir = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "whoshere");
 
+/** A lock without a number in it is about to be written, or its disk was full. */
+const UNWRITTEN_EXPIRES_MS = 10_000;
+
 /** No step takes longer; an older lock was left by a process id that something else has now. */
 const LOCK_EXPIRES_MS = 60 * 60_000;
 
@@ -82,9 +85,9 @@ function tryLock(lock) {
 function isAbandoned(lock) {
   try {
     const owner = Number.parseInt(readFileSync(lock, "utf8"), 10);
-    // A lock without a number was created in this instant and is about to be written.
     const age = Date.now() - statSync(lock).mtimeMs;
-    return age > LOCK_EXPIRES_MS || (Number.isInteger(owner) && !isRunning(owner));
+    if (!Number.isInteger(owner)) return age > UNWRITTEN_EXPIRES_MS;
+    return age > LOCK_EXPIRES_MS || !isRunning(owner);
   } catch {
     return false;
   }

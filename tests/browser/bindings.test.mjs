@@ -13,7 +13,7 @@ import { Peer } from "../support/peer.mjs";
 
 /**
  * @typedef {import("../support/browser.mjs").Viewer} Viewer
- * @typedef {{ key: string, params?: Record<string, unknown>, meta?: Record<string, unknown>, max?: number }} Wish
+ * @typedef {{ key: string, params?: Record<string, unknown>, meta?: Record<string, unknown>, mode?: string, max?: number }} Wish
  */
 
 const FOLDER = fileURLToPath(new URL("bindings", import.meta.url));
@@ -113,6 +113,21 @@ for (const name of NAMES) {
     await page.getByText("+2", { exact: true }).waitFor();
     assert.equal(nSockets(), 1);
     assert.deepEqual(bob.users(key), ["alice", "bob", "carol"]);
+  });
+
+  test(`${name}: another mode is taken over at once, and who is in the key stays`, async (t) => {
+    const key = stage.key(t);
+    const bob = await Peer.join(stage.relay, "bob", key);
+    const { page, set, nSockets } = await mounted(t, name, { key, mode: "observe" });
+    await shows(page, "bob");
+    assert.equal(await page.locator("#people[data-self]").count(), 0);
+    await set({ key });
+    await bob.sees(["alice", "bob"], key);
+    await shows(page, "bob,alice");
+    await set({ key, mode: "observe" });
+    await bob.sees(["bob"], key);
+    await shows(page, "bob");
+    assert.equal(nSockets(), 1);
   });
 
   test(`${name}: who else is typing is known as long as they do`, async (t) => {

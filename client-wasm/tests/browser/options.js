@@ -31,6 +31,9 @@ export async function what_is_missing_or_of_the_wrong_type_is_named() {
   for (const dedupe of [null, "session", true]) {
     refused("bad_options", "dedupe", () => check({ dedupe }));
   }
+  for (const mode of [null, "hide", true, 1]) {
+    refused("bad_options", "mode", () => check({ mode }));
+  }
   place();
   const { here } = await live();
   for (const max of [0, 1.5, 1001, Number.NaN, "3", null]) {
