@@ -68,7 +68,7 @@ test("every block of code is of a language that is run here", () => {
     const known =
       OTHERS[path] ??
       (path === SERVERS
-        ? ["js", "python", "ruby", "sh"]
+        ? ["js", "python", "ruby", "php", "go", "rust", "sh"]
         : ["html", "css", "js", ...Object.keys(MOUNTS)]);
     if (SHELL.includes(path)) known.push("sh");
     for (const { language, text } of blocksOf(path)) {
@@ -268,6 +268,33 @@ PresenceTokensController.new.show`,
   if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
 });
 
+test("PHP: the function answers with a token that the relay takes", async (t) => {
+  const files = serverFiles(t);
+  const call = 'send_presence_token("7", "Jürgen 😀");';
+  files.write("run.php", `<?php\nrequire __DIR__ . "/presence_token.php";\n${call}`);
+  const token = files.run(t, "php", "run.php");
+  if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
+});
+
+test("Go: the function answers with a token that the relay takes", async (t) => {
+  const files = serverFiles(t);
+  const imports = 'import (\n\t"fmt"\n\t"net/http/httptest"\n)';
+  const send = 'sendPresenceToken(recorder, "7", "Jürgen 😀")';
+  const body = `recorder := httptest.NewRecorder()\n\t${send}\n\tfmt.Print(recorder.Body)`;
+  files.write("main.go", `package main\n\n${imports}\n\nfunc main() {\n\t${body}\n}\n`);
+  const token = files.run(t, "go", "run", "presence_token.go", "main.go");
+  if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
+});
+
+test("Rust: the function is the one that the relay's own tests call", () => {
+  const blocks = blocksOf(SERVERS).filter(({ language }) => language === "rust");
+  const path = join(ROOT, "relay-server/src/auth/tests/presence_token.rs");
+  assert.deepEqual(
+    blocks.map(({ text }) => text),
+    [readFileSync(path, "utf8")],
+  );
+});
+
 test("Keys: the relay takes what is signed with the private half", async (t) => {
   const files = serverFiles(t);
   const said = 'printf "%s\\n" "$WHOSHERE_RESUME_SECRET" "$(pwd)" "$@"';
@@ -346,10 +373,10 @@ function serverFiles(t) {
     run: (
       /** @type {import("node:test").TestContext} */ t,
       /** @type {string} */ runtime,
-      /** @type {string} */ name,
+      /** @type {string[]} */ ...args
     ) => {
       const env = { ...process.env, WHOSHERE_SECRET: SECRET, PYTHONUTF8: "1", LANG: "C.UTF-8" };
-      const { status, stdout, stderr, error } = spawnSync(runtime, [name], {
+      const { status, stdout, stderr, error } = spawnSync(runtime, args, {
         cwd: folder,
         encoding: "utf8",
         env,
@@ -360,7 +387,7 @@ function serverFiles(t) {
     },
   };
   for (const { text } of blocksOf(SERVERS)) {
-    const name = /^(?:\/\/|#) (\S+)\n/.exec(text)?.[1];
+    const name = /^(?:<\?php\n)?(?:\/\/|#) (\S+)\n/.exec(text)?.[1];
     assert.ok(name, `a block doesn't name its file:\n${text}`);
     files.write(name, text);
   }

@@ -1,4 +1,7 @@
 mod algorithms;
+#[rustfmt::skip]
+#[expect(unreachable_pub, reason = "it is written for others: a block of docs/tokens.md")]
+mod presence_token;
 
 use super::*;
 use base64::Engine;
@@ -21,6 +24,14 @@ fn a_token_names_the_user_and_the_keys() {
     let named = check(&token(&claims(r##","name":"Alice A.","color":"#0a0B0c""##))).unwrap();
     assert_eq!(named.user.name(), "Alice A.");
     assert_eq!(named.user.color(), Color([10, 11, 12]));
+}
+
+#[test]
+fn what_the_paper_about_tokens_signs_is_taken() {
+    let token = presence_token::presence_token(SECRET, "7", "Jürgen 😀", &["document:*"]).unwrap();
+    let grant = check(&token).unwrap();
+    assert_eq!((grant.user.id().as_str(), grant.user.name()), ("7", "Jürgen 😀"));
+    assert!(grant.covers(&key("document:42")) && !grant.covers(&key("folder:1")));
 }
 
 #[test]
