@@ -301,7 +301,7 @@ function fade(list, dot, { left, top }) {
  * @param {HTMLElement} element
  * @param {string} color
  */
-function paint({ style }, color) {
+export function paint({ style }, color) {
   if (style.getPropertyValue("--presence-color") === color) return;
   style.setProperty("--presence-color", color);
   style.setProperty("--presence-ink", ink(color));

@@ -2,7 +2,6 @@
 //
 // Where the others point, and what they have selected. Loaded when the first surface is bound.
 import { anchorAround, anchorOf, idOf, isPlace, placeAt } from "./anchor.js";
-import { ink } from "./ink.js";
 import { adopt } from "./style.js";
 
 /**
@@ -10,6 +9,9 @@ import { adopt } from "./style.js";
  * @typedef {import("./here.js").Member} Member
  * @typedef {import("./here.js").Pulse} Pulse
  * @typedef {import("./anchor.js").Place} Place
+ *
+ * @typedef {typeof import("./bar.js").paint} Paint given rather than imported: a module that both import would be
+ *   a file of its own
  *
  * @typedef {readonly [anchor: string, offset: number, anchor: string, offset: number]} Selected where a
  *   selection begins and ends, in characters after the beginning of an anchor
@@ -137,11 +139,12 @@ const CSS_TEXT = `@layer presence {
  * @param {HTMLElement} surface
  * @param {string} anchors
  * @param {boolean} tellsSelections
+ * @param {Paint} paint
  */
-export function start(here, { signal }, surface, anchors, tellsSelections) {
+export function start(here, { signal }, surface, anchors, tellsSelections, paint) {
   tellPointer(here, signal, surface, anchors);
   if (tellsSelections) tellSelection(here, signal, surface, anchors);
-  const overlay = new Overlay(surface, signal);
+  const overlay = new Overlay(surface, signal, paint);
   const offs = [
     here.on("pulse", (pulse) => {
       if (pulse.name === "cursor") overlay.take(pulse);
@@ -357,13 +360,16 @@ class Overlay {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #highlighting;
   #stillness = matchMedia("(prefers-reduced-motion: reduce)");
+  #paint;
 
   /**
    * @param {HTMLElement} surface
    * @param {AbortSignal} signal
+   * @param {Paint} paint
    */
-  constructor(surface, signal) {
+  constructor(surface, signal, paint) {
     this.#surface = surface;
+    this.#paint = paint;
     this.#element.className = OVERLAY;
     this.#element.setAttribute("aria-hidden", "true");
     adopt(surface, CSS_TEXT);
@@ -392,7 +398,7 @@ class Overlay {
     }
     const cursor = known ?? new Cursor();
     this.#cursors.set(session, cursor);
-    cursor.draw(member);
+    cursor.draw(member, this.#paint);
     cursor.select(selection);
     cursor.point(place);
     if (!this.#isPlaced) this.#place();
@@ -533,16 +539,17 @@ class Cursor {
     this.element.append(arrow, this.#label);
   }
 
-  /** @param {Member} member */
-  draw({ name, color }) {
+  /**
+   * @param {Member} member
+   * @param {Paint} paint
+   */
+  draw({ name, color }, paint) {
     if (this.element.dataset.name !== name) {
       this.element.dataset.name = name;
       this.#label.textContent = name;
       this.#labelSize = null;
     }
-    if (this.element.style.getPropertyValue("--presence-color") === color) return;
-    this.element.style.setProperty("--presence-color", color);
-    this.element.style.setProperty("--presence-ink", ink(color));
+    paint(this.element, color);
   }
 
   /** @param {Place | null} place */

@@ -1,7 +1,7 @@
 // @ts-check
 //
 // What `connect` gives a page: the module's functions as one object. All of what they do is in there.
-import { Bar } from "./bar.js";
+import { Bar, paint } from "./bar.js";
 import { ASK_LAST_SEEN, FLASH, HOLD, PULSE, REMOVE, RENEW_TOKEN } from "./call.js";
 import { Connection } from "./connection.js";
 import { flashArea, flashListener } from "./dom.js";
@@ -252,7 +252,9 @@ export class Here {
   }
 
   async lastSeen() {
-    return (await loadLastSeen()).ask(this, this.#ask);
+    const seen = await (await loadLastSeen()).ask(this, this.#ask);
+    if (seen === null) throw new PresenceError("left", "this presence has ended");
+    return seen;
   }
 
   /**
@@ -309,7 +311,7 @@ export class Here {
     const surface = element === document.documentElement ? document.body : element;
     return this.#later(
       () => import("./cursors.js"),
-      (it, controller) => it.start(this, controller, surface, anchors, selections),
+      (it, controller) => it.start(this, controller, surface, anchors, selections, paint),
     );
   }
 

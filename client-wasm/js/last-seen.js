@@ -1,7 +1,6 @@
 // @ts-check
 //
 // Who has viewed a key and when, and the sentence about it in a bar. Loaded on first use.
-import { PresenceError } from "./error.js";
 import { adopt } from "./style.js";
 
 /**
@@ -38,10 +37,10 @@ const CSS = `@layer presence {
  * @param {Here} here
  * @param {() => void} send asks the relay, if it can be reached
  * @param {AbortSignal} [signal] ends it: nothing is answered then
- * @returns {Promise<readonly Seen[]>}
+ * @returns {Promise<readonly Seen[] | null>} null if the presence ends before it is answered
  */
 export function ask(here, send, signal) {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     /** @type {(() => void)[]} */
     const ends = [];
     const end = () => {
@@ -51,7 +50,7 @@ export function ask(here, send, signal) {
       if (here.state === "live") return send();
       if (here.state !== "stopped") return;
       end();
-      reject(new PresenceError("left", "this presence has ended"));
+      resolve(null);
     };
     const timer = setInterval(look, PATIENCE_MS);
     const take = (/** @type {unknown} */ text) => {
@@ -128,14 +127,10 @@ export function show(here, controller, rootOf, bars, send, say) {
     if (!isAlone) return;
     asking = new AbortController();
     const { signal } = asking;
-    try {
-      const seen = await ask(here, send, signal);
-      if (signal.aborted) return;
-      last = seen.find(({ self }) => !self);
-      draw();
-    } catch {
-      // It has ended, and so will this.
-    }
+    const seen = await ask(here, send, signal);
+    if (signal.aborted) return;
+    last = seen?.find(({ self }) => !self);
+    draw();
   };
   const part = { draw: look, again: draw, remove: () => controller.abort() };
   bars.add(part);

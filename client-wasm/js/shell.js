@@ -88,7 +88,7 @@ export function isPrerendering() {
  * @param {string} id
  * @param {string} userId
  * @param {string} name
- * @param {string} color
+ * @param {number} rgb
  * @param {string | undefined} avatar
  * @param {string | undefined} info its JSON
  * @param {boolean} self
@@ -96,11 +96,22 @@ export function isPrerendering() {
  * @param {number} since
  * @param {Meta[]} metas those of its sessions, newest first
  */
-export function member(id, userId, name, color, avatar, info, self, state, since, metas) {
+export function member(id, userId, name, rgb, avatar, info, self, state, since, metas) {
   const sessions = metas.length;
+  const color = `#${rgb.toString(16).padStart(6, "0")}`;
   const meta = Object.freeze(merged(metas));
   const user = { userId, name, color, avatar: avatar ?? null, info: JSON.parse(info ?? "null") };
   return Object.freeze({ id, ...user, self, state, since, sessions, meta });
+}
+
+/**
+ * True if two metas are the same. Mostly they are the very same object.
+ *
+ * @param {Meta} one
+ * @param {Meta} other
+ */
+export function isSame(one, other) {
+  return one === other || JSON.stringify(one) === JSON.stringify(other);
 }
 
 /**
@@ -143,6 +154,111 @@ function merged(metas) {
 export function frame(frame, key, token, resume, dial, meta, age, away, name, value, invisible) {
   const body = { key, token, resume, dial, meta, age, away, name, value, invisible };
   return JSON.stringify({ [frame]: body });
+}
+
+/** What is in the frame that was read last, one value after the other, and how far they are taken. */
+const taken = { values: /** @type {any[]} */ ([]), at: 0 };
+
+/** @typedef {(value: any) => boolean} Check whether a value is of a kind; what it is of goes into `taken` */
+
+/** @type {Check} */
+const put = (value) => taken.values.push(value) > 0;
+
+/** @type {(type: string) => Check} */
+const typeOf = (type) => (value) => typeof value === type && put(value);
+
+/** @type {(pattern: RegExp, parse: (text: string) => void) => Check} */
+const matching = (pattern, parse) => (value) => {
+  if (typeof value !== "string" || !pattern.test(value)) return false;
+  parse(value);
+  return true;
+};
+
+/** @type {(check: Check, otherwise?: unknown) => Check} may be missing or `null`, but not wrong */
+const maybe = (check, otherwise) => (value) => (value == null ? put(otherwise) : check(value));
+
+/** @type {(check: Check) => Check} */
+const list = (check) => (value) =>
+  Array.isArray(value) && put(value.length) && value.every((it) => check(it));
+
+/** @type {(value: unknown) => value is Record<string, unknown>} */
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** @type {(checks: Record<string, Check>) => Check} */
+const object = (checks) => (value) =>
+  isObject(value) && Object.entries(checks).every(([name, check]) => check(value[name]));
+
+const hexOf = (/** @type {string} */ text) => put(Number.parseInt(text, 16));
+const text = typeOf("string");
+/** @type {Check} */
+const whole = (value) => Number.isSafeInteger(value) && put(value);
+/** @type {Check} */
+const natural = (value) => value >= 0 && whole(value);
+/** @type {Check} */
+const meta = (value) => isObject(value) && put(value);
+// In two halves, since all of it is no number of JavaScript.
+const id = matching(/^[\da-f]{16}$/, (it) => hexOf(it.slice(0, 8)) && hexOf(it.slice(8)));
+const color = matching(/^#[\da-f]{6}$/i, (it) => hexOf(it.slice(1)));
+// As `AvatarUrl` in presence-protocol has it.
+const avatar = matching(
+  /^(?=https:\/\/[^/?#]|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d*)?([/?#]|$)|\/(?!\/))[^\p{Cc}\p{White_Space}\\]{1,1024}$/u,
+  put,
+);
+/** @type {Check} */
+const info = (value) => isObject(value) && put(JSON.stringify(value));
+const user = object({ id: text, name: text, color, avatar: maybe(avatar), info: maybe(info) });
+const presence = object({ session: id, user, since: whole, state: text, meta });
+
+/** What a relay sends, in the order in which wire.rs takes it. @type {Record<string, Check>} */
+const FRAMES = {
+  welcome: object({
+    session: id,
+    resume: text,
+    resumed: typeOf("boolean"),
+    heartbeat_ms: natural,
+    grace_ms: natural,
+    expires_in_ms: natural,
+    epoch: object({ id, age_ms: natural }),
+  }),
+  snapshot: object({ key: text, rev: natural, presences: list(presence) }),
+  delta: object({
+    key: text,
+    from: natural,
+    to: natural,
+    joined: maybe(list(presence), 0),
+    left: maybe(list(object({ session: id, reason: text })), 0),
+    updated: maybe(list(object({ session: id, state: maybe(text), meta: maybe(meta) })), 0),
+    pulses: maybe(list(object({ session: id, name: text, value: maybe(text) })), 0),
+  }),
+  heartbeat: object({ revs: list(object({ key: text, rev: natural })) }),
+  // What it says is for JavaScript, which reads the text itself.
+  last_seen: object({ key: text }),
+  error: object({ code: text, message: text, key: maybe(text) }),
+  token: object({ resume: text, expires_in_ms: natural }),
+};
+
+/**
+ * Reads a relay's frame, whose values are then to be taken. Returns the place of its name in `FRAMES`, or -1 if
+ * it isn't a frame.
+ *
+ * @param {unknown} data
+ */
+export function read(data) {
+  taken.values = [];
+  taken.at = 0;
+  try {
+    const [[name, body], ...more] = Object.entries(JSON.parse(/** @type {string} */ (data)));
+    const at = Object.keys(FRAMES).indexOf(name);
+    if (typeof data === "string" && more.length === 0 && FRAMES[name]?.(body)) return at;
+  } catch {
+    // It isn't even JSON, or there is nothing in it.
+  }
+  return -1;
+}
+
+/** The next value. */
+export function take() {
+  return taken.values[taken.at++];
 }
 
 /**

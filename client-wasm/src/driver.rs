@@ -158,7 +158,7 @@ impl Driver {
                     mode::OBSERVE => Mode::Observe,
                     _ => Mode::Invisible,
                 };
-                if let Some(meta) = Meta::received(b) {
+                if let Some(meta) = Meta::given(b.clone()) {
                     session().join(clock::now(), key, meta, dedupe, mode);
                 }
             }

@@ -11,7 +11,6 @@
 mod clock;
 mod driver;
 mod flash;
-mod js;
 mod members;
 mod meta;
 mod text;

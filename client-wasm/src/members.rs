@@ -1,8 +1,7 @@
 //! A key's members, as the page gets to see them.
 
-use crate::js::freeze;
 use crate::meta::Meta;
-use crate::text::{concat, digits};
+use crate::text::digits;
 use js_sys::Array;
 use presence_core::{Member, MemberId};
 use presence_protocol::{AvatarUrl, Color, Info};
@@ -16,7 +15,7 @@ extern "C" {
         id: &str,
         user_id: &str,
         name: &str,
-        color: &str,
+        color: u32,
         avatar: Option<&str>,
         info: Option<&str>,
         is_me: bool,
@@ -28,6 +27,12 @@ extern "C" {
     /// Takes out what is in a place of a list, or puts something there, or both.
     #[wasm_bindgen(js_name = edit)]
     fn js_edit(list: &Array, at: usize, is_gone: bool, object: &JsValue);
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = Object, js_name = freeze)]
+    fn freeze(value: &JsValue);
 }
 
 /// The members of a key, oldest first.
@@ -143,11 +148,12 @@ fn object(Member { id, user, is_me, state, sessions, .. }: &Member<Meta>, since:
     for session in sessions {
         metas.push(session.meta.value());
     }
+    let Color([red, green, blue]) = user.color();
     js_member(
         &id_text(id),
         user.id().as_str(),
         user.name(),
-        &hex_color(user.color()),
+        u32::from_be_bytes([0, red, green, blue]),
         user.avatar().map(AvatarUrl::as_str),
         user.info().map(Info::as_str),
         *is_me,
@@ -157,27 +163,10 @@ fn object(Member { id, user, is_me, state, sessions, .. }: &Member<Meta>, since:
     )
 }
 
-/// `#rrggbb`.
-fn hex_color(Color([red, green, blue]): Color) -> String {
-    let number = u32::from_be_bytes([0, red, green, blue]);
-    concat(&["#", &digits(number.into(), 16, 6)])
-}
-
 fn id_text(id: &MemberId) -> String {
     match id {
         MemberId::User(id) => id.as_str().into(),
         MemberId::Session(id) => digits(id.bits(), 16, 16),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_color_is_written_as_it_is_read() {
-        let color = Color([0, 0x0f, 0xff]);
-        assert_eq!(hex_color(color), color.to_string());
     }
 }
 

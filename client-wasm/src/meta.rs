@@ -1,18 +1,24 @@
 //! What a page puts into its presence: a JSON object of the engine's own.
 
-use crate::js::{Fields, as_object, to_json};
 use core::fmt;
-use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+#[wasm_bindgen(raw_module = "./js/shell.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = isSame)]
+    fn is_same(one: &JsValue, other: &JsValue) -> bool;
+}
 
 /// A meta. It is always a plain object that came out of `JSON.parse`, so no two pages' metas share
 /// anything, and nothing in it can run.
 #[derive(Clone)]
-pub(crate) struct Meta(Fields);
+pub(crate) struct Meta(JsValue);
 
 impl Meta {
-    /// A meta that came out of `JSON.parse`, from the relay or from `js/meta.js`; `None` if it isn't an object.
-    pub(crate) fn received(value: &JsValue) -> Option<Self> {
-        as_object(value).cloned().map(Self)
+    /// A meta that came out of `JSON.parse`, from the relay or from `js/meta.js`, which have checked that it is an
+    /// object; `None` for `undefined`.
+    pub(crate) fn given(value: JsValue) -> Option<Self> {
+        (!value.is_undefined()).then_some(Self(value))
     }
 
     /// The object, for a frame.
@@ -23,10 +29,7 @@ impl Meta {
 
 impl PartialEq for Meta {
     fn eq(&self, other: &Self) -> bool {
-        let text = |it: &Self| to_json(&it.0).ok().flatten();
-        // Mostly it is the very same object.
-        AsRef::<JsValue>::as_ref(&self.0) == AsRef::<JsValue>::as_ref(&other.0)
-            || text(self) == text(other)
+        is_same(&self.0, &other.0)
     }
 }
 

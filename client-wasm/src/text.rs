@@ -1,13 +1,4 @@
-//! Text without `core::fmt` and `[&str]::concat`, which are a twentieth of the module.
-
-/// Texts as one.
-pub(crate) fn concat(parts: &[&str]) -> String {
-    let mut text = String::new();
-    for part in parts {
-        text.push_str(part);
-    }
-    text
-}
+//! Text without `core::fmt`, which is a twentieth of the module.
 
 /// A number in some base, with zeros before it up to so many digits.
 pub(crate) fn digits(number: u64, base: u32, least: usize) -> String {

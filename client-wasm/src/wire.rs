@@ -1,11 +1,10 @@
-//! The protocol's codec for a browser: the engine's own JSON, read and written field by field.
+//! The protocol's codec for a browser: JavaScript reads and checks a frame (`js/shell.js`), and hands over its
+//! values one after the other.
 //!
 //! It is held to the same `fixtures/` as the relay's codec in `presence-protocol`.
 
-use crate::js::{Fields, as_array, as_object, keys, parse_json, to_json};
 use crate::meta::Meta;
 use js_sys::{Array, JsString};
-use presence_protocol::limits::MAX_SAFE_INTEGER;
 use presence_protocol::{
     AvatarUrl, ClientFrame, Color, Delta, Dial, Epoch, EpochInfo, ErrorCode, Info, Key,
     LeaveReason, Left, Presence, PresenceState, Pulse, PulseName, PulseValue, Rev, ServerFrame,
@@ -32,49 +31,69 @@ extern "C" {
     ) -> JsString;
     #[wasm_bindgen(js_name = beacon)]
     fn write_beacon(resume: &str, dial: u32, keys: &Array) -> JsString;
+    fn read(data: &JsValue) -> i32;
+    fn take() -> JsValue;
+    #[wasm_bindgen(js_name = take)]
+    fn take_text() -> String;
+    #[wasm_bindgen(js_name = take)]
+    fn take_number() -> f64;
 }
 
 /// Reads a relay's frame; `None` if it isn't one.
-pub(crate) fn decode(text: &JsValue) -> Option<ServerFrame<Meta>> {
-    if !text.is_string() {
-        return None;
-    }
-    let message = parse_json(text).ok()?;
-    let message = as_object(&message)?;
-    let names = keys(message);
-    let name = names.get(0).as_string().filter(|_| names.length() == 1)?;
-    let body = message.field(&name);
-    let body = as_object(&body)?;
-    Some(match name.as_str() {
-        "welcome" => ServerFrame::Welcome(welcome(body)?),
-        "snapshot" => ServerFrame::Snapshot(Snapshot {
-            key: key(body)?,
-            rev: rev(body, "rev")?,
-            presences: list(body, "presences", presence)?,
+pub(crate) fn decode(data: &JsValue) -> Option<ServerFrame<Meta>> {
+    Some(match read(data) {
+        0 => ServerFrame::Welcome(Welcome {
+            session: SessionId::new(bits()),
+            resume: take_text(),
+            resumed: take().as_bool()?,
+            heartbeat_ms: natural(),
+            grace_ms: natural(),
+            expires_in_ms: natural(),
+            epoch: EpochInfo { id: Epoch::new(bits()), age_ms: natural() },
         }),
-        "delta" => ServerFrame::Delta(Delta {
-            key: key(body)?,
-            from: rev(body, "from")?,
-            to: rev(body, "to")?,
-            joined: list_or_nothing(body, "joined", presence)?,
-            left: list_or_nothing(body, "left", left)?,
-            updated: list_or_nothing(body, "updated", updated)?,
-            pulses: list_or_nothing(body, "pulses", pulse)?,
+        1 => ServerFrame::Snapshot(Snapshot {
+            key: key()?,
+            rev: Rev(natural()),
+            presences: list(presence)?,
         }),
-        "heartbeat" => ServerFrame::Heartbeat {
-            revs: list(body, "revs", |it| Some((key(it)?, rev(it, "rev")?)))?,
+        2 => ServerFrame::Delta(Delta {
+            key: key()?,
+            from: Rev(natural()),
+            to: Rev(natural()),
+            joined: list(presence)?,
+            left: list(|| {
+                let session = SessionId::new(bits());
+                Some(Left { session, reason: LeaveReason::from_name(&take_text())? })
+            })?,
+            updated: list(|| {
+                let session = SessionId::new(bits());
+                let state = match take().as_string() {
+                    Some(it) => Some(PresenceState::from_name(&it)?),
+                    None => None,
+                };
+                Some(Updated { session, state, meta: Meta::given(take()) })
+            })?,
+            pulses: list(|| {
+                let session = SessionId::new(bits());
+                let name = PulseName::parse(&take_text())?;
+                let value = match take().as_string() {
+                    Some(it) => Some(PulseValue::parse(&it)?),
+                    None => None,
+                };
+                Some(Pulse { session, name, value })
+            })?,
+        }),
+        3 => ServerFrame::Heartbeat { revs: list(|| Some((key()?, Rev(natural()))))? },
+        4 => ServerFrame::LastSeen { key: key()?, seen: Vec::new() },
+        5 => ServerFrame::Error {
+            code: ErrorCode::from_name(&take_text())?,
+            message: take_text(),
+            key: match take().as_string() {
+                Some(it) => Some(Key::parse(&it)?),
+                None => None,
+            },
         },
-        // What it says is for JavaScript, which reads the text itself.
-        "last_seen" => ServerFrame::LastSeen { key: key(body)?, seen: Vec::new() },
-        "token" => ServerFrame::Token {
-            resume: text_of(body, "resume")?,
-            expires_in_ms: number(body, "expires_in_ms")?,
-        },
-        "error" => ServerFrame::Error {
-            code: ErrorCode::from_name(&text_of(body, "code")?)?,
-            message: text_of(body, "message")?,
-            key: optional(body, "key", |_| key(body))?,
-        },
+        6 => ServerFrame::Token { resume: take_text(), expires_in_ms: natural() },
         _ => return None,
     })
 }
@@ -145,142 +164,48 @@ pub(crate) fn encode_beacon(resume: &str, dial: Dial, keys: &[Key]) -> JsString 
     write_beacon(resume, dial.0, &names)
 }
 
-fn welcome(it: &Fields) -> Option<Welcome> {
-    let epoch = it.field("epoch");
-    let epoch = as_object(&epoch)?;
-    Some(Welcome {
-        session: session(it)?,
-        resume: text_of(it, "resume")?,
-        resumed: it.field("resumed").as_bool()?,
-        heartbeat_ms: number(it, "heartbeat_ms")?,
-        grace_ms: number(it, "grace_ms")?,
-        expires_in_ms: number(it, "expires_in_ms")?,
-        epoch: EpochInfo {
-            id: Epoch::parse(&text_of(epoch, "id")?)?,
-            age_ms: number(epoch, "age_ms")?,
-        },
-    })
-}
-
-fn presence(it: &Fields) -> Option<Presence<Meta>> {
-    let user = it.field("user");
-    let user = as_object(&user)?;
-    let id = UserId::parse(&text_of(user, "id")?)?;
-    let color = Color::parse(&text_of(user, "color")?)?;
-    let avatar = optional(user, "avatar", |it| AvatarUrl::parse(&it.as_string()?))?;
-    let info = optional(user, "info", |it| {
-        let text = to_json(as_object(it)?).ok()??;
-        Info::from_json_value(&String::from(text))
-    })?;
-    let user = User::new(id, &text_of(user, "name")?, color).ok()?;
+fn presence() -> Option<Presence<Meta>> {
+    let session = SessionId::new(bits());
+    let id = UserId::parse(&take_text())?;
+    let name = take_text();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "three bytes")]
+    let [_, red, green, blue] = (take_number() as u32).to_be_bytes();
+    let user = User::new(id, &name, Color([red, green, blue])).ok()?;
+    let user = user.with_avatar(take().as_string().map(|it| AvatarUrl::parsed(&it)));
+    let info = match take().as_string() {
+        Some(it) => Some(Info::from_json_value(&it)?),
+        None => None,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number")]
+    let since = take_number() as i64;
+    let state = PresenceState::from_name(&take_text())?;
     Some(Presence {
-        session: session(it)?,
-        user: Arc::new(user.with_avatar(avatar).with_info(info)),
-        since: whole(it, "since")?,
-        state: state(it)?,
-        meta: Meta::received(&it.field("meta"))?,
+        session,
+        user: Arc::new(user.with_info(info)),
+        since,
+        state,
+        meta: Meta::given(take())?,
     })
 }
 
-fn left(it: &Fields) -> Option<Left> {
-    let reason = LeaveReason::from_name(&text_of(it, "reason")?)?;
-    Some(Left { session: session(it)?, reason })
+/// The 64 bits of an id.
+fn bits() -> u64 {
+    (natural() << 32) | natural()
 }
 
-fn updated(it: &Fields) -> Option<Updated<Meta>> {
-    Some(Updated {
-        session: session(it)?,
-        state: optional(it, "state", |_| state(it))?,
-        meta: optional(it, "meta", Meta::received)?,
-    })
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a natural number")]
+fn natural() -> u64 {
+    take_number() as u64
 }
 
-fn pulse(it: &Fields) -> Option<Pulse> {
-    Some(Pulse {
-        session: session(it)?,
-        name: PulseName::parse(&text_of(it, "name")?)?,
-        value: optional(it, "value", |it| PulseValue::parse(&it.as_string()?))?,
-    })
+fn key() -> Option<Key> {
+    Key::parse(&take_text())
 }
 
-fn session(it: &Fields) -> Option<SessionId> {
-    SessionId::parse(&text_of(it, "session")?)
-}
-
-fn state(it: &Fields) -> Option<PresenceState> {
-    PresenceState::from_name(&text_of(it, "state")?)
-}
-
-fn key(it: &Fields) -> Option<Key> {
-    Key::parse(&text_of(it, "key")?)
-}
-
-fn rev(it: &Fields, name: &str) -> Option<Rev> {
-    number(it, name).map(Rev)
-}
-
-fn number(it: &Fields, name: &str) -> Option<u64> {
-    u64::try_from(whole(it, name)?).ok()
-}
-
-/// A whole number that JavaScript can tell from its neighbours.
-#[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is a number to both")]
-fn whole(it: &Fields, name: &str) -> Option<i64> {
-    let value = it.field(name).as_f64()?;
-    let max = MAX_SAFE_INTEGER as f64;
-    if !(-max..=max).contains(&value) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "compared with what it was")]
-    let whole = value as i64;
-    (whole as f64 == value).then_some(whole)
-}
-
-fn text_of(it: &Fields, name: &str) -> Option<String> {
-    it.field(name).as_string()
-}
-
-/// A field that may be missing or `null`, but not wrong.
-fn optional<T>(
-    it: &Fields,
-    name: &str,
-    read: impl FnOnce(&JsValue) -> Option<T>,
-) -> Option<Option<T>> {
-    match given(it, name) {
-        Some(value) => read(&value).map(Some),
-        None => Some(None),
-    }
-}
-
-/// A field that is neither missing nor `null`.
-fn given(it: &Fields, name: &str) -> Option<JsValue> {
-    let value = it.field(name);
-    (!value.is_undefined() && !value.is_null()).then_some(value)
-}
-
-fn list<T>(it: &Fields, name: &str, read: impl Fn(&Fields) -> Option<T>) -> Option<Vec<T>> {
+fn list<T>(item: impl Fn() -> Option<T>) -> Option<Vec<T>> {
     let mut items = Vec::new();
-    each(&it.field(name), &mut |it| read(it).map(|it| items.push(it)))?;
-    Some(items)
-}
-
-fn list_or_nothing<T>(
-    it: &Fields,
-    name: &str,
-    read: impl Fn(&Fields) -> Option<T>,
-) -> Option<Vec<T>> {
-    let mut items = Vec::new();
-    if let Some(list) = given(it, name) {
-        each(&list, &mut |it| read(it).map(|it| items.push(it)))?;
+    for _ in 0..natural() {
+        items.push(item()?);
     }
     Some(items)
-}
-
-/// Takes each object of a list. Not generic: the loop is the larger part, and there are five lists.
-fn each(list: &JsValue, take: &mut dyn FnMut(&Fields) -> Option<()>) -> Option<()> {
-    let list = as_array(list)?;
-    for place in 0..list.length() {
-        take(as_object(&list.get(place))?)?;
-    }
-    Some(())
 }

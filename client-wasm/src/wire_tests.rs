@@ -126,7 +126,7 @@ fn fields<const N: usize>(row: &JsValue, names: [&str; N]) -> [JsValue; N] {
 }
 
 fn in_engine(meta: &protocol::Meta) -> Meta {
-    Meta::received(&js_sys::JSON::parse(meta.as_str()).unwrap()).unwrap()
+    Meta::given(js_sys::JSON::parse(meta.as_str()).unwrap()).unwrap()
 }
 
 fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {

@@ -128,17 +128,8 @@ struct Place {
     held: Option<Time>,
 }
 
-/// Members as they were before a change, and why sessions went.
-struct Batch<M> {
-    before: Map<MemberId, Option<Arc<Member<M>>>>,
-    reasons: Map<MemberId, LeaveReason>,
-}
-
-impl<M> Batch<M> {
-    const fn new() -> Self {
-        Self { before: Map::new(), reasons: Map::new() }
-    }
-}
+/// Members as they were before a change, and why their last session went.
+type Batch<M> = Map<MemberId, (Option<Arc<Member<M>>>, LeaveReason)>;
 
 impl<M: Clone + PartialEq> Roster<M> {
     /// An empty roster.
@@ -444,7 +435,10 @@ impl<M: Clone + PartialEq> Roster<M> {
     fn remove(&mut self, batch: &mut Batch<M>, session: SessionId, reason: LeaveReason) {
         let Some(place) = self.places.remove(&session) else { return };
         let id = place.member;
-        batch.reasons.insert(id.clone(), reason);
+        self.remember(batch, &id);
+        if let Some(known) = batch.get_mut(&id) {
+            known.1 = reason;
+        }
         let Some(member) = self.changing(batch, &id) else { return };
         let is_older = member.sessions.iter().any(|it| it.session == session && it.since < 0);
         member.sessions.retain(|it| it.session != session);
@@ -466,17 +460,16 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// Keeps a member as it was before the batch.
     fn remember(&self, batch: &mut Batch<M>, id: &MemberId) {
-        if !batch.before.contains_key(id) {
-            batch.before.insert(id.clone(), self.members.get(id).cloned());
+        if !batch.contains_key(id) {
+            batch.insert(id.clone(), (self.members.get(id).cloned(), LeaveReason::Left));
         }
     }
 
     /// The net differences of a batch.
-    fn differences(&mut self, mut batch: Batch<M>) -> Vec<Difference<M>> {
+    fn differences(&mut self, batch: Batch<M>) -> Vec<Difference<M>> {
         self.n_changes = self.n_changes.wrapping_add(1);
-        let before = core::mem::take(&mut batch.before);
         let mut differences = Vec::new();
-        for (id, before) in before.into_iter() {
+        for (id, (before, reason)) in batch.into_iter() {
             let mut looks_the_same = false;
             if let (Some(before), Some(after)) = (&before, self.members.get_mut(&id)) {
                 looks_the_same = before.looks_like(after);
@@ -496,10 +489,7 @@ impl<M: Clone + PartialEq> Roster<M> {
                         .any(|it| it.since < 0 && !self.gone.contains_key(&it.session));
                     Difference::Joined { member, is_return }
                 }
-                (Some(member), None) => {
-                    let reason = batch.reasons.get(&id).copied().unwrap_or(LeaveReason::Left);
-                    Difference::Left { member, reason }
-                }
+                (Some(member), None) => Difference::Left { member, reason },
                 (Some(_), Some(_)) if looks_the_same => continue,
                 (Some(before), Some(member)) => Difference::Updated { before, member },
             });
