@@ -8,6 +8,7 @@ import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 
 const LISTEN = ["--metrics-listen", "127.0.0.1:0"];
+const PATIENCE_MS = 30_000;
 
 /** @type {import("../support/relay.mjs").Relay | undefined} */
 let relay;
@@ -89,16 +90,11 @@ test("what is gone is counted no longer, and what was dropped is", async () => {
   for (let n = 0; n < 20; n += 1) alice.send({ heartbeat: {} });
   const second = await Peer.open(relay);
   assert.equal((await second.closed()).code, 4429);
-  const { samples } = await metricsOf(relay);
-  assert.equal(samples.get('whoshere_dropped_total{reason="full"}'), 1);
-  assert.ok(Number(samples.get("whoshere_throttled_total")) >= 1);
+  await until('dropped_total{reason="full"}', (n) => n === 1);
+  await until("throttled_total", (n) => n >= 1);
   await alice.close(1001);
   for (const gauge of ["connections", "sessions", "keys", "presences", "members"]) {
-    let left = 1;
-    while (left > 0) {
-      left = Number((await metricsOf(relay)).samples.get(`whoshere_${gauge}`));
-      await sleep(10);
-    }
+    await until(gauge, (n) => n === 0);
   }
 });
 
@@ -127,3 +123,20 @@ test("metrics have an address of their own, or none", async () => {
   relay = await startRelay();
   assert.equal(relay.metrics, "");
 });
+
+/**
+ * Waits until a sample is as it should be.
+ *
+ * @param {string} sample
+ * @param {(value: number) => boolean} isRight
+ */
+async function until(sample, isRight) {
+  assert.ok(relay !== undefined);
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const value = (await metricsOf(relay)).samples.get(`whoshere_${sample}`);
+    if (value !== undefined && isRight(value)) return;
+    assert.ok(Date.now() < deadline, `${sample} is still ${value}`);
+    await sleep(10);
+  }
+}

@@ -98,20 +98,21 @@ test("who never reads costs little over TLS, too, and is told the latest when it
   const deaf = await Promise.all(Array.from({ length: 20 }, (_, i) => enter(`deaf${i}`)));
   for (const peer of deaf) peer.stopReading();
   const filler = "x".repeat(3900);
-  const end = Date.now() + 5000;
-  let n = 0;
-  while (Date.now() < end) {
-    n += 1;
+  const last = 500;
+  for (let n = 1; n <= last; n += 1) {
     bob.send({ update: { key: "document:1", meta: { n, filler } } });
     await sleep(12);
   }
   for (const peer of deaf) peer.readAgain();
   for (const peer of deaf) {
-    const latest = () => peer.presence("writer").meta.n === n;
+    const latest = () => peer.presence("writer").meta.n === last;
     await peer.until("the peer knows the latest", latest, PATIENCE_MS);
     const snapshots = peer.received.filter((name) => name === "snapshot").length;
     const frames = peer.received.length;
-    assert.ok(snapshots >= 2 && frames < n, `${snapshots} snapshots, ${frames} frames of ${n}`);
+    assert.ok(
+      snapshots >= 2 && frames < last,
+      `${snapshots} snapshots, ${frames} frames of ${last}`,
+    );
   }
   t.diagnostic(await witnesses.testify(16 * MIB));
 });

@@ -55,7 +55,7 @@ fn a_flood_of_names_that_are_not_known_asks_once_in_a_while() {
     hurry(&mut keyring, NEVER, SOON);
     keyring.watch().unwrap();
     keyring.ask("new");
-    until(|| server.n_answers() == 3);
+    until(|| server.n_answers() >= 3);
     drop(keyring);
     assert!(!Keyring::new([]).ask("new"), "there is nobody to ask");
 }
