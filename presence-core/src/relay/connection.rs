@@ -90,8 +90,6 @@ pub(super) struct Open {
     pub(super) grant: Grant,
     /// When that token expires.
     pub(super) expires_at: Time,
-    /// When the first of the tokens that its joins have brought expires.
-    pub(super) joins_expire_at: Option<Time>,
     /// The keys it has entered.
     pub(super) keys: Vec<Entered>,
     pub(super) silence: Silence,
@@ -114,6 +112,8 @@ pub(super) struct Entered {
     pub(super) can: Capabilities,
     /// What the token of its join allows there.
     pub(super) own_can: Capabilities,
+    /// When that token expires.
+    pub(super) expires_at: Option<Time>,
     /// A meta that waits because the connection says too much.
     pub(super) held: Option<Meta>,
 }
@@ -144,9 +144,10 @@ impl Open {
         joined.map(|it| it.key.clone()).collect()
     }
 
-    /// When the first of its tokens expires.
+    /// When the first of the tokens expires that it lives by: its own, and those of the keys that it is in.
     pub(super) fn first_expiry(&self) -> Time {
-        self.joins_expire_at.map_or(self.expires_at, |it| it.min(self.expires_at))
+        let of_keys = self.keys.iter().filter_map(|it| it.expires_at);
+        of_keys.fold(self.expires_at, Time::min)
     }
 }
 

@@ -136,7 +136,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Some(Err(Refusal::Expired)) => {
                 let message = format!("the token of the {} has expired", needed.name());
-                self.error(now, id, ErrorCode::KeyExpired, message, Some(key.clone()));
+                if needed == Capability::Join {
+                    self.error(now, id, ErrorCode::KeyExpired, message, Some(key.clone()));
+                } else {
+                    self.deny(now, id, ErrorCode::KeyExpired, message, key.clone());
+                }
                 return None;
             }
         };
@@ -161,7 +165,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
         if !has_room {
             let message = "this connection has entered as many keys as it may".to_owned();
-            self.error(now, id, ErrorCode::TooManyKeys, message, Some(key.clone()));
+            self.deny(now, id, ErrorCode::TooManyKeys, message, key.clone());
             return None;
         }
         Some(Pass { can, own_can, expires_at: own.map(|it| now + it.expires_in) })
@@ -175,15 +179,15 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let is_new = match open.entered(key) {
             Some(entered) => {
                 (entered.role, entered.can, entered.own_can) = (role, can, own_can);
-                entered.held = None;
+                (entered.expires_at, entered.held) = (expires_at, None);
                 false
             }
             None => {
-                open.keys.push(Entered { key: key.clone(), role, can, own_can, held: None });
+                let (key, held) = (key.clone(), None);
+                open.keys.push(Entered { key, role, can, own_can, expires_at, held });
                 true
             }
         };
-        open.joins_expire_at = open.joins_expire_at.into_iter().chain(expires_at).min();
         let ends_at = open.first_expiry() + grace;
         self.arm_connection_by(id, ends_at);
         if !is_new && !self.connection(id).is_some_and(|it| it.may_ask(now)) {
@@ -209,6 +213,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// be seen any more isn't, whatever the relay thinks of it.
     fn deny(&mut self, now: Time, id: ConnId, code: ErrorCode, message: String, key: Key) {
         self.depart(now, id, &key, LeaveReason::Left);
+        // Also what an earlier dial of this page has left there.
+        if let Some(open) = self.open(id) {
+            let (session, dial, reason) = (open.session, open.dial, LeaveReason::Left);
+            let held = self.slots.get(&key).and_then(|it| it.room.dial_of(session));
+            if held.is_some_and(|it| it < dial) {
+                self.publish(now, &key, Change::Leave { session, dial, reason });
+            }
+        }
         self.error(now, id, code, message, Some(key));
     }
 

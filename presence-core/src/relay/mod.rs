@@ -456,7 +456,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             dial,
             since,
             expires_at: now + grant.expires_in,
-            joins_expire_at: None,
             keys: Vec::new(),
             silence: Silence::None,
             is_away: false,
@@ -897,7 +896,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     self.stats.deltas += 1;
                 }
                 slot.snapshot = None;
-                slot.window_ends = now + window;
+                // Who comes next waits no longer than in a key that nobody looked at meanwhile.
+                let is_over = slot.room.is_empty();
+                slot.window_ends = if is_over { Time::default() } else { now + window };
                 is_news = true;
             }
         }
@@ -1027,9 +1028,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let Open { session, dial, keys, grant, .. } = open;
         self.uncount_connection(grant.user.id());
         self.sessions.release(now, session, id, self.config.grace);
-        for Entered { key, role, .. } in keys {
+        for Entered { key, role, held, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.forget(id);
+            }
+            // Who is lost may be in sight for a while, and is as they last said.
+            if let (Some(meta), Closed::Lost) = (held, how) {
+                self.publish(now, &key, Change::Update { session, dial, meta });
             }
             if role == Role::Observer {
                 self.settle(now, &key);

@@ -31,7 +31,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let mut keys = open.keys.clone();
         for it in &mut keys {
             // What the former person's tokens allow is nobody else's.
-            it.own_can = if is_same { it.own_can } else { Capabilities::NONE };
+            if !is_same {
+                (it.own_can, it.expires_at) = (Capabilities::NONE, None);
+            }
             it.can = grant.for_key(&it.key).and(it.own_can);
         }
         if !is_same && !self.count_as(&former, &grant.user) {
@@ -66,11 +68,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let Some(open) = self.open(id) else { return };
         if !is_same {
             open.since = now;
-            open.joins_expire_at = None;
         }
         for entered in &mut open.keys {
             if let Some(it) = keys.iter().find(|it| it.key == entered.key) {
                 (entered.can, entered.own_can) = (it.can, it.own_can);
+                entered.expires_at = it.expires_at;
             }
         }
         open.is_remembered &= grant.last_seen;

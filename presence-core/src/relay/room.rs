@@ -142,7 +142,7 @@ pub struct Room {
     expiries: BTreeSet<(Time, SessionId, PulseName)>,
     /// The rev of the last change that was applied.
     rev: Rev,
-    /// The rev at the last flush point.
+    /// The rev at the last flush point; 0 if nobody was there.
     flushed: Rev,
     /// Those touched since the last flush point, as they were at it.
     window: BTreeMap<SessionId, Pending>,
@@ -413,7 +413,7 @@ impl Room {
         self.window.is_empty() && self.told.is_empty()
     }
 
-    /// The rev of the last flush point.
+    /// The rev of the last flush point; 0 if nobody was there.
     #[must_use]
     pub const fn flushed_rev(&self) -> Rev {
         self.flushed
@@ -490,8 +490,10 @@ impl Room {
         if joined.is_empty() && left.is_empty() && updated.is_empty() && pulses.is_empty() {
             return None;
         }
-        let from = core::mem::replace(&mut self.flushed, self.rev);
-        Some(Delta { key: key.clone(), from, to: self.rev, joined, left, updated, pulses })
+        // A room that is empty is as one that is new, or else its rev told that observers have kept it.
+        let to = if self.entries.is_empty() { Rev(0) } else { self.rev };
+        let from = core::mem::replace(&mut self.flushed, to);
+        Some(Delta { key: key.clone(), from, to, joined, left, updated, pulses })
     }
 
     /// The roster at the last flush point. Only meaningful while [`is_flushed`](Self::is_flushed).

@@ -1,6 +1,6 @@
 //! What an application's own servers do to who is there: put somebody out, or be there without a socket.
 
-use super::connection::Phase;
+use super::connection::{Phase, Role};
 use super::room::JoinError;
 use super::{Backplane, Change, ConnId, Host, Relay, Timer, slot};
 use crate::Time;
@@ -75,8 +75,9 @@ pub enum PlaceError {
 }
 
 impl<H: Host, B: Backplane> Relay<H, B> {
-    /// Puts a user out, of one key or of all, and keeps them out for a while. Returns how many presences and
-    /// observers that were; of all keys those without a connection are left to [`Self::kick_lost`].
+    /// Puts a user out, of one key or of all, and keeps them out for a while. Returns how many presences
+    /// that were, since of observers nobody is told; of all keys those without a connection are left to
+    /// [`Self::kick_lost`].
     ///
     /// # Errors
     ///
@@ -98,16 +99,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let mut n_kicked = 0;
         for id in ids {
             let Some(open) = self.open(id) else { continue };
-            let entered = open.keys.iter().map(|it| it.key.clone());
-            let keys: Vec<_> = entered.filter(|it| key.is_none_or(|key| key == it)).collect();
-            for it in &keys {
+            let entered = open.keys.iter().map(|it| (it.key.clone(), it.role));
+            let keys: Vec<_> = entered.filter(|it| key.is_none_or(|key| *key == it.0)).collect();
+            n_kicked += keys.iter().filter(|it| it.1 == Role::Member).count();
+            for (it, _) in &keys {
                 self.depart(now, id, it, LeaveReason::Kicked);
                 if key.is_some() {
                     let message = "this user was put out of this key".to_owned();
                     self.error(now, id, ErrorCode::Kicked, message, Some(it.clone()));
                 }
             }
-            n_kicked += keys.len();
             if key.is_none() {
                 self.refuse(now, id, CloseCode::Kicked);
             }

@@ -2392,6 +2392,7 @@ struct Shell<B> {
 #[derive(Default)]
 struct Socket {
     seen: Vec<String>,
+    frames: Vec<Rc<ServerFrame<Meta>>>,
     pings: usize,
     copies: BTreeMap<Key, Copy>,
     is_silent: bool,
@@ -2741,6 +2742,7 @@ impl<B: Backplane> Shell<B> {
             Outgoing::Frame(frame) => {
                 let text = socket.take(&frame, &mut self.names);
                 socket.seen.push(text);
+                socket.frames.push(frame);
             }
             Outgoing::Ping => {
                 socket.pings += 1;
@@ -2795,6 +2797,11 @@ impl<B: Backplane> Shell<B> {
             Some(socket) => core::mem::take(&mut socket.seen),
             None => self.remains.remove(&conn).unwrap_or_default(),
         }
+    }
+
+    /// The very frames that a page has read since the last look at them.
+    fn frames(&mut self, page: &Page) -> Vec<Rc<ServerFrame<Meta>>> {
+        self.sockets.get_mut(&page.conn).map_or_else(Vec::new, |it| core::mem::take(&mut it.frames))
     }
 
     fn pings(&self, page: &Page) -> usize {
@@ -2888,7 +2895,10 @@ impl Socket {
         let Delta { key, from, to, joined, left, updated, pulses } = delta;
         let copy = self.copies.get_mut(key).expect("a delta came before any snapshot");
         assert_eq!(copy.rev, *from, "a delta doesn't follow on the last frame");
-        assert!(to > from);
+        assert_ne!(to, from);
+        let is_new = copy.presences.is_empty();
+        assert_eq!(*from == Rev(0), is_new, "an empty key is at rev 0, and no other is");
+        assert!(to > from || *to == Rev(0));
         copy.rev = *to;
         let mut touched = BTreeSet::new();
         let mut told = Vec::new();

@@ -103,3 +103,13 @@ fn before_a_hello_and_outside_of_a_key_it_is_what_it_always_is() {
     shell.excess(page.conn, update());
     assert_eq!(shell.reads(page.conn).last().unwrap(), "error not_joined document:42");
 }
+
+#[test]
+fn what_waits_is_told_of_who_is_lost() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    shell.pass(1_000);
+    shell.update_in_excess(&bob, DOC, r#"{"n":1}"#);
+    shell.reset(&bob);
+    shell.pass(5_000);
+    assert_eq!(shell.sees(&alice), [r#"bob {"n":1}"#]);
+}

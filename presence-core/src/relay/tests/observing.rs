@@ -360,3 +360,107 @@ fn a_newer_dial_at_another_relay_fences_an_observer_as_a_member() {
     assert_eq!(here.sees(&alice), ["close replaced"]);
     assert_eq!(here.roster(DOC), ["alice"]);
 }
+
+#[test]
+fn an_empty_key_is_the_same_whether_somebody_looks_on_or_not() {
+    type Come = fn(&mut Shell<MemoryBackplane>, &Page);
+    let ways: [(u64, Come); 5] = [
+        (100, |shell, alice| shell.observe(alice, DOC)),
+        (0, |shell, alice| shell.observe(alice, DOC)),
+        (100, |shell, alice| shell.join(alice, DOC)),
+        // Within the window that the leave would have begun.
+        (5, |shell, alice| shell.join(alice, DOC)),
+        (1, |shell, alice| shell.join(alice, DOC)),
+    ];
+    for (pause, come) in ways {
+        let [alone, observed] = [false, true].map(|is_observed| {
+            let mut shell = Shell::new();
+            let (eve, alice) = (shell.page("eve"), shell.page("alice"));
+            if is_observed {
+                shell.observe(&eve, DOC);
+            }
+            shell.join(&alice, DOC);
+            shell.pass(1_000);
+            shell.leave(&alice, DOC);
+            shell.pass(pause);
+            let told = shell.relay.told_roster(&parse(DOC));
+            shell.frames(&alice);
+            come(&mut shell, &alice);
+            shell.beat(&alice);
+            let at_once = shell.frames(&alice);
+            shell.pass(1_000);
+            shell.beat(&alice);
+            (told, at_once, shell.frames(&alice))
+        });
+        assert_eq!(alone, observed, "{pause}");
+        assert!(alone.1.iter().any(|it| matches!(**it, ServerFrame::Snapshot(_))), "{pause}");
+    }
+}
+
+#[test]
+fn who_looks_on_follows_a_key_that_empties_and_fills() {
+    let mut shell = Shell::new();
+    let eve = shell.page("eve");
+    shell.observe(&eve, DOC);
+    shell.sees(&eve);
+    for _ in 0..3 {
+        let alice = shell.visit("alice", DOC);
+        shell.close_tab(&alice);
+        shell.pass(1_000);
+        shell.beat(&eve);
+        assert_eq!(shell.sees(&eve), ["+alice", "-alice left", "heartbeat document:42@0"]);
+    }
+}
+
+#[test]
+fn who_is_denied_to_look_on_is_not_left_in_sight_by_an_earlier_socket() {
+    type Try = fn(&mut Shell<MemoryBackplane>, &Page);
+    let ways: [(Try, &str); 4] = [
+        (|shell, back| looks(shell, back, None, true), "error key_denied document:42"),
+        (
+            |shell, back| looks(shell, back, Some(Refusal::Denied), false),
+            "error key_denied document:42",
+        ),
+        (
+            |shell, back| looks(shell, back, Some(Refusal::Expired), false),
+            "error key_expired document:42",
+        ),
+        (
+            |shell, back| {
+                let other = shell.page("alice");
+                shell.observe(&other, DOC);
+                shell.observe(back, DOC);
+            },
+            "error key_full document:42",
+        ),
+    ];
+    for (way, error) in ways {
+        let config = RelayConfig { max_presences_per_user: 1, ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let (alice, bob) = (shell.visit("alice", DOC), shell.visit("bob", DOC));
+        shell.reset(&alice);
+        shell.pass(1_000);
+        let back = shell.resume(&alice);
+        shell.sees(&bob);
+        way(&mut shell, &back);
+        assert_eq!(shell.sees(&back), [error]);
+        shell.pass(20);
+        assert_eq!(shell.sees(&bob), ["-alice left"], "{error}");
+    }
+}
+
+#[test]
+fn who_wants_to_be_unseen_with_an_old_token_is_not_left_in_sight() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    looks(&mut shell, &alice, Some(Refusal::Expired), false);
+    assert_eq!(shell.sees(&alice), ["error key_expired document:42"]);
+    assert_eq!(shell.sees(&bob), ["-alice left"]);
+    shell.frame(bob.conn, join_with(DOC, Err(Refusal::Expired)));
+    shell.pass(1_000);
+    assert_eq!(shell.roster(DOC), ["bob"], "who wants to be seen is");
+}
+
+fn looks(shell: &mut Shell<MemoryBackplane>, page: &Page, token: Option<Refusal>, invisible: bool) {
+    let (key, grant) = (parse(DOC), token.map(Err));
+    shell.frame(page.conn, Command::Observe { key, grant, invisible });
+}

@@ -55,6 +55,20 @@ fn a_further_token_of_a_join_still_ends_the_connection() {
 }
 
 #[test]
+fn a_token_of_a_key_that_was_left_ends_nothing() {
+    let mut shell = Shell::new();
+    let alice = shell.page("alice");
+    shell.frame(alice.conn, join_with(OTHER, Ok(lasting("alice", 7))));
+    shell.join(&alice, DOC);
+    shell.leave(&alice, OTHER);
+    for _ in 0..5 {
+        shell.pass(10_000);
+        shell.beat(&alice);
+    }
+    assert_eq!(shell.roster(DOC), ["alice"]);
+}
+
+#[test]
 fn expired_and_denied_are_told_apart_and_the_connection_goes_on() {
     let (mut shell, alice, bob) = two_in(DOC);
     for (refusal, code) in

@@ -81,7 +81,7 @@ fn who_only_looks_on_is_put_out_as_well_and_nobody_hears_of_it() {
     let eve = shell.page("eve");
     shell.frame(eve.conn, observe(DOC));
     shell.sees(&eve);
-    assert_eq!(kick(&mut shell, "eve", Some(DOC)), 1);
+    assert_eq!(kick(&mut shell, "eve", Some(DOC)), 0, "not even the application");
     assert_eq!(shell.sees(&eve), ["error kicked document:42"]);
     assert_eq!(shell.sees(&alice), NOTHING);
 }
