@@ -375,6 +375,7 @@ impl Driver {
                 ("change", Some(key))
             }
             Event::Refused { key, code, message } => {
+                self.rosters.borrow_mut().retain(|it| it.key != *key);
                 parts[0] = code.name().into();
                 parts[1] = message.into();
                 ("refuse", Some(key))

@@ -244,6 +244,8 @@ pub struct Session<M> {
     epoch: Option<CurrentEpoch>,
     session: Option<SessionId>,
     keys: Map<Key, Joined<M>>,
+    /// No roster that is gone has counted further.
+    n_changes: u32,
     outputs: VecDeque<Output<M>>,
     shown: State,
     /// True while the page is in the back-forward cache.
@@ -397,6 +399,7 @@ impl<M: Clone + PartialEq> Session<M> {
             epoch: None,
             session: None,
             keys: Map::new(),
+            n_changes: 0,
             outputs: VecDeque::new(),
             shown: State::Connecting,
             is_put_away: false,
@@ -423,6 +426,7 @@ impl<M: Clone + PartialEq> Session<M> {
             return self.tell(&key, differences, Telling::Silent, true);
         }
         let mut roster = Roster::new(dedupe);
+        roster.count_from(self.n_changes.wrapping_add(1));
         roster.set_observer(mode != Mode::Join);
         let joined = Joined {
             mode,
@@ -504,6 +508,7 @@ impl<M: Clone + PartialEq> Session<M> {
     /// Leaves a key at once.
     pub fn leave(&mut self, key: &Key) {
         let Some(joined) = self.keys.remove(key) else { return };
+        self.n_changes = self.n_changes.max(joined.roster.n_changes());
         self.say_goodbye(key.clone(), &joined);
         if self.keys.is_empty() {
             self.end(StopReason::Left);
@@ -935,9 +940,10 @@ impl<M: Clone + PartialEq> Session<M> {
         match (code, known, key) {
             (
                 ErrorCode::KeyDenied | ErrorCode::TooManyKeys | ErrorCode::Kicked,
-                Some(_),
+                Some(joined),
                 Some(key),
             ) => {
+                self.n_changes = self.n_changes.max(joined.roster.n_changes());
                 self.keys.remove(&key);
                 self.output(Output::Event(Event::Refused { key, code, message }));
                 if self.keys.is_empty() {

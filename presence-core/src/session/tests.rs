@@ -296,6 +296,15 @@ mod observing {
         assert_eq!(told.last().unwrap(), "state stopped key_denied");
     }
 
+    #[test]
+    fn a_roster_never_counts_as_a_former_one_of_its_key_did() {
+        let mut page = Page::live();
+        let former = page.session.roster(&parse(DOC)).unwrap().n_changes();
+        page.error(ErrorCode::Kicked, Some(DOC));
+        page.turn(DOC, Mode::Join);
+        assert!(page.session.roster(&parse(DOC)).unwrap().n_changes() > former);
+    }
+
     fn observer() -> Page {
         let mut page = Page::new(Net::Manual);
         page.turn(DOC, Mode::Observe);
