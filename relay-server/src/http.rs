@@ -89,7 +89,14 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, address)) => {
                 let peer = Peer(address.ip());
-                let Some(seat) = lobby.enter(app.address_of_socket(peer)) else {
+                let address = app.address_of_socket(peer);
+                // Shaking hands costs more than anything else that a stranger can ask for.
+                if tls.is_some() && address.is_some_and(|it| app.spent.handshake(it).is_err()) {
+                    app.counters.too_often();
+                    debug!("dropping a connection: its address shakes hands too often");
+                    continue;
+                }
+                let Some(seat) = lobby.enter(address) else {
                     // Even saying why costs too much.
                     app.counters.unheard();
                     debug!("dropping a connection: too many of its address are being upgraded");

@@ -135,6 +135,7 @@ pub(crate) struct Spent {
     hasher: RandomState,
     connects: Counter,
     floods: Counter,
+    handshakes: Counter,
     address_frames: Counter,
     user_frames: Counter,
     /// What users have said beyond what they may.
@@ -171,6 +172,7 @@ impl Spent {
             hasher: RandomState::new(),
             connects: Counter::per_second(per_second),
             floods: Counter::per_second(per_second.saturating_mul(FLOOD)),
+            handshakes: Counter::per_second(per_second.saturating_mul(FLOOD)),
             address_frames: Counter::per_second(limits.frames_per_address),
             user_frames: Counter::per_second(limits.frames_per_user),
             user_excess: Counter::per_second(limits.frames_per_user.saturating_mul(FLOOD)),
@@ -196,6 +198,12 @@ impl Spent {
         self.connects.spend(place).map_err(|_| TooOften::Busy)
     }
 
+    /// An address wants to shake hands, which costs more than to be answered. It may do so as often as it
+    /// is answered, whatever it asks for.
+    pub(crate) fn handshake(&self, place: Place) -> Result<(), TooOften> {
+        self.handshakes.spend(place).map_err(|wait| TooOften::Flood { wait })
+    }
+
     /// A message came, from somebody who is known or not yet.
     pub(crate) fn message(&self, address: Place, user: Option<Place>) -> Pace {
         let is_too_much = |counter: &Counter, place| counter.spend(place).is_err();
@@ -213,6 +221,7 @@ impl Spent {
         for counter in [
             &self.connects,
             &self.floods,
+            &self.handshakes,
             &self.address_frames,
             &self.user_frames,
             &self.user_excess,
@@ -301,9 +310,22 @@ mod tests {
     }
 
     #[test]
+    fn an_address_shakes_hands_as_often_as_it_is_answered() {
+        let spent = spent(1);
+        let place = spent.of_address([192, 0, 2, 1].into());
+        let told = (0..60).map(|_| spent.handshake(place)).collect::<Vec<_>>();
+        assert!(told.iter().take(40).all(Result::is_ok));
+        assert!(matches!(told.last(), Some(Err(TooOften::Flood { .. }))));
+        assert_eq!(spent.connect(place), Ok(()), "what it asks for is counted for itself");
+        let other = spent.of_address([192, 0, 2, 2].into());
+        assert_eq!(spent.handshake(other), Ok(()), "nobody else notices");
+    }
+
+    #[test]
     fn without_a_limit_nobody_waits() {
         let spent = spent(0);
         let place = spent.of_address([192, 0, 2, 1].into());
+        assert!((0..100_000).all(|_| spent.handshake(place).is_ok()));
         assert!((0..100_000).all(|_| spent.connect(place).is_ok()));
     }
 

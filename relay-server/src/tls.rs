@@ -1,5 +1,6 @@
 //! TLS without a proxy: the certificate and its key, and what happens when their files change.
 
+use crate::inbox::with_sources;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,6 +25,8 @@ const BUFFER_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Tls {
     files: Files,
+    /// What they held when the relay started.
+    loaded: Contents,
     /// What new connections get.
     current: RwLock<Arc<ServerConfig>>,
 }
@@ -65,8 +68,9 @@ impl Tls {
     /// [`TlsError`] if they can't be used.
     pub fn load(cert: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
         let files = Files { cert, key };
-        let config = files.parse(&files.read()?)?;
-        Ok(Self { files, current: RwLock::new(config) })
+        let loaded = files.read()?;
+        let config = files.parse(&loaded)?;
+        Ok(Self { files, loaded, current: RwLock::new(config) })
     }
 
     /// Shakes hands with a socket that was just accepted.
@@ -80,12 +84,24 @@ impl Tls {
     /// Takes what the files hold whenever it changes, for as long as the relay runs. What can't be used
     /// is not taken: a certificate that is written before its key doesn't cost a single connection.
     pub(crate) async fn watch(self: Arc<Self>) {
-        let mut known = self.files.read().ok();
+        let (mut known, mut complaint) = (None, None);
         loop {
             sleep(LOOK_EVERY).await;
             let this = Arc::clone(&self);
-            let Ok(Ok(found)) = spawn_blocking(move || this.files.read()).await else { continue };
-            if known.as_ref() == Some(&found) {
+            let Ok(found) = spawn_blocking(move || this.files.read()).await else { continue };
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    let error = with_sources(&error);
+                    if complaint.as_ref() != Some(&error) {
+                        warn!(error, "the certificate's files can't be read");
+                    }
+                    complaint = Some(error);
+                    continue;
+                }
+            };
+            complaint = None;
+            if *known.as_ref().unwrap_or(&self.loaded) == found {
                 continue;
             }
             match self.files.parse(&found) {
@@ -117,6 +133,12 @@ struct Files {
 struct Contents {
     cert: Vec<u8>,
     key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contents").finish_non_exhaustive()
+    }
 }
 
 impl Files {

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, afterEach, beforeEach, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 import { Witnesses } from "../support/witness.mjs";
@@ -90,6 +91,35 @@ test("who doesn't speak TLS is closed, and so is a handshake that stops or is tr
   t.after(() => clearInterval(trickle));
   await until("all are closed", () => slow.every((it) => it.destroyed));
   t.diagnostic(await witnesses.testify(200 * 40 * KIB));
+});
+
+test("an address that shakes hands too often is dropped, and nobody else notices", async () => {
+  await relay.stop("SIGKILL");
+  relay = await startRelay({
+    args: [
+      ...["--tls-cert", cert, "--tls-key", key, "--max-connects-per-address", "1"],
+      ...["--metrics-listen", "127.0.0.1:0"],
+    ],
+  });
+  const elsewhere = { ca: one, localAddress: "127.0.0.2" };
+  const alice = await Peer.open(relay, elsewhere);
+  await alice.hello(mintToken("alice"));
+  let shaken = 0;
+  let reason = "";
+  while (reason === "") {
+    await name().catch((error) => {
+      reason = error.code;
+    });
+    shaken += 1;
+    assert.ok(shaken < 1000, `${shaken} handshakes, and none is refused`);
+  }
+  assert.match(reason, /^(ECONNRESET|EPIPE)$/);
+  assert.ok(shaken > 40, `what was saved up is given: ${shaken}`);
+  const bob = await Peer.open(relay, elsewhere);
+  await bob.hello(mintToken("bob"));
+  assert.ok(alice.isOpen);
+  const { samples } = await metricsOf(relay);
+  assert.ok(Number(samples.get('whoshere_dropped_total{reason="too_often"}')) >= 1);
 });
 
 test("who never reads costs little over TLS, too, and is told the latest when it reads again", async (t) => {

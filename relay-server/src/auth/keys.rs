@@ -9,11 +9,13 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use tracing::warn;
 
 /// The longest text of keys.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// Most keys of one text. A token that names none may be held against all of them.
-const MAX_KEYS: usize = 16;
+const MAX_KEYS: usize = 64;
 /// The longest `kid`.
 const MAX_KID_BYTES: usize = 256;
 /// The shortest secret that HS256 is safe with.
@@ -180,7 +182,7 @@ fn parse_pem(text: &str) -> Result<Vec<TokenKey>, KeysError> {
 
 #[derive(Deserialize)]
 struct JwkSet {
-    keys: Vec<Jwk>,
+    keys: Vec<Box<RawValue>>,
 }
 
 /// What is read of a JWK (RFC 7517, RFC 7518, RFC 8037).
@@ -204,13 +206,41 @@ struct Jwk {
 fn parse_jwk_set(text: &str, origin: Origin) -> Result<Vec<TokenKey>, KeysError> {
     let set: JwkSet =
         serde_json::from_str(text).map_err(|error| KeysError::Malformed(error.to_string()))?;
-    if set.keys.len() > MAX_KEYS {
-        return Err(KeysError::TooMany);
+    let (mut keys, mut flaw) = (Vec::new(), None);
+    for (n, jwk) in (1..).zip(set.keys) {
+        match Jwk::parse(&jwk).and_then(|it| it.into_key(origin)) {
+            Ok(Some(key)) if keys.len() < MAX_KEYS => keys.push(key),
+            Ok(None) => {}
+            Err(error @ (KeysError::Private | KeysError::Secret)) => return Err(error),
+            // The others are as good as they were (RFC 7517, section 5).
+            not_taken => {
+                let error = not_taken.err().unwrap_or(KeysError::TooMany);
+                warn!(%error, n, "a key of a set is passed over");
+                flaw = flaw.or(Some(error));
+            }
+        }
     }
-    set.keys.into_iter().filter_map(|it| it.into_key(origin).transpose()).collect()
+    match flaw {
+        Some(flaw) if keys.is_empty() => Err(flaw),
+        _ => Ok(keys),
+    }
 }
 
 impl Jwk {
+    /// An error also if it is dangerous in a way that only shows in what is there.
+    fn parse(json: &RawValue) -> Result<Self, KeysError> {
+        serde_json::from_str(json.get()).map_err(|_| {
+            #[derive(Deserialize)]
+            struct Hint {
+                d: Option<IgnoredAny>,
+            }
+            match serde_json::from_str(json.get()) {
+                Ok(Hint { d: Some(_) }) => KeysError::Private,
+                Ok(Hint { d: None }) | Err(_) => KeysError::Damaged,
+            }
+        })
+    }
+
     /// `None` if it is for something else, as RFC 7517 wants it; an error if it is dangerous.
     fn into_key(self, origin: Origin) -> Result<Option<TokenKey>, KeysError> {
         if self.d.is_some() {
