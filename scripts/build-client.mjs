@@ -89,6 +89,7 @@ const INPUTS = [
   "package-lock.json", // for the version of wasm-opt
   "scripts/build-client.mjs",
   "scripts/minify-names.mjs",
+  "scripts/glue.mjs",
   "presence-protocol",
   "presence-core",
   "client-wasm",

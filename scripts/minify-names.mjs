@@ -4,6 +4,7 @@
 // they hold hashes, and hashes don't pack: they are a tenth of what a page downloads.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withOwnHelpers } from "./glue.mjs";
 import { Refusal } from "./setup/log.mjs";
 import { collect } from "./setup/run.mjs";
 
@@ -26,7 +27,7 @@ export async function minifyNames(folder, env) {
   const names = JSON.parse(output);
 
   const gluePath = join(folder, "whoshere.js");
-  let glue = readFileSync(gluePath, "utf8");
+  let glue = withOwnHelpers(readFileSync(gluePath, "utf8"));
   // Most functions are in an object in the glue; those that need no conversion come straight out of the
   // modules that they are in. Afterwards all belong to one module.
   const direct = [];
