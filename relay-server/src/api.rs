@@ -5,6 +5,7 @@
 
 mod act;
 mod caller;
+mod events;
 mod wire;
 
 use crate::App;
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/keys/{key}/members", get(members))
         .route("/v1/keys/{key}/last-seen", get(last_seen))
+        .route("/v1/keys/{key}/events", get(events::events))
         .route("/v1/keys/{key}/kick", post(act::kick_from_key))
         .route("/v1/keys/{key}/me", put(act::place).delete(act::withdraw))
         .route("/v1/counts", get(counts))
@@ -56,12 +58,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 /// `GET /v1/keys/{key}/members`: everybody in a key.
 async fn members(State(app): State<Arc<App>>, of_key: OfKey) -> Result<Response, Problem> {
     let key = of_key.may(Capability::List)?;
-    let (roster, ages) = app.shared.with(|core, now| {
-        let roster = core.roster(&key);
-        let ages: Vec<_> = roster.iter().map(|it| core.age(now, it.since)).collect();
-        (roster, ages)
-    });
-    Ok(Json(wire::Members::new(&key, &roster, &ages)).into_response())
+    let (at, roster) = app.shared.with(|core, now| (core.moment(now), core.roster(&key)));
+    Ok(Json(wire::Members::new(&key, at, &roster)).into_response())
 }
 
 /// `GET /v1/counts?keys=document:1,document:2`: how many are in these keys.

@@ -103,6 +103,8 @@ struct App {
     leaving: Arc<Lobby>,
     counters: Counters,
     requests: Requests,
+    /// How often those who are told nothing else are told that it goes on.
+    heartbeat: Duration,
     /// False once the relay was told to stop.
     is_ready: AtomicBool,
     stopping: CancellationToken,
@@ -138,6 +140,7 @@ pub async fn run(
         leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
         counters: Counters::default(),
         requests: Requests::default(),
+        heartbeat: config.relay.heartbeat,
         is_ready: AtomicBool::new(true),
         stopping: CancellationToken::new(),
     });

@@ -44,6 +44,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    /// The user was put out by the application.
+    pub(crate) fn kicked() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "kicked", "this user was put out, for a while")
+    }
+
     pub(crate) fn upgrade_required(message: &'static str) -> Self {
         Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
     }

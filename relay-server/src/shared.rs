@@ -11,8 +11,10 @@ use crate::webhooks::Mailbox;
 use presence_core::Time;
 use presence_core::relay::{
     Asked, Closed, ConnId, Full, LastSeenRules, MemoryBackplane, NoticeRules, Relay, RelayConfig,
+    WatchError, WatcherId,
 };
-use presence_protocol::{CloseCode, Epoch};
+use presence_protocol::{CloseCode, Epoch, Key, UserId};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -42,6 +44,8 @@ struct State {
     /// What the timer sleeps until.
     armed: Option<Time>,
     is_stopping: bool,
+    /// Whom to wake when there is something for a watcher.
+    watchers: BTreeMap<WatcherId, Arc<Notify>>,
 }
 
 /// A connection's task.
@@ -71,7 +75,14 @@ impl Shared {
         let mut clock = Clock::start();
         let backplane = MemoryBackplane::new(epoch, clock.now());
         let core = Relay::new(config, host, backplane, seed);
-        let state = State { core, clock, places: Vec::new(), armed: None, is_stopping: false };
+        let state = State {
+            core,
+            clock,
+            places: Vec::new(),
+            armed: None,
+            is_stopping: false,
+            watchers: BTreeMap::new(),
+        };
         Self {
             state: Mutex::new(state),
             sooner: Notify::new(),
@@ -95,6 +106,28 @@ impl Shared {
     /// Where the store's work waits.
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inbox
+    }
+
+    /// Somebody watches a key from now on, and is notified whenever there is something to be told.
+    pub(crate) fn watch(
+        &self,
+        key: &Key,
+        user: &UserId,
+    ) -> Result<(WatcherId, Arc<Notify>), WatchError> {
+        self.operate(None, |state, now| {
+            let id = state.core.watch(now, key, user)?;
+            let news = Arc::default();
+            state.watchers.insert(id, Arc::clone(&news));
+            Ok((id, news))
+        })
+    }
+
+    /// A watcher of a key is gone.
+    pub(crate) fn unwatch(&self, key: &Key, id: WatcherId) {
+        self.operate(None, |state, _| {
+            state.core.unwatch(key, id);
+            state.watchers.remove(&id);
+        });
     }
 
     /// Registers a socket that was just upgraded.
@@ -177,7 +210,7 @@ impl Shared {
 
     fn operate<R>(&self, own: Option<ConnId>, operation: impl FnOnce(&mut State, Time) -> R) -> R {
         // Tasks are woken after the lock was given back, or they would wait for it at once.
-        let mut woken = Vec::new();
+        let (mut woken, mut news) = (Vec::new(), Vec::new());
         let mut requests = Vec::new();
         let (result, is_sooner, now) = {
             let mut state = self.lock();
@@ -193,6 +226,9 @@ impl Shared {
                 }
             }
             requests.extend(std::iter::from_fn(|| state.core.poll_request()));
+            while let Some(id) = state.core.poll_watcher() {
+                news.extend(state.watchers.get(&id).cloned());
+            }
             // Here, because their order matters.
             while let Some(notice) = state.core.poll_notice() {
                 self.mailbox.add(notice);
@@ -213,6 +249,9 @@ impl Shared {
         }
         for waker in woken {
             waker.wake();
+        }
+        for it in news {
+            it.notify_one();
         }
         result
     }

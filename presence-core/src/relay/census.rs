@@ -6,6 +6,23 @@ use core::ops::Bound;
 use core::time::Duration;
 use presence_protocol::{Key, Meta, Presence};
 
+/// When something was so, for the ages that presences had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(i64);
+
+impl Moment {
+    pub(super) fn new(now: Time, backplane: &impl Backplane) -> Self {
+        let (_, began) = backplane.epoch();
+        Self(now.relative_to(began))
+    }
+
+    /// How old a presence was, in milliseconds.
+    #[must_use]
+    pub fn age(self, presence: &Presence<Meta>) -> u64 {
+        self.0.saturating_sub(presence.since).max(0).unsigned_abs()
+    }
+}
+
 impl<H: Host, B: Backplane> Relay<H, B> {
     /// Everybody who is in a key at this moment, those in their grace included.
     #[must_use]
@@ -46,10 +63,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.last_seen.covers(key)
     }
 
-    /// How old a presence is by its `since`, in milliseconds.
+    /// When it is now, for ages.
     #[must_use]
-    pub fn age(&self, now: Time, since: i64) -> u64 {
-        let (_, began) = self.backplane.epoch();
-        now.relative_to(began).saturating_sub(since).max(0).unsigned_abs()
+    pub fn moment(&self, now: Time) -> Moment {
+        Moment::new(now, &self.backplane)
     }
 }

@@ -24,13 +24,14 @@ mod watched;
 mod tests;
 
 pub use backplane::{Backplane, MemoryBackplane};
+pub use census::Moment;
 pub use connection::ConnId;
 pub use grant::{Capabilities, Capability, Grant, KeyPattern, Refusal, ResumeClaims};
 pub use last_seen::{Asked, LastSeenRules, Request, View};
 pub use notices::{Notice, NoticeEvent, NoticeRules};
 pub use room::{Change, JoinError, News, Room, RoomRules};
 pub use server::{PlaceError, TooMany};
-pub use watched::Told;
+pub use watched::{Told, WatchError, WatcherId};
 
 use crate::Time;
 use crate::random::Random;
@@ -880,7 +881,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             if let Some(delta) = slot.room.flush(key) {
                 let to = delta.to;
                 if is_watched && !news.is_empty() {
-                    self.watched.tell(key, to, news);
+                    let at = Moment::new(now, &self.backplane);
+                    self.watched.tell(now, at, key, to, news);
                 }
                 let Delta { joined, left, updated, pulses, .. } = &delta;
                 let n_told = joined.len() + left.len() + updated.len() + pulses.len();

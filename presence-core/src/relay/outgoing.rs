@@ -43,6 +43,12 @@ impl<F> Log<F> {
         self.frames.len()
     }
 
+    /// How many bytes they have.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The position after the newest frame.
     pub(super) fn end(&self) -> u64 {
         self.base + self.frames.len() as u64

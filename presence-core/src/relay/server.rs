@@ -90,6 +90,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         lasting: Duration,
     ) -> Result<usize, TooMany> {
         self.bans.add(now, user.clone(), key.cloned(), now + lasting)?;
+        self.watched.kick(user, key);
         let is_theirs = |id: &usize| {
             let Some(Some(connection)) = self.connections.get(*id) else { return false };
             matches!(&connection.phase, Phase::Open(open) if open.grant.user.id() == user)

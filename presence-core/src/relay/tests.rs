@@ -22,6 +22,7 @@ mod notices;
 mod observing;
 mod renewal;
 mod server;
+mod watched;
 
 mod pulses {
     use super::*;

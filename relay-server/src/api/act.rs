@@ -105,10 +105,7 @@ pub(super) async fn place(
     let placed = app.shared.with(|core, now| core.place(now, &key, &user, meta, lasting));
     match placed {
         Ok(session) => Ok(Json(wire::Placed { session: session.to_string(), ttl })),
-        Err(PlaceError::Kicked) => {
-            let message = "this user was put out of this key";
-            Err(Problem::new(StatusCode::FORBIDDEN, "kicked", message))
-        }
+        Err(PlaceError::Kicked) => Err(Problem::kicked()),
         Err(PlaceError::Full) => {
             let message = "the key, or the relay, holds as many as it may";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "key_full", message))

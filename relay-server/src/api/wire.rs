@@ -1,8 +1,8 @@
 //! What the API answers with.
 
 use presence_core::Time;
-use presence_core::relay::View;
-use presence_protocol::{AvatarUrl, Key, Meta, Presence, User, UserId};
+use presence_core::relay::{Moment, News, View};
+use presence_protocol::{AvatarUrl, Key, LeaveReason, Meta, Presence, User, UserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -51,18 +51,52 @@ struct Session<'a> {
     meta: &'a RawValue,
 }
 
+impl<'a> Session<'a> {
+    fn new(at: Moment, presence: &'a Presence<Meta>) -> Option<Self> {
+        // A meta is one JSON object, or it wouldn't be there.
+        let meta = serde_json::from_str(presence.meta.as_str()).ok()?;
+        let (session, state) = (presence.session.to_string(), presence.state.name());
+        Some(Self { session, state, age_ms: at.age(presence), meta })
+    }
+}
+
+/// What happened to a user in a key.
+#[derive(Serialize)]
+pub(super) struct Change<'a> {
+    key: &'a str,
+    user: Person<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sessions: Vec<Session<'a>>,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(key: &'a Key, at: Moment, news: &'a News) -> Self {
+        Self {
+            key: key.as_str(),
+            user: Person::new(&news.user),
+            reason: news.left.map(LeaveReason::name),
+            sessions: news.sessions.iter().filter_map(|it| Session::new(at, it)).collect(),
+        }
+    }
+}
+
+/// Why nothing more is told.
+#[derive(Serialize)]
+pub(super) struct End {
+    pub(super) code: &'static str,
+}
+
 impl<'a> Members<'a> {
-    /// The presences of a key and their ages, by user; who has been there the longest comes first.
-    pub(super) fn new(key: &'a Key, roster: &'a [Presence<Meta>], ages: &[u64]) -> Self {
-        let mut sorted: Vec<_> = roster.iter().zip(ages).collect();
-        sorted.sort_by_key(|(_, age)| std::cmp::Reverse(**age));
+    /// The presences of a key, by user; who has been there the longest comes first.
+    pub(super) fn new(key: &'a Key, at: Moment, roster: &'a [Presence<Meta>]) -> Self {
+        let mut sorted: Vec<_> = roster.iter().collect();
+        sorted.sort_by_key(|it| it.since);
         let mut members: Vec<Member<'a>> = Vec::new();
         let mut places = BTreeMap::new();
-        for (presence, age_ms) in sorted {
-            // A meta is one JSON object, or it wouldn't be there.
-            let Ok(meta) = serde_json::from_str(presence.meta.as_str()) else { continue };
-            let (session, state) = (presence.session.to_string(), presence.state.name());
-            let session = Session { session, state, age_ms: *age_ms, meta };
+        for presence in sorted {
+            let Some(session) = Session::new(at, presence) else { continue };
             let place = *places.entry(presence.user.id()).or_insert(members.len());
             match members.get_mut(place) {
                 Some(member) => member.sessions.push(session),

@@ -27,7 +27,7 @@ fn a_roster_is_as_it_is_and_knows_ages() {
     shell.pass(5_000);
     let roster = shell.relay.roster(&parse(DOC));
     assert_eq!(roster.len(), 1);
-    let age = shell.relay.age(shell.now, roster[0].since);
+    let age = shell.relay.moment(shell.now).age(&roster[0]);
     assert!((5_000..5_100).contains(&age), "{age}");
     assert!(shell.relay.roster(&parse(OTHER)).is_empty());
 }

@@ -383,7 +383,9 @@ fn an_empty_key_is_the_same_whether_somebody_looks_on_or_not() {
             shell.pass(1_000);
             shell.leave(&alice, DOC);
             shell.pass(pause);
-            let told = shell.relay.told_roster(&parse(DOC));
+            let server = UserId::parse("server").unwrap();
+            let watcher = shell.relay.watch(shell.now, &parse(DOC), &server).unwrap();
+            let told = shell.relay.told(shell.now, &parse(DOC), watcher);
             shell.frames(&alice);
             come(&mut shell, &alice);
             shell.beat(&alice);

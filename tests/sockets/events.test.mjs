@@ -1,0 +1,314 @@
+// @ts-check
+//
+// Server-sent events: what a server that watches a key is told, and when that ends.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { get } from "node:http";
+import { after, before, test } from "node:test";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { Peer, sleep } from "../support/peer.mjs";
+import { mintToken, startRelay } from "../support/relay.mjs";
+
+/** @type {import("../support/relay.mjs").Relay} */
+let relay;
+/** @type {Ajv2020} */
+let ajv;
+
+before(async () => {
+  relay = await startRelay();
+  const document = /** @type {object} */ (
+    await (await fetch(`${relay.http}/v1/openapi.json`)).json()
+  );
+  ajv = new Ajv2020({ strict: false });
+  ajv.addSchema(document, "openapi");
+});
+after(() => relay.stop());
+
+test("a watcher is told everybody who is there, and then what happens to whom", async () => {
+  const alice = await Peer.join(relay, "alice", "watch:1", { n: 1 });
+  const watch = await Watch.open(relay, "watch:1");
+  const first = await watch.next("snapshot");
+  assert.deepEqual(
+    first.members.map((/** @type {any} */ it) => [it.user.id, it.sessions[0].meta]),
+    [["alice", { n: 1 }]],
+  );
+  const bob = await Peer.join(relay, "bob", "watch:1");
+  assert.equal((await watch.next("joined")).user.id, "bob");
+  const tab = await Peer.join(relay, "bob", "watch:1");
+  assert.equal((await watch.next("updated")).sessions.length, 2, "another tab is no other user");
+  await tab.close(1001);
+  assert.equal((await watch.next("updated")).sessions.length, 1);
+  alice.send({ update: { key: "watch:1", meta: { n: 2 } } });
+  assert.deepEqual((await watch.next("updated")).sessions[0].meta, { n: 2 });
+
+  const eve = await Peer.open(relay);
+  await eve.hello(mintToken("eve"));
+  eve.send({ observe: { key: "watch:1" } });
+  await eve.next("snapshot");
+  await eve.close(1001);
+  const elsewhere = await Peer.join(relay, "carol", "watch:2");
+  await bob.close(1001);
+  const left = await watch.next("left");
+  assert.deepEqual([left.user.id, left.reason], ["bob", "left"], "nobody else was told of");
+  watch.close();
+  for (const peer of [alice, elsewhere]) await peer.close(1001);
+});
+
+test("it ends with the token, and with the relay", async (t) => {
+  const other = await startRelay();
+  t.after(() => other.stop());
+  const exp = Math.floor(Date.now() / 1000) + 3;
+  const short = await Watch.open(other, "watch:1", { exp });
+  const long = await Watch.open(other, "watch:1");
+  await short.next("snapshot");
+  assert.deepEqual(await short.next("end"), { code: "expired" });
+  await short.ended();
+  await long.next("snapshot");
+  assert.ok(!long.isOver);
+  assert.equal(await other.stop(), 0);
+  assert.deepEqual(await long.next("end"), { code: "restarting" });
+  await long.ended();
+});
+
+test("it ends for whom the application puts out, who may not watch again for a while", async () => {
+  const watch = await Watch.open(relay, "watch:kick", { sub: "robot" });
+  const other = await Watch.open(relay, "watch:kick");
+  await watch.next("snapshot");
+  const token = mintToken({ sub: "server", can: ["kick"] });
+  const kicked = await fetch(`${relay.http}/v1/keys/watch:kick/kick`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}` },
+    body: JSON.stringify({ user: "robot" }),
+  });
+  assert.equal(kicked.status, 200);
+  assert.deepEqual(await watch.next("end"), { code: "kicked" });
+  await watch.ended();
+  const again = await Watch.open(relay, "watch:kick", { sub: "robot" });
+  await again.ended();
+  assert.deepEqual([again.status, JSON.parse(again.text).code], [403, "kicked"]);
+  assert.ok(!other.isOver);
+  other.close();
+});
+
+test("while nothing happens it says so, as often as pages do", async (t) => {
+  const other = await startRelay({ args: ["--heartbeat", "1s"] });
+  t.after(() => other.stop());
+  const watch = await Watch.open(other, "watch:1");
+  await watch.next("snapshot");
+  await watch.until("there are three comments", () => watch.nComments >= 3);
+  assert.equal(watch.events.length, 1);
+  watch.close();
+});
+
+test("a meta with line breaks is one event like any other", async () => {
+  const alice = await Peer.join(relay, "alice", "watch:lines");
+  const watch = await Watch.open(relay, "watch:lines");
+  await watch.next("snapshot");
+  const meta = '{\n\n"a":\r\n\r\n"event: left\\n\\n" }';
+  alice.send(`{"update":{"key":"watch:lines","meta":${meta}}}`);
+  const { sessions } = await watch.next("updated");
+  assert.deepEqual(sessions[0].meta, { a: "event: left\n\n" });
+  const again = await Watch.open(relay, "watch:lines");
+  assert.deepEqual((await again.next("snapshot")).members[0].sessions[0].meta, sessions[0].meta);
+  for (const it of [watch, again]) it.close();
+  await alice.close(1001);
+});
+
+test("who may not list the key may not watch it", async () => {
+  for (const [claims, status, code] of /** @type {const} */ ([
+    [{ can: ["join"] }, 403, "denied"],
+    [{ keys: ["other"] }, 403, "key_denied"],
+    [{ exp: 1 }, 401, "expired"],
+  ])) {
+    const watch = await Watch.open(relay, "watch:1", claims);
+    await watch.ended();
+    assert.deepEqual([watch.status, JSON.parse(watch.text).code], [status, code]);
+  }
+});
+
+test("a watcher that falls behind is given a snapshot, and nobody waits for it", async () => {
+  const key = "watch:slow";
+  const people = Array.from({ length: 20 }, (_, n) => `user${n}`);
+  const peers = await Promise.all(people.map((name) => Peer.join(relay, name, key)));
+  const watch = await Watch.open(relay, key);
+  await watch.next("snapshot");
+  watch.pause();
+  // Far more than the system takes for it, and a key remembers.
+  const last = 300;
+  for (let n = 1; n <= last; n += 1) {
+    for (const peer of peers) {
+      peer.send({ update: { key, meta: { n, text: "x".repeat(4000) } } });
+    }
+    await Promise.all(peers.map((it) => it.heartbeat()));
+  }
+  watch.resume();
+  /** @type {Map<string, number>} */
+  const known = new Map();
+  await watch.until("all are up to date", () => {
+    for (const { data } of watch.events.splice(0)) {
+      for (const { user, sessions } of data.members ?? [data]) {
+        known.set(user.id, sessions[0].meta.n ?? 0);
+      }
+    }
+    return people.every((it) => known.get(it) === last);
+  });
+  assert.ok(watch.nSnapshots >= 2, "it was given another snapshot");
+  watch.close();
+  for (const peer of peers) await peer.close(1001);
+});
+
+test("who never reads costs little and is ended, and its place is free again", async (t) => {
+  const other = await startRelay({ args: ["--max-connections-per-user", "5"] });
+  t.after(() => other.stop());
+  const key = "watch:deaf";
+  const people = Array.from({ length: 20 }, (_, n) => `user${n}`);
+  const peers = await Promise.all(people.map((name) => Peer.join(other, name, key)));
+  const deaf = await Promise.all(Array.from({ length: 5 }, () => Watch.open(other, key)));
+  for (const it of deaf) it.pause();
+  const bytesBefore = other.residentBytes;
+  let largest = 0;
+  for (let n = 1, status = 429; status !== 200; n += 1) {
+    for (const peer of peers) peer.send({ update: { key, meta: { n, text: "x".repeat(4000) } } });
+    await Promise.all(peers.map((it) => it.heartbeat()));
+    largest = Math.max(largest, other.residentBytes - bytesBefore);
+    await sleep(100);
+    const again = await Watch.open(other, key);
+    ({ status } = again);
+    again.close();
+    assert.ok(status === 200 || status === 429, `${status}`);
+    assert.ok(n < 1000, "they are ended at last");
+  }
+  t.diagnostic(`5 watchers that never read: the relay grew by ${largest} bytes`);
+  assert.ok(largest < 16 * 1024 * 1024, `the relay grew by ${largest} bytes`);
+  for (const it of [...deaf, ...peers]) await it.close(1001);
+});
+
+test("no more than 1,000 watch at a time, and of one user 200", async (t) => {
+  const other = await startRelay();
+  t.after(() => other.stop());
+  const watches = [];
+  for (const sub of ["a", "b", "c", "d", "e"]) {
+    for (let n = 0; n < 200; n += 50) {
+      const some = Array.from({ length: 50 }, (_, it) => Watch.open(other, `watch:${it}`, { sub }));
+      watches.push(...(await Promise.all(some)));
+    }
+    const refused = await Watch.open(other, "watch:1", { sub });
+    await refused.ended();
+    const expected = sub === "e" ? [503, "busy"] : [429, "busy"];
+    assert.deepEqual([refused.status, JSON.parse(refused.text).code], expected);
+  }
+  assert.ok(watches.every((it) => it.status === 200));
+  watches.pop()?.close();
+  for (let status = 503; status !== 200; ) {
+    const again = await Watch.open(other, "watch:1", { sub: "e" });
+    ({ status } = again);
+    again.close();
+    await sleep(50);
+  }
+  for (const it of watches) it.close();
+});
+
+/** A server that watches a key. */
+class Watch {
+  #response;
+  /** @type {{ type: string, data: any }[]} */
+  events = [];
+  text = "";
+  isOver = false;
+  nSnapshots = 0;
+  nComments = 0;
+  #nRead = 0;
+
+  /**
+   * @param {import("../support/relay.mjs").Relay} of
+   * @param {string} key
+   * @param {object} [claims]
+   */
+  static async open(of, key, claims) {
+    const token = mintToken({ sub: "server", can: ["list"], ...claims });
+    const headers = { authorization: `Bearer ${token}` };
+    const request = get(`${of.http}/v1/keys/${key}/events`, { headers, agent: false });
+    const [response] = await once(request, "response");
+    return new Watch(response);
+  }
+
+  /** @param {import("node:http").IncomingMessage} response */
+  constructor(response) {
+    this.#response = response;
+    this.status = response.statusCode ?? 0;
+    response.setEncoding("utf8");
+    response.on("data", (chunk) => this.#take(chunk));
+    response.on("error", () => {});
+    response.on("close", () => {
+      this.isOver = true;
+    });
+  }
+
+  pause() {
+    this.#response.pause();
+  }
+
+  resume() {
+    this.#response.resume();
+  }
+
+  close() {
+    this.#response.destroy();
+  }
+
+  async ended() {
+    await this.until("it has ended", () => this.isOver);
+  }
+
+  /**
+   * The next event, which must be of this type.
+   *
+   * @param {string} type
+   */
+  async next(type) {
+    await this.until(`there is an event "${type}"`, () => this.events.length > this.#nRead);
+    const event = this.events[this.#nRead];
+    this.#nRead += 1;
+    assert.equal(event?.type, type, JSON.stringify(event));
+    const name = { snapshot: "Members", end: "End" }[type] ?? "Change";
+    const validate = ajv.getSchema(`openapi#/components/schemas/${name}`);
+    assert.ok(validate?.(event.data), JSON.stringify(validate?.errors));
+    return event.data;
+  }
+
+  /**
+   * @param {string} what
+   * @param {() => boolean} condition
+   */
+  async until(what, condition) {
+    const deadline = Date.now() + 60_000;
+    while (!condition()) {
+      assert.ok(Date.now() < deadline, `waiting until ${what}: ${this.text.slice(-500)}`);
+      await sleep(10);
+    }
+  }
+
+  /** @param {string} chunk */
+  #take(chunk) {
+    const parts = (this.text + chunk).split("\n\n");
+    this.text = parts.pop() ?? "";
+    for (const part of parts) {
+      const fields = new Map(
+        part
+          .split("\n")
+          .map(
+            (it) =>
+              /** @type {const} */ ([it.slice(0, it.indexOf(":")), it.slice(it.indexOf(":") + 2)]),
+          ),
+      );
+      const type = fields.get("event");
+      if (type === undefined) {
+        assert.equal(part, ":");
+        this.nComments += 1;
+        continue;
+      }
+      if (type === "snapshot") this.nSnapshots += 1;
+      this.events.push({ type, data: JSON.parse(String(fields.get("data"))) });
+    }
+  }
+}
