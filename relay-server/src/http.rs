@@ -2,6 +2,7 @@
 
 use crate::lobby::Lobby;
 use crate::mint::Mint;
+use crate::problem::Problem;
 use crate::proxies::Peer;
 use crate::stream::{Impatient, Stream};
 use crate::tls::Tls;
@@ -10,7 +11,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Request, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -51,6 +52,8 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, Mint)>) -> Router {
         .route(PATH, get(upgrade::upgrade))
         .route("/v1/leave", post(beacon::leave).layer(timeout))
         .merge(api::routes().layer(timeout))
+        .route("/v1/{*rest}", any(async || Problem::not_found()))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))
         .layer(from_fn_with_state(Arc::clone(app), log::number))
         .with_state(Arc::clone(app))

@@ -44,6 +44,16 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    pub(crate) fn not_found() -> Self {
+        let message = "there is no such address: /v1/openapi.json says which there are";
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "that can't be done with this address";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
     /// The user was put out by the application.
     pub(crate) fn kicked() -> Self {
         Self::new(StatusCode::FORBIDDEN, "kicked", "this user was put out, for a while")

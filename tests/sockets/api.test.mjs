@@ -150,9 +150,10 @@ test("a server's member is like any other, for as long as the server says so", a
 
   await refuses("PUT", "/v1/keys/other:1/me", token, 403, "key_denied", { body: {} });
   await refuses("PUT", "/v1/keys/bots:1/me", ALL, 403, "denied", { body: {} });
-  const odd = { body: { meta: [] } };
-  await refuses("PUT", "/v1/keys/bots:1/me", token, 400, "bad_meta", odd);
-  for (const body of [{ ttl: 4 }, { ttl: "5" }, { unknown: 1 }, "none"]) {
+  for (const meta of [[], null]) {
+    await refuses("PUT", "/v1/keys/bots:1/me", token, 400, "bad_meta", { body: { meta } });
+  }
+  for (const body of [{ ttl: 4 }, { ttl: "5" }, { ttl: null }, { no: 1 }, "none"]) {
     await refuses("PUT", "/v1/keys/bots:1/me", token, 400, "bad_request", { body });
   }
   const large = { body: { meta: { text: "x".repeat(70_000) } } };
@@ -188,6 +189,8 @@ test("every refusal says why", async () => {
     ["/v1/online?limit=0", one, 400, "bad_request"],
     ["/v1/online?limit=1001", one, 400, "bad_request"],
     ["/v1/online?after=%00", one, 400, "bad_request"],
+    ["/v1/nothing", one, 404, "not_found"],
+    ["/v1/users/alice/kick", one, 405, "method_not_allowed"],
   ])) {
     await refuses("GET", path, token, status, code);
   }
@@ -197,7 +200,13 @@ test("every refusal says why", async () => {
   await refuses("POST", "/v1/users/alice/kick", page, 403, "denied", { body: {} });
   await refuses("POST", "/v1/users/alice/kick", one, 403, "key_denied", { body: {} });
   await refuses("POST", "/v1/keys/a:2/kick", one, 403, "key_denied", { body: { user: "bob" } });
-  for (const body of [{}, { user: "" }, { user: "bob", seconds: 86_401 }, []]) {
+  for (const body of [
+    {},
+    { user: "" },
+    { user: "bob", seconds: 86_401 },
+    { user: "bob", seconds: -1 },
+    [],
+  ]) {
     await refuses("POST", "/v1/keys/a:1/kick", one, 400, "bad_request", { body });
   }
 });

@@ -9,36 +9,36 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use presence_core::relay::{Capability, PlaceError, TooMany};
 use presence_protocol::{Meta, UserId};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// For how long a user who is put out stays out, unless the request says otherwise: as long as most tokens
 /// are good.
-const KICK_SECONDS: u64 = 300;
+const KICK_SECONDS: f64 = 300.0;
 /// Longer than this is the business of whoever hands out tokens.
-const MAX_SECONDS: u64 = 86_400;
+const MAX_SECONDS: f64 = 86_400.0;
 /// For how long a server's member stays unless it is renewed.
-const TTL_SECONDS: u64 = 60;
-const MIN_TTL_SECONDS: u64 = 5;
+const TTL_SECONDS: f64 = 60.0;
+const MIN_TTL_SECONDS: f64 = 5.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KickFromKey {
     user: String,
     #[serde(default = "kick_seconds")]
-    seconds: u64,
+    seconds: f64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Kick {
     #[serde(default = "kick_seconds")]
-    seconds: u64,
+    seconds: f64,
 }
 
-const fn kick_seconds() -> u64 {
+const fn kick_seconds() -> f64 {
     KICK_SECONDS
 }
 
@@ -82,8 +82,19 @@ pub(super) async fn kick(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Place {
+    #[serde(default, deserialize_with = "there")]
     meta: Option<Box<RawValue>>,
-    ttl: Option<u64>,
+    #[serde(default = "ttl_seconds")]
+    ttl: f64,
+}
+
+const fn ttl_seconds() -> f64 {
+    TTL_SECONDS
+}
+
+/// What isn't missing is not null either.
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
 }
 
 /// `PUT /v1/keys/{key}/me`: the token's user is in a key, for a while.
@@ -97,11 +108,8 @@ pub(super) async fn place(
     let meta = meta.map_or_else(|| Ok(Meta::empty()), |it| Meta::from_json_value(it.get()));
     let meta =
         meta.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad_meta", error.message()))?;
-    let ttl = ttl.unwrap_or(TTL_SECONDS);
-    if !(MIN_TTL_SECONDS..=MAX_SECONDS).contains(&ttl) {
-        return Err(Problem::bad_request("ttl must be 5 to 86400 seconds"));
-    }
-    let lasting = Duration::from_secs(ttl);
+    let lasting = seconds(ttl, MIN_TTL_SECONDS)
+        .ok_or_else(|| Problem::bad_request("ttl must be 5 to 86400 seconds"))?;
     let placed = app.shared.with(|core, now| core.place(now, &key, &user, meta, lasting));
     match placed {
         Ok(session) => Ok(Json(wire::Placed { session: session.to_string(), ttl })),
@@ -124,11 +132,13 @@ pub(super) async fn withdraw(
     Ok(Json(wire::Withdrawn { withdrawn }))
 }
 
-fn lasting(seconds: u64) -> Result<Duration, Problem> {
-    if seconds > MAX_SECONDS {
-        return Err(Problem::bad_request("seconds must be 0 to 86400"));
-    }
-    Ok(Duration::from_secs(seconds))
+fn lasting(number: f64) -> Result<Duration, Problem> {
+    seconds(number, 0.0).ok_or_else(|| Problem::bad_request("seconds must be 0 to 86400"))
+}
+
+fn seconds(number: f64, least: f64) -> Option<Duration> {
+    let fits = (least..=MAX_SECONDS).contains(&number);
+    fits.then(|| Duration::try_from_secs_f64(number).ok()).flatten()
 }
 
 fn too_many(_: TooMany) -> Problem {

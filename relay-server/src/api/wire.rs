@@ -176,7 +176,7 @@ pub(super) struct Kicked {
 #[derive(Serialize)]
 pub(super) struct Placed {
     pub(super) session: String,
-    pub(super) ttl: u64,
+    pub(super) ttl: f64,
 }
 
 #[derive(Serialize)]
