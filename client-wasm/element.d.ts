@@ -2,12 +2,7 @@
 import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents } from "./index.js";
 
 /**
- * @example
- * <script type="module" src="/whoshere/element.js"></script>
- * <whos-here url="wss://relay.example/v1/presence" key="document:{doc_id}" data-doc_id="42"
- *   token-url="/presence-token" flash></whos-here>
- *
- * Attributes, each of which may change at any time:
+ * `<whos-here>`. Its attributes, each of which may change at any time:
  *
  * - `last-seen`: like the option `lastSeen` of `bar`
  * - `url`, `dedupe`, `mode`, `max`, `look`, `self`: like the options of `connect` and `bar`
@@ -32,6 +27,11 @@ import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents 
  *
  * Any element of the page with `data-presence-flash` (`-cursors`, `-typing`, `-inspect`) is given to
  * `here.flash` (`cursors`, `typing`, `inspect`) of the nearest `<whos-here>`, or of the one whose id is the attribute's value.
+ *
+ * @example
+ * <script type="module" src="/whoshere/element.js"></script>
+ * <whos-here url="wss://relay.example/v1/presence" key="document:{doc_id}" data-doc_id="42"
+ *   token-url="/presence-token" flash></whos-here>
  */
 export class WhosHereElement extends HTMLElement {
   /** This page's presence; null while there is none. */

@@ -688,11 +688,15 @@ export type ErrorCode =
   | "load_failed"
   /** The token function threw, or gave no token. It is called again. */
   | "token_failed"
+  /** The relay refuses the token that was to take the former one's place; the page goes on with that one. */
   | "token_denied"
   /** The key is full. It is tried again. */
   | "key_full"
+  /** The token for this key has expired. The token function is called again. */
   | "key_expired"
+  /** The relay heard of a key that this page isn't in. Nothing is lost. */
   | "not_joined"
   /** The token doesn't allow this, for example pulses. Nothing of the kind is sent any more. */
   | "not_allowed"
+  /** The relay can't look up who was here for the moment. */
   | "unavailable";

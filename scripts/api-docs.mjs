@@ -13,6 +13,7 @@ import { repoRoot } from "./setup/versions.mjs";
 const PAPER = join(repoRoot, "docs/api.md");
 const MODULES = /** @type {const} */ ([
   ["whoshere", "index.d.ts", "js"],
+  ["whoshere/element", "element.d.ts", "html"],
   ["whoshere/testing", "testing.d.ts", "js"],
   ["whoshere/react", "react.d.ts", "jsx"],
   ["whoshere/vue", "vue.d.ts", "vue"],
@@ -32,7 +33,7 @@ export function apiReference() {
     );
     parts.push(`## ${name}`);
     for (const statement of source.statements) {
-      if (ts.isImportDeclaration(statement)) continue;
+      if (ts.isImportDeclaration(statement) || ts.isModuleDeclaration(statement)) continue;
       const text = declaration(statement);
       parts.push(...text.map((it) => it.replaceAll("```example\n", `\`\`\`${exampleLanguage}\n`)));
     }
@@ -53,19 +54,24 @@ function declaration(node) {
     return [`### ${node.name?.text}`, ...comment(node), ...table(node.members)];
   }
   if (ts.isTypeAliasDeclaration(node)) {
-    const texts = ts.isUnionTypeNode(node.type) ? node.type.types.map(alternative) : [];
+    const texts = ts.isUnionTypeNode(node.type) ? alternatives(node.type) : [];
     const list = texts.some((it) => it.includes(": ")) ? texts.join("\n") : code(node.type);
     return [`### ${node.name.text}`, ...comment(node), list];
   }
   throw new Refusal(`api-docs doesn't know what to write of: ${node.getText().slice(0, 60)}`);
 }
 
-/** @param {ts.TypeNode} node one of a union, with the comment that stands before it */
-function alternative(node) {
-  const whole = node.getFullText();
-  const said = /\/\*\*(.*?)\*\//s.exec(whole)?.[1] ?? "";
-  const text = words(said.replaceAll(/^\s*\* ?/gm, ""));
-  return `- ${code(node)}${text && `: ${text}`}`;
+/** @param {ts.UnionTypeNode} union its parts, each with the comment that stands before its bar */
+function alternatives(union) {
+  const source = union.getSourceFile().text;
+  let end = union.getFullStart();
+  return union.types.map((node) => {
+    const before = source.slice(end, node.getStart());
+    end = node.end;
+    const said = /\/\*\*(.*?)\*\//s.exec(before)?.[1] ?? "";
+    const text = words(said.replaceAll(/^\s*\* ?/gm, ""));
+    return `- ${code(node)}${text && `: ${text}`}`;
+  });
 }
 
 /** @param {ts.NodeArray<ts.TypeElement | ts.ClassElement>} members */
@@ -117,8 +123,9 @@ function thrown(docs, text) {
 function words(text = "") {
   const plain = text.replaceAll(/\{@link ([\w.]+)\s*\}/g, "`$1`");
   return plain
-    .replaceAll(/\n(?!\n)/g, " ")
+    .replaceAll(/\n(?!\n|- )/g, " ")
     .replaceAll(/\n /g, "\n\n")
+    .replaceAll(/ {2,}/g, " ")
     .trim();
 }
 
