@@ -1,6 +1,6 @@
 // @ts-check
 //
-// What the reader may choose: theme, bar, language, and to see what goes on inside.
+// What the reader may choose: theme, bar, language, whether to be seen, and to see what goes on inside.
 import { element } from "./page.mjs";
 
 /** @typedef {NonNullable<import("whoshere").BarOptions["look"]>} Look */
@@ -30,6 +30,10 @@ export function offerChoices(showBar, here) {
       element(id).lang = language;
       element(id).dir = language === "ar" ? "rtl" : "";
     }
+  });
+
+  choose("mode", (mode) => {
+    here.mode = /** @type {import("whoshere").Mode} */ (mode);
   });
 
   let hideInspector = () => {};

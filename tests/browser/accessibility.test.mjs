@@ -25,7 +25,7 @@ const NAMES = [
   "mia",
 ];
 
-const stage = new Stage();
+const stage = new Stage({ args: ["--last-seen", "document:*"] });
 
 /** @type {Record<string, import("playwright-core").BrowserContextOptions>} */
 const LOOKS = {
@@ -59,6 +59,29 @@ for (const [name, look] of Object.entries(LOOKS)) {
     assert.deepEqual(await violations(alice), []);
     await alice.page.keyboard.press("Escape");
     await alice.dot("bob").hover();
+    assert.deepEqual(await violations(alice), []);
+    assert.deepEqual(await sticksOut(alice), []);
+  });
+
+  test(`axe finds nothing wrong while others point, write and are followed, or were here: ${name}`, async (t) => {
+    const bob = await stage.visit(t, "bob", { look: { viewport: { width: 800, height: 600 } } });
+    const alice = await stage.visit(t, "alice", { look });
+    await alice.sees(["alice", "bob"]);
+    if (isTurned) await turn(alice);
+    await bob.page.locator("#note").press("x");
+    await alice.readsTyping("bob is typing…");
+    const label = alice.page.locator(".presence-cursor-label");
+    await until("alice sees where bob points", async () => {
+      const position = { x: 20 + Math.random() * 20, y: 8 };
+      await bob.page.locator("#goals-text").hover({ position });
+      return (await label.count()) === 1;
+    });
+    await alice.page.getByRole("button", { name: /^bob/ }).click();
+    await alice.page.locator("#following").waitFor();
+    assert.deepEqual(await violations(alice), []);
+    assert.deepEqual(await sticksOut(alice), []);
+    await bob.page.close();
+    await alice.page.locator("#presence .presence-last-seen").waitFor();
     assert.deepEqual(await violations(alice), []);
     assert.deepEqual(await sticksOut(alice), []);
   });

@@ -73,6 +73,20 @@ test("who is alone reads who was here last", async (t) => {
   assert.ok(scrollWidth <= 320, `the page is ${scrollWidth} px wide`);
 });
 
+test("who looks on is seen by nobody, and sees everybody, until it is seen again", async (t) => {
+  const bob = await stage.visit(t, "bob");
+  const alice = await stage.visit(t, "alice");
+  await bob.sees(["alice", "bob"]);
+  await alice.page.getByLabel("The others").selectOption("don't see you");
+  await bob.sees(["bob"]);
+  await alice.sees(["bob"]);
+  const carol = await stage.visit(t, "carol");
+  await alice.sees(["bob", "carol"]);
+  await carol.sees(["bob", "carol"]);
+  await alice.page.getByLabel("The others").selectOption("see you");
+  await carol.sees(["alice", "bob", "carol"]);
+});
+
 test("theme, dots and words are a choice, and the inspector is a press away", async (t) => {
   const alice = await stage.visit(t, "alice");
   await alice.sees(["alice"]);
