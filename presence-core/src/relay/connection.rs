@@ -4,7 +4,7 @@ use super::last_seen::LastSeen;
 use super::{Capabilities, Grant};
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{Close, Dial, Key, Meta, ServerFrame, SessionId};
+use presence_protocol::{Close, Dial, Key, Meta, ServerFrame, SessionId, limits};
 use std::collections::VecDeque;
 
 /// Most frames that wait for one connection besides its keys' deltas. A peer that has more errors
@@ -37,6 +37,8 @@ pub(super) struct Connection<F> {
     pub(super) next_key: usize,
     /// The snapshots that it asked for.
     pub(super) snapshots: Count,
+    /// The keys that it entered, each of which begins with a snapshot.
+    pub(super) entries: Allowance,
     /// What it asked about who viewed a key.
     pub(super) lookups: Count,
     pub(super) ping_due: bool,
@@ -62,6 +64,33 @@ impl Count {
         let is_over = now.since(since) >= Duration::from_secs(1);
         *self = if is_over { Self(1, now) } else { Self(count.saturating_add(1), since) };
         self.0 as usize <= most
+    }
+}
+
+/// So many at once, and then so many with each second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    left: usize,
+    since: Time,
+}
+
+impl Allowance {
+    fn gain(&mut self, now: Time, most: usize, each_second: usize) {
+        let seconds = now.since(self.since).as_secs();
+        self.since += Duration::from_secs(seconds);
+        let gained = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(each_second);
+        self.left = self.left.saturating_add(gained).min(most);
+    }
+
+    /// Takes one; otherwise when to ask again.
+    fn spend(&mut self) -> Result<(), Time> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(self.since + Duration::from_secs(1)),
+        }
     }
 }
 
@@ -101,6 +130,8 @@ pub(super) struct Open {
     pub(super) remembered_at: Time,
     /// When the metas are told that wait because it says too much.
     pub(super) held_until: Option<Time>,
+    /// When the snapshots are told that wait because it enters too many keys.
+    pub(super) snapshots_at: Option<Time>,
 }
 
 /// A key that a connection has entered.
@@ -116,6 +147,8 @@ pub(super) struct Entered {
     pub(super) expires_at: Option<Time>,
     /// A meta that waits because the connection says too much.
     pub(super) held: Option<Meta>,
+    /// True while its snapshot waits because the connection enters too many keys.
+    pub(super) is_deferred: bool,
 }
 
 /// As what a connection is in a key.
@@ -188,6 +221,7 @@ impl<F> Connection<F> {
             asked_last_seen: Vec::new(),
             next_key: 0,
             snapshots: Count(0, now),
+            entries: Allowance { left: usize::MAX, since: now },
             lookups: Count(0, now),
             ping_due: false,
         }
@@ -206,6 +240,20 @@ impl<F> Connection<F> {
     pub(super) fn may_ask(&mut self, now: Time) -> bool {
         let Phase::Open(open) = &self.phase else { return false };
         self.snapshots.spend(now, open.keys.len().max(1))
+    }
+
+    /// Whether it may have the snapshot of a key that it enters: those of a page's start at once, and then in a
+    /// second one for each of its keys. Otherwise when to ask again.
+    pub(super) fn may_enter(&mut self, now: Time) -> Result<(), Time> {
+        self.gain_entries(now);
+        self.entries.spend()
+    }
+
+    /// Counts what it may enter as it is now, before it is in more or fewer keys.
+    pub(super) fn gain_entries(&mut self, now: Time) {
+        if let Phase::Open(open) = &self.phase {
+            self.entries.gain(now, limits::MAX_KEYS_PER_CONNECTION, open.keys.len().max(1));
+        }
     }
 
     /// True if it may ask who viewed a key, and isn't waiting for that already.

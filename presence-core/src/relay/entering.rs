@@ -183,17 +183,59 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 false
             }
             None => {
-                let (key, held) = (key.clone(), None);
-                open.keys.push(Entered { key, role, can, own_can, expires_at, held });
+                let (key, held, is_deferred) = (key.clone(), None, false);
+                open.keys.push(Entered { key, role, can, own_can, expires_at, held, is_deferred });
                 true
             }
         };
         let ends_at = open.first_expiry() + grace;
         self.arm_connection_by(id, ends_at);
         if !is_new && !self.connection(id).is_some_and(|it| it.may_ask(now)) {
-            self.stats.dropped.add(Dropped::Snapshot, 1);
-        } else if let Some(slot) = self.slots.get_mut(key) {
+            return self.stats.dropped.add(Dropped::Snapshot, 1);
+        }
+        let is_deferred = is_new && self.defers_entry(now, id);
+        if let Some(entered) = self.open(id).and_then(|it| it.entered(key)) {
+            entered.is_deferred = is_deferred;
+        }
+        if let Some(slot) = self.slots.get_mut(key) {
             slot.await_snapshot(id);
+        }
+    }
+
+    /// True if the snapshot of a key that a connection enters is told later, because it enters too many.
+    fn defers_entry(&mut self, now: Time, id: ConnId) -> bool {
+        let Some(Err(at)) = self.connection(id).map(|it| it.may_enter(now)) else { return false };
+        if let Some(open) = self.open(id) {
+            open.snapshots_at = Some(at);
+        }
+        self.arm_connection_by(id, at);
+        true
+    }
+
+    /// Has the snapshots told that have waited long enough.
+    pub(super) fn tell_deferred(&mut self, now: Time, id: ConnId) {
+        let Some(open) = self.open(id).filter(|it| it.snapshots_at.is_some_and(|it| it <= now))
+        else {
+            return;
+        };
+        open.snapshots_at = None;
+        let deferred = open.keys.iter().filter(|it| it.is_deferred).map(|it| it.key.clone());
+        for key in deferred.collect::<Vec<_>>() {
+            if self.defers_entry(now, id) {
+                return;
+            }
+            self.tell_snapshot(now, id, &key);
+        }
+    }
+
+    /// Has a connection told a key's snapshot.
+    pub(super) fn tell_snapshot(&mut self, now: Time, id: ConnId, key: &Key) {
+        if let Some(entered) = self.open(id).and_then(|it| it.entered(key)) {
+            entered.is_deferred = false;
+        }
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.await_snapshot(id);
+            self.settle(now, key);
         }
     }
 
@@ -232,6 +274,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             return;
         }
         self.remember(id, now, Some(key));
+        if let Some(connection) = self.connection(id) {
+            connection.gain_entries(now);
+        }
         if let Some(open) = self.open(id) {
             open.keys.retain(|it| it.key != *key);
         }

@@ -463,6 +463,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             is_remembered: grant.last_seen,
             remembered_at: now,
             held_until: None,
+            snapshots_at: None,
             grant,
         };
         let due = (open.first_expiry() + self.config.grace).min(now + self.config.quiet());
@@ -529,10 +530,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 if !self.connection(id).is_some_and(|it| it.may_ask(now)) {
                     return self.stats.dropped.add(Dropped::Snapshot, 1);
                 }
-                if let Some(slot) = self.slots.get_mut(&key) {
-                    slot.await_snapshot(id);
-                    self.settle(now, &key);
-                }
+                self.tell_snapshot(now, id, &key);
             }
             Command::LastSeen { key } => {
                 if let Some(claim) = self.entered(now, id, &key)
@@ -785,9 +783,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
         };
         let mut is_more = false;
-        let keys = open.keys.iter().map(|it| &it.key).enumerate();
+        let keys = open.keys.iter().enumerate();
         let first = connection.next_key.min(open.keys.len());
-        'keys: for (index, key) in keys.clone().skip(first).chain(keys.take(first)) {
+        'keys: for (index, Entered { key, is_deferred, .. }) in
+            keys.clone().skip(first).chain(keys.take(first))
+        {
+            if *is_deferred {
+                continue;
+            }
             let Some(slot) = slots.get_mut(key) else { continue };
             let Some(viewer) = slot.viewers.get_mut(&id) else { continue };
             loop {
@@ -942,6 +945,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let RelayConfig { heartbeat, answer_timeout, grace, .. } = self.config;
         let quiet = self.config.quiet();
         self.tell_held(now, id);
+        self.tell_deferred(now, id);
         let Some(connection) = self.connection(id) else { return };
         let last_heard = connection.last_heard;
         let (missed, pinged) = (last_heard + heartbeat, last_heard + quiet);
@@ -964,7 +968,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if missed + grace <= now {
             return self.refuse(now, id, CloseCode::Timeout);
         }
-        let due = open.held_until.map_or(ends_at, |it| it.min(ends_at));
+        let waits = [open.held_until, open.snapshots_at].into_iter().flatten();
+        let due = waits.fold(ends_at, Time::min);
         let (silence, next) = if now < pinged {
             (Silence::None, pinged)
         } else if now < missed + answer_timeout {

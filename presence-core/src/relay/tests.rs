@@ -16,6 +16,7 @@ const DOC: &str = "document:42";
 const OTHER: &str = "document:43";
 
 mod census;
+mod entering;
 mod excess;
 mod last_seen;
 mod notices;
