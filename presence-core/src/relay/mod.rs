@@ -421,13 +421,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if self.bans.hold(now, grant.user.id(), None) {
             return self.refuse(now, id, CloseCode::Kicked);
         }
-        let resume = resume.filter(|it| it.user == *grant.user.id() && it.dial < dial);
+        let resume = resume.filter(|it| {
+            let is_theirs =
+                it.user == *grant.user.id() && self.sessions.is_of(it.session, &it.user);
+            is_theirs && it.dial < dial
+        });
         let resumed = resume.is_some();
         let (session, since) = match resume {
             Some(claims) => (claims.session, claims.since.min(now)),
             None => (self.new_session(), now),
         };
-        match self.sessions.claim(session, dial, id) {
+        match self.sessions.claim(session, dial, Arc::clone(&grant.user), id) {
             Ok(None) => {}
             Ok(Some(former)) => self.fence(now, former),
             Err(Fenced) => return self.refuse(now, id, CloseCode::Replaced),
@@ -641,7 +645,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// A page that was closed while disconnected says goodbye with its resume token.
     pub fn beacon(&mut self, now: Time, claims: &ResumeClaims, dial: Dial, keys: &[Key]) {
         self.stats.received.add(Received::Beacon, 1);
-        if dial < claims.dial {
+        if dial < claims.dial || !self.sessions.is_of(claims.session, &claims.user) {
             return;
         }
         match self.sessions.fence(claims.session, dial) {
@@ -650,7 +654,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Err(Fenced) => return,
         }
         for key in keys.iter().take(self.config.max_keys_per_connection) {
-            if self.slots.get(key).is_some_and(|it| it.room.holds(claims.session)) {
+            if self.slots.get(key).is_some_and(|it| it.room.holds_as(claims.session, &claims.user))
+            {
                 let (session, reason) = (claims.session, LeaveReason::Left);
                 self.publish(now, key, Change::Leave { session, dial, reason });
             }

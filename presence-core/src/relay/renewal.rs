@@ -87,9 +87,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             dial: open.dial,
             since: open.since,
         };
-        let expires_in_ms = millis(grant.expires_in);
+        let (expires_in_ms, user) = (millis(grant.expires_in), Arc::clone(&grant.user));
         open.grant = grant;
         let ends_at = open.first_expiry() + grace;
+        self.sessions.hand_over(claims.session, user);
         let resume = self.host.seal(&claims);
         self.answer(now, id, ServerFrame::Token { resume, expires_in_ms });
         self.arm_connection_by(id, ends_at);

@@ -281,6 +281,12 @@ impl Room {
         self.entries.contains_key(&session)
     }
 
+    /// True if one of its presences is of this session and this user.
+    #[must_use]
+    pub fn holds_as(&self, session: SessionId, user: &UserId) -> bool {
+        self.entries.get(&session).is_some_and(|it| it.presence.user.id() == user)
+    }
+
     /// The newest dial of a session that is in the room.
     #[must_use]
     pub fn dial_of(&self, session: SessionId) -> Option<Dial> {

@@ -3,8 +3,9 @@
 use super::ConnId;
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{Dial, SessionId};
+use presence_protocol::{Dial, SessionId, User, UserId};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// How long a session without a connection is remembered beyond its grace, so that a late frame of an
 /// older dial finds itself fenced.
@@ -21,6 +22,7 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Claim {
     dial: Dial,
+    user: Arc<User>,
     conn: Option<ConnId>,
     forget_at: Time,
 }
@@ -43,14 +45,27 @@ impl Sessions {
         self.claims.contains_key(&session)
     }
 
+    /// True unless a session has become another user's, to whom the former one's resume tokens mean nothing.
+    pub(super) fn is_of(&self, session: SessionId, user: &UserId) -> bool {
+        self.claims.get(&session).is_none_or(|it| it.user.id() == user)
+    }
+
+    /// From now on a session is this user's.
+    pub(super) fn hand_over(&mut self, session: SessionId, user: Arc<User>) {
+        if let Some(claim) = self.claims.get_mut(&session) {
+            claim.user = user;
+        }
+    }
+
     /// The newest dial wins. Returns the connection that it takes over from, if that is still here.
     pub(super) fn claim(
         &mut self,
         session: SessionId,
         dial: Dial,
+        user: Arc<User>,
         conn: ConnId,
     ) -> Result<Option<ConnId>, Fenced> {
-        let claim = Claim { dial, conn: Some(conn), forget_at: Time::default() };
+        let claim = Claim { dial, user, conn: Some(conn), forget_at: Time::default() };
         match self.claims.get_mut(&session) {
             Some(former) if former.dial >= dial => Err(Fenced),
             Some(former) => Ok(core::mem::replace(former, claim).conn),

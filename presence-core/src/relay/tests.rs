@@ -2022,6 +2022,18 @@ mod several_relays {
         }
     }
 
+    #[test]
+    fn the_former_users_goodbye_means_nothing_at_the_other_relay_either() {
+        let (mut a, mut b) = shared();
+        let alice = a.visit("alice", DOC);
+        settle(&mut a, &mut b);
+        a.frame(alice.conn, Command::Token { grant: Ok(grant("carol")) });
+        settle(&mut a, &mut b);
+        b.beacon(&alice, Dial(2), &[DOC]);
+        settle(&mut a, &mut b);
+        assert_eq!((a.roster(DOC), b.roster(DOC)), (list(&["carol"]), list(&["carol"])));
+    }
+
     fn shared() -> (Shell<SharedLog>, Shell<SharedLog>) {
         let log = Rc::new(RefCell::new(Vec::new()));
         let config = RelayConfig::default();

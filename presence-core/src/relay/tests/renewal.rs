@@ -186,6 +186,43 @@ fn somebody_else_takes_the_place_of_who_was_there() {
 }
 
 #[test]
+fn the_former_users_goodbye_is_none_of_who_is_there_now() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    renew(&mut shell, &alice, grant("carol"));
+    shell.pass(1_000);
+    shell.sees(&bob);
+    for dial in [1, 2] {
+        shell.beacon(&alice, Dial(dial), &[DOC]);
+        shell.pass(1_000);
+        assert_eq!(shell.sees(&bob), NOTHING);
+    }
+    assert_eq!(shell.sees(&alice), NOTHING, "the socket goes on");
+    shell.reset(&alice);
+    shell.beacon(&alice, Dial(2), &[DOC]);
+    shell.pass(1_000);
+    assert_eq!(shell.roster(DOC), ["bob", "carol"], "also while it is lost");
+    renew(&mut shell, &bob, grant("dave"));
+    renew(&mut shell, &bob, grant("bob"));
+    shell.beacon(&bob, Dial(2), &[DOC]);
+    assert_eq!(shell.roster(DOC), ["carol"], "who is there again says goodbye as ever");
+}
+
+#[test]
+fn the_former_user_does_not_resume_the_session_of_who_is_there_now() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    renew(&mut shell, &alice, grant("carol"));
+    shell.pass(1_000);
+    shell.sees(&bob);
+    let conn = shell.open();
+    shell.hello(conn, "alice", Some(alice.claims.clone()), Dial(2));
+    let welcome = shell.welcome(conn);
+    assert!(!welcome.resumed && welcome.session != alice.session, "a session of its own");
+    assert_eq!(shell.sees(&alice), NOTHING, "and carol's socket goes on");
+    shell.pass(1_000);
+    assert_eq!(shell.sees(&bob), NOTHING);
+}
+
+#[test]
 fn somebody_else_counts_for_what_one_person_may_have() {
     let config = RelayConfig { max_connections_per_user: 2, ..RelayConfig::default() };
     let mut shell = Shell::with(config);
