@@ -314,6 +314,32 @@ test("who wants less motion gets none, and nothing flickers with high contrast",
   assert.notEqual(border, "0px", "a dot has an outline, since its color may be taken away");
 });
 
+for (const forcedColors of /** @type {const} */ (["none", "active"])) {
+  test(`each state has a look of its own that isn't a color: forced colors ${forcedColors}`, async (t) => {
+    const key = stage.key(t);
+    const alice = await stage.blank(t, "alice", { look: { forcedColors } });
+    await alice.enter({ key, token: mintToken("alice") });
+    await alice.dot("alice").waitFor();
+    // How it looks only: that each state comes about is what the tests of drops and of hidden tabs are for.
+    const looks = await alice.page.evaluate(() => {
+      const dot = /** @type {HTMLElement} */ (document.querySelector(".presence-dot"));
+      const bar = /** @type {HTMLElement} */ (dot.closest(".presence"));
+      const look = () => {
+        const { borderTopStyle, borderTopWidth } = getComputedStyle(dot);
+        return `${borderTopStyle} ${borderTopWidth} ${getComputedStyle(bar).filter}`;
+      };
+      const states = ["active", "away", "reconnecting"].map((state) => {
+        dot.dataset.state = state;
+        return look();
+      });
+      dot.dataset.state = "active";
+      bar.dataset.state = "stale";
+      return [...states, look()];
+    });
+    assert.equal(new Set(looks).size, 4, looks.join("; "));
+  });
+}
+
 /** Runs in the page: how far the edge of each dot is from what is behind it, and its letter from the dot. */
 function contrasts() {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });

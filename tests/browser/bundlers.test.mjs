@@ -169,6 +169,7 @@ test("Next.js renders it on the server and builds it for the page", async (t) =>
   assert.ok(ok, output);
   const viewer = await stage.visit(t, "alice", { at: relay.http, path: "/next/index.html" });
   await hasAlice(viewer);
+  await viewer.page.waitForFunction('customElements.get("whos-here")');
   await viewer.page.getByText("1", { exact: true }).waitFor();
   const html = await (await fetch(`${relay.http}/next/index.html`)).text();
   assert.match(html, /<div><\/div><output>0<\/output>/, "nobody is here on a server");
@@ -277,4 +278,6 @@ async function works(t, name, { script, at = relay.http, policy }) {
   const viewer = await openPage(stage, t, { app, at, body, policy });
   if (name === "testing") await viewer.page.getByText("alice and bob", { exact: true }).waitFor();
   else await hasAlice(viewer);
+  // An import for its effect alone, which a bundler may think has none.
+  if (name === "react") await viewer.page.waitForFunction('customElements.get("whos-here")');
 }

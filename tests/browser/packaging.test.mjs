@@ -3,13 +3,15 @@
 // The packed package, as a page gets it: through a bundler, from a script tag, and on a server.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
 import { Stage } from "../support/browser.mjs";
-import { installPackage, showsAlice } from "../support/package.mjs";
+import { installPackage, STRICT, showsAlice } from "../support/package.mjs";
 import { startRelay } from "../support/relay.mjs";
 
 const stage = new Stage();
@@ -80,6 +82,45 @@ test("the modules work as they are from a script tag", async (t) => {
   const body = `<script type="module" src="node_modules/whoshere/element.js"></script>
      <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`;
   await showsAlice(stage, t, { app, at: relay.http, body });
+});
+
+test("init takes the module from another origin", async (t) => {
+  const wasm = readFileSync(join(installed, "whoshere_bg.wasm"));
+  /** @type {(string | undefined)[]} */
+  const asked = [];
+  const elsewhere = createServer((request, response) => {
+    asked.push(request.url);
+    const headers = { "access-control-allow-origin": "*", "content-type": "application/wasm" };
+    response.writeHead(200, headers).end(wasm);
+  });
+  t.after(() => elsewhere.close());
+  elsewhere.listen(0, "127.0.0.1");
+  await once(elsewhere, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (elsewhere.address());
+  const at = `http://127.0.0.1:${port}`;
+  // As it is for those who have no bundler, and through one.
+  const web = join(app, "web.js");
+  writeFileSync(web, `export * from "whoshere/web";`);
+  await build({
+    entryPoints: [web],
+    outdir: join(app, "web"),
+    bundle: true,
+    format: "esm",
+    external: ["*.wasm"],
+  });
+  for (const path of ["node_modules/whoshere/index.js", "web/web.js"]) {
+    const script = BY_CONNECT.replace(
+      '{ connect } from "whoshere"',
+      `{ connect, init } from "./${path}"`,
+    );
+    const first = `await init("${at}/of-another/origin.wasm");`;
+    const named = `init-${path.replaceAll("/", "-")}`;
+    writeFileSync(join(app, named), script.replace(/(?=\n {2}const token)/, `\n${first}`));
+    const policy = `${STRICT}; connect-src 'self' ${at}`;
+    const body = `<script type="module" src="${named}"></script>`;
+    await showsAlice(stage, t, { app, at: relay.http, body, policy });
+  }
+  assert.deepEqual(asked, ["/of-another/origin.wasm", "/of-another/origin.wasm"]);
 });
 
 test("nothing in the package makes code of text", () => {
