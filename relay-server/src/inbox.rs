@@ -23,7 +23,7 @@ pub(crate) enum Input {
     /// A later frame, of somebody who says too much.
     Excess(Command),
     /// Something of somebody who has said far too much for long.
-    Abuse,
+    Abuse(Box<Self>),
 }
 
 impl Input {
@@ -82,7 +82,7 @@ impl Input {
     /// The same, of somebody who speaks at this pace.
     pub(crate) fn at(self, pace: Pace) -> Self {
         match (pace, self) {
-            (Pace::Abuse, _) => Self::Abuse,
+            (Pace::Abuse, it) => Self::Abuse(Box::new(it)),
             (Pace::Excess, Self::Command(command)) => Self::Excess(command),
             (Pace::Excess | Pace::Free, it) => it,
         }
@@ -98,7 +98,11 @@ impl Input {
             }
             Self::Heard => core.heard(now, conn),
             Self::Excess(command) => core.excess(now, conn, command),
-            Self::Abuse => core.refuse(now, conn, CloseCode::Busy),
+            Self::Abuse(input) => {
+                core.refuse(now, conn, CloseCode::Busy);
+                // It means nothing any more, and is counted.
+                input.apply(core, now, conn);
+            }
         }
     }
 }

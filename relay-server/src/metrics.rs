@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use presence_core::relay::stats::{Counted, Counts, Dropped, Received, Sent, Stats};
+use presence_core::relay::stats::{Counted, Counts, Dropped, Ended, Received, Sent, Stats};
 use presence_protocol::{CloseCode, ErrorCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -125,18 +125,20 @@ impl Scrape {
     /// What has happened.
     fn encode_events(&self, out: &mut Writer<'_>, stats: &Stats) -> fmt::Result {
         let received = counted("kind", &stats.received, Received::ALL, Received::name);
-        out.counters("frames_received", "What peers sent", received)?;
+        let help = "What peers sent, WebSocket's own frames aside";
+        out.counters("frames_received", help, received)?;
         let sent = counted("kind", &stats.sent, Sent::ALL, Sent::name);
-        out.counters("frames_sent", "What was written to peers", sent)?;
+        let help = "What was written to peers, answers to WebSocket's own frames aside";
+        out.counters("frames_sent", help, sent)?;
         out.counter("changes", "Things that happened to rosters", stats.changes)?;
-        let help = "Those of them that were told, once for all viewers";
+        let help = "What of them was told, the last in a window winning, once for all viewers";
         out.counter("changes_told", help, stats.changes_told)?;
         out.counter("deltas", "Frames that told them, once for all viewers", stats.deltas)?;
         let buckets = stats.fan_out.buckets();
         let seconds = |bound: Option<u64>| bound.map_or(f64::INFINITY, |it| it as f64 / 1000.0);
         let buckets: Vec<_> = buckets.map(|(bound, n)| (seconds(bound), n)).collect();
         let n = buckets.iter().map(|(_, n)| n).sum();
-        let help = "From a change to its being written for a viewer";
+        let help = "From a delta's first change to its being written, for each viewer";
         out.0
             .encode_descriptor("fan_out", help, Some(&Unit::Seconds), MetricType::Histogram)?
             .encode_histogram::<NoLabelSet>(stats.fan_out.sum().as_secs_f64(), n, &buckets, None)?;
@@ -144,12 +146,21 @@ impl Scrape {
         let closed = |code: &CloseCode| stats.closed.get(code.name()).copied().unwrap_or_default();
         let errors = |code: &ErrorCode| stats.errors.get(code.name()).copied().unwrap_or_default();
         let all = CloseCode::ALL.iter().map(|it| ([("code", it.name())], closed(it)));
-        out.counters("closed", "Sockets that the relay closed", all)?;
+        out.counter("opened", "Sockets that became connections", stats.opened)?;
+        let ended = counted("reason", &stats.ended, Ended::ALL, Ended::name);
+        out.counters("ended", "Those of them that are gone, each once", ended)?;
+        let help = "Sockets that the relay closed, those too that were turned away before";
+        out.counters("closed", help, all)?;
         let all = ErrorCode::ALL.iter().map(|it| ([("code", it.name())], errors(it)));
-        out.counters("errors", "Errors that peers were told", all)?;
+        out.counters("errors", "What peers were refused with an error", all)?;
         let refusing = [CloseCode::Denied, CloseCode::Expired, CloseCode::OriginDenied];
         let refused = refusing.iter().map(|it| ([("code", it.name())], closed(it)));
-        let refusing = [ErrorCode::KeyDenied, ErrorCode::KeyExpired];
+        let refusing = [
+            ErrorCode::KeyDenied,
+            ErrorCode::KeyExpired,
+            ErrorCode::TokenDenied,
+            ErrorCode::TokenExpired,
+        ];
         let more = refusing.iter().map(|it| ([("code", it.name())], errors(it)));
         let help = "Those of both that a token or an origin was refused with";
         out.counters("auth_refusals", help, refused.chain(more))?;

@@ -168,6 +168,8 @@ enum End {
     Violation(CloseCode),
     /// The socket was closed or reset.
     Gone,
+    /// The peer has taken nothing for too long.
+    Stuck,
 }
 
 /// What writing came to.
@@ -238,16 +240,15 @@ impl Connection {
         let read = self.read(cx, scratch);
         let flushed = self.flush(cx);
         let end = match read {
-            _ if flushed == Written::Stuck => Some(End::Gone),
+            _ if flushed == Written::Stuck => Some(End::Stuck),
             Read::Nothing | Read::Some => None,
             Read::End(end) => Some(end),
         };
         let turn = self.turn(cx, scratch, conn, end, flushed == Written::All);
         match end {
             Some(End::Goodbye(code)) => scratch.frames.push(frames::close_echo(code)),
-            Some(End::Violation(code)) => scratch.frames.push(frames::close(code)),
-            Some(End::Gone) => scratch.frames.clear(),
-            None => {}
+            Some(End::Gone | End::Stuck) => scratch.frames.clear(),
+            Some(End::Violation(_)) | None => {}
         }
         let written = match flushed {
             Written::All => self.write(cx, &mut scratch.frames),
@@ -291,7 +292,8 @@ impl Connection {
             Read::Some => None,
             // The news that the socket is broken comes the same way as what the peer said before.
             Read::Nothing if self.is_patient(cx) => return ControlFlow::Break(Poll::Pending),
-            Read::Nothing => Some(End::Gone),
+            // Nobody can be told what was wrong.
+            Read::Nothing | Read::End(End::Violation(_)) => Some(End::Gone),
             Read::End(end) => Some(end),
         };
         let turn = self.turn(cx, scratch, conn, end, false);
@@ -406,7 +408,14 @@ impl Connection {
                 Some(End::Goodbye(Some(code))) if code == CloseCode::GoingAway.code() => {
                     Turn::Over(Closed::Leave)
                 }
-                Some(_) => Turn::Over(Closed::Lost),
+                Some(End::Goodbye(_)) => Turn::Over(Closed::Goodbye),
+                Some(End::Stuck) => Turn::Over(Closed::Stuck),
+                Some(End::Gone) => Turn::Over(Closed::Lost),
+                Some(End::Violation(code)) => {
+                    core.refuse(now, conn, code);
+                    core.collect(now, conn, COLLECT_BYTES, outgoing);
+                    Turn::Over(Closed::Lost)
+                }
                 None => collect(core),
             }
         });

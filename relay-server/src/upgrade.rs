@@ -127,9 +127,10 @@ async fn begin(
 fn turn_away(app: &App, stream: Stream, address: Place) {
     match app.leaving.enter(Some(address)) {
         Some(seat) => {
+            app.shared.with(|core, _| core.turned_away(CloseCode::Busy));
             app.tasks.spawn(socket::turn_away(stream, CloseCode::Busy, seat));
         }
-        None => app.counters.unheard(),
+        None => debug!("not even saying so: too many of its address are being told already"),
     }
 }
 

@@ -91,11 +91,95 @@ test("what is gone is counted no longer, and what was dropped is", async () => {
   const second = await Peer.open(relay);
   assert.equal((await second.closed()).code, 4429);
   await until('dropped_total{reason="full"}', (n) => n === 1);
+  await until('closed_total{code="busy"}', (n) => n === 1);
+  await until("opened_total", (n) => n === 1);
   await until("throttled_total", (n) => n >= 1);
   await alice.close(1001);
   for (const gauge of ["connections", "sessions", "keys", "presences", "members"]) {
     await until(gauge, (n) => n === 0);
   }
+});
+
+test("every way in which a socket ends is counted once, and what was said before as well", async () => {
+  relay = await startRelay({
+    args: [...LISTEN, "--origin", "https://app.example", "--max-connections-per-user", "2"],
+  });
+  const here = relay;
+  const enter = (/** @type {string} */ user) => Peer.join(here, user);
+  const greeted = async (/** @type {object | string | Uint8Array} */ first) => {
+    const peer = await Peer.open(here);
+    peer.send(first);
+    return peer;
+  };
+  const hello = (/** @type {import("../support/relay.mjs").Claims | string} */ claims) => ({
+    hello: { token: mintToken(claims), dial: 1 },
+  });
+  const stays = await enter("stays");
+  stays.send(hello("stays"));
+  assert.equal((await stays.next("error")).code, "bad_frame");
+
+  await (await enter("left")).close(1001);
+  for (const code of [1000, 4000, undefined]) await (await enter("goodbye")).close(code);
+  (await enter("lost")).reset();
+  (await enter("lost")).destroy();
+  (await Peer.open(here)).reset();
+
+  /** @type {[string, Peer][]} */
+  const closed = [
+    ["too_large", await greeted("x".repeat(70_000))],
+    ["bad_frame", await greeted(new Uint8Array(10))],
+    ["bad_frame", await greeted("no frame")],
+    ["denied", await greeted({ hello: { token: "none of ours", dial: 1 } })],
+    ["expired", await greeted(hello({ sub: "alice", exp: 1 }))],
+    ["origin_denied", await Peer.open(here, { origin: "https://evil.example" })],
+    ["timeout", await Peer.open(here)],
+  ];
+  const large = await enter("large");
+  large.send(JSON.stringify({ update: { key: "document:1", meta: { text: "x".repeat(70_000) } } }));
+  const binary = await enter("binary");
+  binary.send(new Uint8Array(10));
+  closed.push(["too_large", large], ["bad_frame", binary]);
+  const tabs = [await enter("tabs"), await enter("tabs")];
+  closed.push(["busy", await greeted(hello("tabs"))]);
+  const former = await Peer.open(here);
+  const welcome = await former.hello(mintToken("moved"));
+  const later = await Peer.open(here);
+  await later.hello(mintToken("moved"), { resume: welcome.resume, dial: 2 });
+  closed.push(["replaced", former]);
+  const kicked = await enter("kicked");
+  const kick = await fetch(`${here.http}/v1/users/kicked/kick`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${mintToken({ sub: "server", can: ["kick"] })}`,
+      "content-type": "application/json",
+    },
+    body: "{}",
+  });
+  assert.equal(kick.status, 200, await kick.text());
+  closed.push(["kicked", kicked]);
+  for (const [reason, peer] of closed) {
+    assert.equal((await peer.closed(PATIENCE_MS)).reason, reason);
+  }
+
+  const open = [stays, later, ...tabs].length;
+  await until("connections", (n) => n === open);
+  const { samples } = await metricsOf(relay);
+  const count = (/** @type {string} */ sample) => Number(samples.get(`whoshere_${sample}`));
+  const family = (/** @type {string} */ name) =>
+    Object.fromEntries(
+      [...samples].flatMap(([sample, n]) => {
+        const label = new RegExp(`^whoshere_${name}_total\\{\\w+="(\\w+)"\\}$`).exec(sample)?.[1];
+        return label === undefined || n === 0 ? [] : [[label, n]];
+      }),
+    );
+  const byCode = Object.fromEntries(
+    closed.map(([reason]) => [reason, closed.filter((it) => it[0] === reason).length]),
+  );
+  assert.deepEqual(family("closed"), byCode);
+  assert.deepEqual(family("ended"), { closed: closed.length, left: 1, goodbye: 3, lost: 3 });
+  assert.equal(count("opened_total"), open + closed.length + 1 + 3 + 3);
+  assert.equal(count('frames_sent_total{kind="close"}'), closed.length);
+  assert.equal(count('frames_received_total{kind="bad"}'), 1);
 });
 
 test("whoever wants something too often is counted", async () => {

@@ -176,10 +176,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let Pass { can, own_can, expires_at } = pass;
         let grace = self.config.grace;
         let Some(open) = self.open(id) else { return };
+        let mut replaces = false;
         let is_new = match open.entered(key) {
             Some(entered) => {
                 (entered.role, entered.can, entered.own_can) = (role, can, own_can);
-                (entered.expires_at, entered.held) = (expires_at, None);
+                entered.expires_at = expires_at;
+                replaces = entered.held.take().is_some();
                 false
             }
             None => {
@@ -189,6 +191,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
         };
         let ends_at = open.first_expiry() + grace;
+        self.stats.dropped.add(Dropped::Rate, replaces.into());
         self.arm_connection_by(id, ends_at);
         if !is_new && !self.connection(id).is_some_and(|it| it.may_ask(now)) {
             return self.stats.dropped.add(Dropped::Snapshot, 1);

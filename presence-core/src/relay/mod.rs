@@ -46,7 +46,7 @@ use presence_protocol::{
 };
 use server::{Agents, Bans};
 use sessions::{Fenced, Sessions};
-use stats::{Dropped, Received, Sent, Stats};
+use stats::{Dropped, Ended, Received, Sent, Stats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use watched::Watched;
@@ -279,13 +279,28 @@ impl Command {
     }
 }
 
-/// How a socket ended.
+/// How a socket ended that the relay did not close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// By a close 1001 that the relay did not start: the browser closed the tab.
+    /// By a close 1001: the browser closed the tab.
     Leave,
+    /// By any other close.
+    Goodbye,
+    /// Its peer took nothing for too long.
+    Stuck,
     /// In any other way.
     Lost,
+}
+
+impl Closed {
+    const fn kind(self) -> Ended {
+        match self {
+            Self::Leave => Ended::Left,
+            Self::Goodbye => Ended::Goodbye,
+            Self::Stuck => Ended::Stuck,
+            Self::Lost => Ended::Lost,
+        }
+    }
 }
 
 /// Something to write to a connection.
@@ -371,7 +386,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             *place = Some(connection);
         }
         self.arm_connection(id, deadline);
+        self.stats.opened += 1;
         Ok(id)
+    }
+
+    /// A socket was closed with a code before it could become a connection.
+    pub fn turned_away(&mut self, close: impl Into<Close>) {
+        self.stats.closed(close.into());
+        self.stats.sent.add(Sent::Close, 1);
     }
 
     /// What the relay holds and has done.
@@ -404,12 +426,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     ) {
         self.stats.received.add(Received::Hello, 1);
         let Some(connection) = self.connection(id) else { return };
-        connection.last_heard = now;
         match connection.phase {
-            Phase::Greeting { .. } => {}
+            Phase::Greeting { .. } => connection.last_heard = now,
             Phase::Open(_) => {
                 let message = "hello was sent twice".to_owned();
-                return self.bad_frame(now, id, ErrorCode::BadFrame, message, None);
+                self.heard(now, id);
+                return self.error(now, id, ErrorCode::BadFrame, message, None);
             }
             Phase::Closing(_) => return,
         }
@@ -500,8 +522,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Command::Attention { away } => self.attend(now, id, away),
             Command::Update { key, meta } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
-                    if let Some(entered) = self.open(id).and_then(|it| it.entered(&key)) {
-                        entered.held = None;
+                    let entered = self.open(id).and_then(|it| it.entered(&key));
+                    if entered.is_some_and(|it| it.held.take().is_some()) {
+                        self.stats.dropped.add(Dropped::Rate, 1);
                     }
                     self.publish(now, &key, Change::Update { session, dial, meta });
                 }
@@ -635,10 +658,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             self.timers.remove(&(armed, Timer::Connection(id)));
         }
         let at = connection.lost_at(now, self.config.heartbeat, self.config.quiet());
-        if let Phase::Open(open) = connection.phase {
-            self.stats.sessions -= 1;
-            self.release(now, id, *open, how, at);
-        }
+        let kind = match connection.phase {
+            Phase::Greeting { .. } => how.kind(),
+            Phase::Open(open) => {
+                self.stats.sessions -= 1;
+                self.release(now, id, *open, how, at);
+                how.kind()
+            }
+            // However its peer took it.
+            Phase::Closing(_) => Ended::Closed,
+        };
+        self.stats.ended.add(kind, 1);
         self.free.push(id);
     }
 
@@ -894,7 +924,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 }
                 let Delta { joined, left, updated, pulses, .. } = &delta;
                 let n_told = joined.len() + left.len() + updated.len() + pulses.len();
-                self.stats.changes_told += n_told as u64;
                 // What all have read is of no use any more. Nobody who can use the delta: don't write it
                 // down, whoever looks gets a snapshot.
                 let read_until = slot.viewers.values().filter_map(Viewer::position).min();
@@ -904,6 +933,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                     let size = H::size(&frame);
                     slot.log.push(frame, size, to, changed_at);
                     self.stats.deltas += 1;
+                    self.stats.changes_told += n_told as u64;
                 }
                 slot.snapshot = None;
                 // Who comes next waits no longer than in a key that nobody looked at meanwhile.
@@ -1045,7 +1075,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 slot.forget(id);
             }
             // Who is lost may be in sight for a while, and is as they last said.
-            if let (Some(meta), Closed::Lost) = (held, how) {
+            if let Some(meta) = held.filter(|_| how != Closed::Leave) {
                 self.publish(now, &key, Change::Update { session, dial, meta });
             }
             if role == Role::Observer {
@@ -1054,7 +1084,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             let change = match how {
                 Closed::Leave => Change::Leave { session, dial, reason: LeaveReason::Left },
-                Closed::Lost => Change::Lost { session, dial, lost_for: now.since(at) },
+                Closed::Goodbye | Closed::Stuck | Closed::Lost => {
+                    Change::Lost { session, dial, lost_for: now.since(at) }
+                }
             };
             self.publish(now, &key, change);
         }
@@ -1086,7 +1118,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         connection.heartbeat_due = false;
         connection.ping_due = false;
         let former = core::mem::replace(&mut connection.phase, Phase::Closing(close));
-        self.stats.closed(close.name());
+        self.stats.closed(close);
         if let Phase::Open(open) = former {
             self.stats.sessions -= 1;
             self.release(now, id, *open, Closed::Lost, lost_at);

@@ -3,7 +3,7 @@
 //! Plain numbers, counted where things happen anyway; no user and no key is among them.
 
 use core::time::Duration;
-use presence_protocol::ErrorCode;
+use presence_protocol::{Close, ErrorCode};
 use std::collections::BTreeMap;
 
 /// Declares a kind of thing that is counted.
@@ -85,6 +85,22 @@ kinds! {
         Ping = "ping",
         /// A close frame.
         Close = "close",
+    }
+}
+
+kinds! {
+    /// How sockets end. Each ends in one way.
+    Ended {
+        /// The relay closed it.
+        Closed = "closed",
+        /// A tab was closed.
+        Left = "left",
+        /// Its peer closed it in another way.
+        Goodbye = "goodbye",
+        /// It broke, or its peer went without a word.
+        Lost = "lost",
+        /// Its peer took nothing for too long.
+        Stuck = "stuck",
     }
 }
 
@@ -183,13 +199,17 @@ pub struct Stats {
     pub sent: Counts,
     /// What was dropped.
     pub dropped: Counts,
-    /// Sockets that the relay closed, by the code's name.
+    /// Sockets that became connections.
+    pub opened: u64,
+    /// How those of them ended that are gone.
+    pub ended: Counts,
+    /// Sockets that the relay closed, connections or not, by the code's name.
     pub closed: BTreeMap<&'static str, u64>,
-    /// Errors that were told, by the code's name.
+    /// What was refused with an error, by the code's name.
     pub errors: BTreeMap<&'static str, u64>,
     /// Things that happened to rosters.
     pub changes: u64,
-    /// Those of them that were told; of several in one window only what is left of them.
+    /// What of them was told; of several in one window only what is left of them.
     pub changes_told: u64,
     /// Deltas that were encoded, each once for all viewers.
     pub deltas: u64,
@@ -198,8 +218,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub(super) fn closed(&mut self, name: &'static str) {
-        *self.closed.entry(name).or_default() += 1;
+    pub(super) fn closed(&mut self, close: Close) {
+        *self.closed.entry(close.name()).or_default() += 1;
     }
 
     pub(super) fn error(&mut self, code: ErrorCode) {
@@ -233,7 +253,8 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_place_of_its_own() {
-        assert!(Received::ALL.len() <= 16 && Sent::ALL.len() <= 16 && Dropped::ALL.len() <= 16);
+        let all = [Received::ALL.len(), Sent::ALL.len(), Dropped::ALL.len(), Ended::ALL.len()];
+        assert!(all.iter().all(|it| *it <= 16));
         let mut counts = Counts::default();
         for (n, kind) in (1..).zip(Received::ALL) {
             counts.add(*kind, n);

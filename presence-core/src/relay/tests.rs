@@ -631,6 +631,59 @@ mod counting {
         assert_eq!(dropped.of(Dropped::Snapshot), 4);
     }
 
+    #[test]
+    fn every_socket_ends_in_one_way_and_is_counted_once() {
+        let mut shell = Shell::new();
+        for how in [Closed::Leave, Closed::Goodbye, Closed::Stuck, Closed::Lost, Closed::Lost] {
+            let page = shell.visit("alice", DOC);
+            shell.end(page.conn, how);
+        }
+        let silent = shell.open();
+        shell.end(silent, Closed::Goodbye);
+        let refused = shell.open();
+        shell.relay.hello(shell.now, refused, Err(Refusal::Denied), None, Dial(1));
+        shell.relay.refuse(shell.now, refused, CloseCode::Busy);
+        shell.end(refused, Closed::Lost);
+        shell.visit("bob", DOC);
+
+        let stats = shell.relay.stats();
+        let ended: Vec<_> = Ended::ALL.iter().map(|it| (it.name(), stats.ended.of(*it))).collect();
+        let expected = [("closed", 1), ("left", 1), ("goodbye", 2), ("lost", 2), ("stuck", 1)];
+        assert_eq!(ended, expected);
+        assert_eq!(stats.opened, ended.iter().map(|it| it.1).sum::<u64>() + 1);
+        assert_eq!(stats.closed, BTreeMap::from([("denied", 1)]));
+    }
+
+    #[test]
+    fn a_frame_is_counted_once_and_by_its_kind_whatever_it_means() {
+        let mut shell = Shell::new();
+        let alice = shell.visit("alice", DOC);
+        let again = Ok(grant("alice"));
+        shell.relay.hello(shell.now, alice.conn, again, None, Dial(1));
+        shell.drain();
+        assert_eq!(shell.sees(&alice), ["= alice", "error bad_frame"]);
+        let received = shell.relay.stats().received;
+        assert_eq!((received.of(Received::Hello), received.of(Received::Bad)), (2, 0));
+    }
+
+    #[test]
+    fn a_meta_that_waited_and_was_replaced_is_counted_as_dropped() {
+        let (mut shell, alice, _) = two_in(DOC);
+        shell.update_in_excess(&alice, DOC, r#"{"n":1}"#);
+        shell.update(&alice, DOC, r#"{"n":2}"#);
+        shell.update_in_excess(&alice, DOC, r#"{"n":3}"#);
+        shell.join(&alice, DOC);
+        assert_eq!(shell.relay.stats().dropped.of(Dropped::Rate), 2);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_not_told() {
+        let mut shell = Shell::new();
+        let alice = shell.visit("alice", DOC);
+        shell.sees(&alice);
+        assert_eq!(shell.relay.stats().changes_told, 0, "who comes gets a snapshot");
+    }
+
     fn there(shell: &Shell<MemoryBackplane>) -> (usize, usize, usize, usize, usize) {
         let Stats { connections, sessions, keys, presences, members, .. } = shell.relay.stats();
         (connections, sessions, keys, presences, members)
