@@ -72,14 +72,27 @@ impl Mailbox {
         self.news.notify_one();
     }
 
+    /// What couldn't be kept comes first again, and is tried the next time.
+    fn put_back(&self, mut notices: VecDeque<(Notice, Time)>) {
+        let mut waiting = self.lock();
+        notices.append(&mut waiting.notices);
+        waiting.n_dropped += notices.len().saturating_sub(MAX_WAITING);
+        notices.truncate(MAX_WAITING);
+        waiting.notices = notices;
+    }
+
     fn report(&self, number: i64, is_delivered: bool) {
         self.lock().results.push((number, is_delivered));
         self.news.notify_one();
     }
 
-    /// Waits for something to do, but no longer than until something may be due.
-    fn take(&self) -> Waiting {
-        let idle = |it: &mut Waiting| it.notices.is_empty() && it.results.is_empty() && !it.is_over;
+    /// Waits for something to do, but no longer than until something may be due. Of a relay that stops only
+    /// what is on its way can bring something.
+    fn take(&self, n_on_their_way: usize) -> Waiting {
+        let idle = |it: &mut Waiting| {
+            let is_end = it.is_over && n_on_their_way == 0;
+            it.notices.is_empty() && it.results.is_empty() && !is_end
+        };
         let waiting = self.news.wait_timeout_while(self.lock(), LOOK, idle);
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner).0;
         let is_over = waiting.is_over;
@@ -154,7 +167,7 @@ fn next(sent: &Mutex<Receiver<Delivery>>) -> Option<Delivery> {
 fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
     let mut is_well = true;
     loop {
-        let work = mailbox.take();
+        let work = mailbox.take(outbox.n_on_their_way());
         if work.n_dropped > 0 {
             warn!(
                 n = work.n_dropped,
@@ -162,6 +175,9 @@ fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
             );
         }
         let mut kept = outbox.add(&work.notices);
+        if kept.is_err() {
+            mailbox.put_back(work.notices);
+        }
         for (number, is_delivered) in work.results {
             kept = outbox.settle(number, is_delivered, wall()).and(kept);
         }
@@ -184,6 +200,9 @@ fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
             warn!(%error, "what the webhook is to be told can't be kept for the moment");
         }
         is_well = kept.is_ok();
+        if !is_well {
+            thread::sleep(LOOK);
+        }
     }
 }
 
@@ -208,5 +227,82 @@ fn deliver(address: &Address, secret: &WebhookSecret, delivery: &Delivery) -> bo
             debug!(%error, "the webhook doesn't answer");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use presence_core::relay::NoticeEvent;
+    use presence_protocol::Key;
+    use rusqlite::Connection;
+    use std::time::Instant;
+
+    #[test]
+    fn what_can_not_be_kept_is_tried_again_in_order() {
+        let folder = std::env::temp_dir().join(format!("whoshere-webhooks-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mailbox = Arc::<Mailbox>::default();
+        // Nobody listens there.
+        let address = Address::parse("http://127.0.0.1:1/hook", None).unwrap();
+        let secret = format!("whsec_{}", "QUFB".repeat(10));
+        let secret = WebhookSecret::parse(&secret.into()).unwrap();
+        let outbox = Outbox::open(Some(&folder)).unwrap();
+        let disk = Connection::open(folder.join("webhooks.db")).unwrap();
+        disk.busy_timeout(Duration::from_secs(5)).unwrap();
+        let run = |sql: &str| disk.execute_batch(sql).unwrap();
+        let _postman = Postman::start(Arc::clone(&mailbox), address, secret, outbox).unwrap();
+
+        run("ALTER TABLE queue RENAME TO elsewhere");
+        mailbox.add(occupied("a"));
+        thread::sleep(Duration::from_millis(200));
+        mailbox.add(occupied("b"));
+        run("ALTER TABLE elsewhere RENAME TO queue");
+        let keys = || {
+            let mut select = disk.prepare("SELECT key FROM queue ORDER BY number").unwrap();
+            let rows = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
+            rows.collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while keys().len() < 2 {
+            assert!(Instant::now() < deadline, "they are never kept");
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(keys(), ["a", "b"]);
+        mailbox.lock().is_over = true;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_bounded_and_the_oldest_stay() {
+        let mailbox = Mailbox::default();
+        for n in 0..MAX_WAITING + 2 {
+            mailbox.add(occupied(&n.to_string()));
+        }
+        let work = mailbox.take(0);
+        assert_eq!((work.notices.len(), work.n_dropped), (MAX_WAITING, 2));
+        mailbox.add(occupied("later"));
+        mailbox.put_back(work.notices);
+        let work = mailbox.take(0);
+        assert_eq!((work.notices.len(), work.n_dropped), (MAX_WAITING, 1));
+        assert_eq!(work.notices.front().unwrap().0, occupied("0"));
+    }
+
+    #[test]
+    fn a_relay_that_stops_sleeps_until_what_is_on_its_way_has_arrived() {
+        let mailbox = Arc::<Mailbox>::default();
+        mailbox.lock().is_over = true;
+        let reporting = Arc::clone(&mailbox);
+        let later = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            reporting.report(7, true);
+        });
+        assert_eq!(mailbox.take(1).results, [(7, true)]);
+        later.join().unwrap();
+        assert!(mailbox.take(0).results.is_empty(), "and ends at once if there is nothing");
+    }
+
+    fn occupied(key: &str) -> Notice {
+        Notice { key: Key::parse(key).unwrap(), event: NoticeEvent::Occupied }
     }
 }

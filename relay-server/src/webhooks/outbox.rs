@@ -329,9 +329,9 @@ mod tests {
         for _ in 0..3 {
             outbox.add(&(0..5_000).map(|it| joined(&format!("k{it}"), "alice")).collect()).unwrap();
         }
-        let n: i64 =
-            outbox.connection.query_row("SELECT count(*) FROM queue", [], |it| it.get(0)).unwrap();
-        assert_eq!(n, MAX_QUEUED);
+        let number = |sql| outbox.connection.query_row(sql, [], |it| it.get::<_, i64>(0)).unwrap();
+        assert_eq!(number("SELECT count(*) FROM queue"), MAX_QUEUED);
+        assert_eq!(number("SELECT min(number) FROM queue"), 15_001 - MAX_QUEUED);
     }
 
     #[test]
@@ -343,6 +343,12 @@ mod tests {
         outbox.add(&events.into()).unwrap();
         assert_eq!(outbox.due(NOW, 4).unwrap().len(), 1);
         drop(outbox);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(folder.join(FILE)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "who was where is nobody else's business");
+        }
         let mut outbox = Outbox::open(Some(&folder)).unwrap();
         let told = outbox.told().unwrap();
         let names: Vec<_> = told.iter().map(|(key, it)| format!("{key} {}", it.name())).collect();
