@@ -25,7 +25,7 @@ use presence_core::relay::Capability;
 use presence_protocol::limits::MAX_LAST_SEEN;
 use presence_protocol::{Key, Presence, UserId};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most keys whose viewers are counted in one request.
@@ -71,19 +71,17 @@ async fn counts(
     let Query(CountsQuery { keys }) = query.map_err(|_| say_keys())?;
     let keys = keys.split(',').map(Key::parse).collect::<Option<Vec<_>>>();
     let keys = keys.filter(|it| it.len() <= MAX_COUNTED).ok_or_else(say_keys)?;
-    let mut counts = Vec::new();
-    for key in keys {
-        caller.may(Capability::List, &key)?;
-        // One after the other, so that nobody waits for all of them.
-        let roster = app.shared.with(|core, _| core.roster(&key));
-        let users: BTreeSet<_> = roster.iter().map(|it| it.user.id()).collect();
-        counts.push(wire::Count {
-            key: key.as_str().to_owned(),
-            members: users.len(),
-            sessions: roster.len(),
-        });
+    for key in &keys {
+        caller.may(Capability::List, key)?;
     }
-    Ok(Json(wire::Counts { counts }))
+    let counts =
+        app.shared.with(|core, _| keys.iter().map(|it| core.count(it)).collect::<Vec<_>>());
+    let counts = keys.iter().zip(counts).map(|(key, (members, sessions))| wire::Count {
+        key: key.as_str().to_owned(),
+        members,
+        sessions,
+    });
+    Ok(Json(wire::Counts { counts: counts.collect() }))
 }
 
 #[derive(Deserialize)]
@@ -168,9 +166,9 @@ async fn forget(
     of_user: OfUser,
 ) -> Result<Json<wire::Forgotten>, Problem> {
     of_user.caller.may_everywhere(Capability::Kick)?;
-    let user = of_user.user()?;
+    let OfUser { caller, user } = of_user;
     app.shared.with(|core, _| core.last_seen_retention()).ok_or_else(nothing_kept)?;
-    let keys = of_user.caller.grant.keys;
+    let keys = caller.grant.keys;
     let forgotten = app.shared.inbox().run(move |it| it.forget_user(&user, &keys)).await;
     Ok(Json(wire::Forgotten { forgotten: forgotten.map_err(unavailable)? }))
 }

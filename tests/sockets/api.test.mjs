@@ -25,15 +25,26 @@ before(async () => {
 after(() => relay.stop());
 
 test("who is in a key is told by user, with all of their sessions", async () => {
-  const peers = [await Peer.join(relay, "alice", "team/7:a", { n: 1 })];
-  peers.push(await Peer.join(relay, "bob", "team/7:a", { odd: "\ud800" }));
-  peers.push(await Peer.join(relay, "alice", "team/7:a", { n: 2 }));
+  const peers = [];
+  for (const [name, meta] of /** @type {[string, object][]} */ ([
+    ["bob", { odd: "\ud800" }],
+    ["alice", { n: 1 }],
+    ["alice", { n: 2 }],
+  ])) {
+    peers.push(await Peer.join(relay, name, "team/7:a", meta));
+    // Each is older than the next one.
+    await sleep(10);
+  }
   const { count, members } = await ask("GET", "/v1/keys/{key}/members", { key: "team/7:a" });
   assert.equal(count, 2);
-  assert.deepEqual(members.map((/** @type {any} */ it) => it.user.id).sort(), ["alice", "bob"]);
-  const alice = members.find((/** @type {any} */ it) => it.user.id === "alice");
-  const metas = alice.sessions.map((/** @type {any} */ it) => it.meta.n);
-  assert.deepEqual(metas.sort(), [1, 2]);
+  const found = members.map((/** @type {any} */ it) => [
+    it.user.id,
+    ...it.sessions.map((/** @type {any} */ it) => it.meta.n),
+  ]);
+  assert.deepEqual(found, [
+    ["bob", undefined],
+    ["alice", 1, 2],
+  ]);
   const { counts } = await ask("GET", "/v1/counts", {}, { keys: "team/7:a,nobody:here" });
   assert.deepEqual(counts, [
     { key: "team/7:a", members: 2, sessions: 3 },
@@ -197,6 +208,12 @@ test("every refusal says why", async () => {
   await refuses("DELETE", "/v1/users/alice/last-seen", page, 403, "denied");
   await refuses("DELETE", "/v1/users/alice/last-seen", one, 403, "key_denied");
   await refuses("DELETE", "/v1/users/%00/last-seen", ALL, 400, "bad_request");
+  const some = mintToken({ sub: "server", keys: ["a:*"], can: ["list", "kick"] });
+  await refuses("DELETE", "/v1/users/alice/last-seen", some, 403, "key_denied");
+  await refuses("POST", "/v1/users/alice/kick", some, 403, "key_denied", { body: {} });
+  await refuses("DELETE", "/v1/keys/a:1/me", some, 403, "denied");
+  await refuses("PUT", "/v1/keys/a:1/me", some, 403, "denied", { body: {} });
+  await refuses("POST", "/v1/keys/a:1/kick", page, 403, "denied", { body: { user: "bob" } });
   await refuses("POST", "/v1/users/alice/kick", page, 403, "denied", { body: {} });
   await refuses("POST", "/v1/users/alice/kick", one, 403, "key_denied", { body: {} });
   await refuses("POST", "/v1/keys/a:2/kick", one, 403, "key_denied", { body: { user: "bob" } });

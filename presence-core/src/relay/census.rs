@@ -24,6 +24,12 @@ impl Moment {
 }
 
 impl<H: Host, B: Backplane> Relay<H, B> {
+    /// How many members and presences there are in a key at this moment.
+    #[must_use]
+    pub fn count(&self, key: &Key) -> (usize, usize) {
+        self.slots.get(key).map_or((0, 0), |it| (it.room.members(), it.room.len()))
+    }
+
     /// Everybody who is in a key at this moment, those in their grace included.
     #[must_use]
     pub fn roster(&self, key: &Key) -> Vec<Presence<Meta>> {

@@ -142,8 +142,8 @@ pub struct Relay<H: Host, B> {
     connections: Vec<Option<Connection<H::Frame>>>,
     free: Vec<ConnId>,
     sessions: Sessions,
-    /// How many connections each user has.
-    users: BTreeMap<UserId, usize>,
+    /// The connections that each user has.
+    users: BTreeMap<UserId, BTreeSet<ConnId>>,
     slots: BTreeMap<Key, Slot<H::Frame>>,
     last_seen: LastSeen,
     bans: Bans,
@@ -458,12 +458,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Ok(Some(former)) => self.fence(now, former),
             Err(Fenced) => return self.refuse(now, id, CloseCode::Replaced),
         }
-        let n_connections = self.users.entry(grant.user.id().clone()).or_default();
-        if *n_connections >= self.config.max_connections_per_user {
+        if self.connections_of(grant.user.id()) >= self.config.max_connections_per_user {
             self.sessions.release(now, session, id, self.config.grace);
             return self.refuse(now, id, CloseCode::Busy);
         }
-        *n_connections += 1;
+        self.users.entry(grant.user.id().clone()).or_default().insert(id);
         if !grant.last_seen {
             self.last_seen.forget_user(grant.user.id(), &grant.keys);
         }
@@ -1068,7 +1067,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     fn release(&mut self, now: Time, id: ConnId, mut open: Open, how: Closed, at: Time) {
         open.remember(&mut self.last_seen, at, None);
         let Open { session, dial, keys, grant, .. } = open;
-        self.uncount_connection(grant.user.id());
+        self.uncount_connection(id, grant.user.id());
         self.sessions.release(now, session, id, self.config.grace);
         for Entered { key, role, held, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {
@@ -1092,11 +1091,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
     }
 
-    /// A user has one connection less.
-    fn uncount_connection(&mut self, user: &UserId) {
-        if let Some(n_connections) = self.users.get_mut(user) {
-            *n_connections = n_connections.saturating_sub(1);
-            if *n_connections == 0 {
+    /// How many connections a user has.
+    fn connections_of(&self, user: &UserId) -> usize {
+        self.users.get(user).map_or(0, BTreeSet::len)
+    }
+
+    /// A connection is a user's no longer.
+    fn uncount_connection(&mut self, id: ConnId, user: &UserId) {
+        if let Some(connections) = self.users.get_mut(user) {
+            connections.remove(&id);
+            if connections.is_empty() {
                 self.users.remove(user);
             }
         }

@@ -36,7 +36,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             it.can = grant.for_key(&it.key).and(it.own_can);
         }
-        if !is_same && !self.count_as(&former, &grant.user) {
+        if !is_same && !self.count_as(id, &former, &grant.user) {
             return self.refuse(now, id, CloseCode::Busy);
         }
         let refused: Vec<_> = keys
@@ -155,12 +155,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     }
 
     /// Counts a connection as another user's; false if they have as many as they may.
-    fn count_as(&mut self, former: &User, user: &User) -> bool {
-        let n_connections = self.users.get(user.id()).copied().unwrap_or_default();
-        let has_room = n_connections < self.config.max_connections_per_user;
+    fn count_as(&mut self, id: ConnId, former: &User, user: &User) -> bool {
+        let has_room = self.connections_of(user.id()) < self.config.max_connections_per_user;
         if has_room {
-            self.users.insert(user.id().clone(), n_connections + 1);
-            self.uncount_connection(former.id());
+            self.users.entry(user.id().clone()).or_default().insert(id);
+            self.uncount_connection(id, former.id());
         }
         has_room
     }

@@ -1,8 +1,8 @@
 //! What an application's own servers do to who is there: put somebody out, or be there without a socket.
 
-use super::connection::{Phase, Role};
+use super::connection::Role;
 use super::room::JoinError;
-use super::{Backplane, Change, ConnId, Host, Relay, Timer, slot};
+use super::{Backplane, Change, Host, Relay, Timer, slot};
 use crate::Time;
 use core::ops::Bound;
 use core::time::Duration;
@@ -91,14 +91,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     ) -> Result<usize, TooMany> {
         self.bans.add(now, user.clone(), key.cloned(), now + lasting)?;
         self.watched.kick(user, key);
-        let is_theirs = |id: &usize| {
-            let Some(Some(connection)) = self.connections.get(*id) else { return false };
-            matches!(&connection.phase, Phase::Open(open) if open.grant.user.id() == user)
-        };
-        let all: Vec<_> = (0..self.connections.len()).filter(is_theirs).collect();
-        let ids = all.into_iter().filter_map(|it| u32::try_from(it).ok().map(ConnId));
         let mut n_kicked = 0;
-        for id in ids {
+        for id in self.users.get(user).cloned().unwrap_or_default() {
             let Some(open) = self.open(id) else { continue };
             let entered = open.keys.iter().map(|it| (it.key.clone(), it.role));
             let keys: Vec<_> = entered.filter(|it| key.is_none_or(|key| *key == it.0)).collect();

@@ -62,7 +62,7 @@ pub(super) async fn kick(
     Body(Kick { seconds }): Body<Kick>,
 ) -> Result<Json<wire::Kicked>, Problem> {
     of_user.caller.may_everywhere(Capability::Kick)?;
-    let user = of_user.user()?;
+    let user = of_user.user;
     let lasting = lasting(seconds)?;
     let kicked = app.shared.with(|core, now| core.kick(now, &user, None, lasting));
     let mut kicked = kicked.map_err(too_many)?;

@@ -97,13 +97,7 @@ impl FromRequestParts<Arc<App>> for OfKey {
 /// A request about the user in its path.
 pub(super) struct OfUser {
     pub(super) caller: Caller,
-    pub(super) path: Option<UserId>,
-}
-
-impl OfUser {
-    pub(super) fn user(&self) -> Result<UserId, Problem> {
-        self.path.clone().ok_or_else(|| Problem::bad_request("that is no user's id"))
-    }
+    pub(super) user: UserId,
 }
 
 impl FromRequestParts<Arc<App>> for OfUser {
@@ -112,7 +106,9 @@ impl FromRequestParts<Arc<App>> for OfUser {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
         let path = Path::<String>::from_request_parts(parts, app).await;
-        Ok(Self { caller, path: path.ok().and_then(|Path(it)| UserId::parse(&it)) })
+        let user = path.ok().and_then(|Path(it)| UserId::parse(&it));
+        let user = user.ok_or_else(|| Problem::bad_request("that is no user's id"))?;
+        Ok(Self { caller, user })
     }
 }
 

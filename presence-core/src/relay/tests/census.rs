@@ -30,4 +30,8 @@ fn a_roster_is_as_it_is_and_knows_ages() {
     let age = shell.relay.moment(shell.now).age(&roster[0]);
     assert!((5_000..5_100).contains(&age), "{age}");
     assert!(shell.relay.roster(&parse(OTHER)).is_empty());
+    shell.visit("alice", DOC);
+    shell.visit("bob", DOC);
+    assert_eq!(shell.relay.count(&parse(DOC)), (2, 3));
+    assert_eq!(shell.relay.count(&parse(OTHER)), (0, 0));
 }

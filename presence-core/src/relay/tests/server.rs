@@ -160,10 +160,31 @@ fn a_servers_member_can_be_put_out_and_counts_for_the_bounds() {
     assert_eq!(place(&mut shell, "robot", "{}"), Err(PlaceError::Kicked));
     shell.pass(300_000);
     place(&mut shell, "robot", "{}").unwrap();
-    let config = RelayConfig { max_presences_per_key: 1, ..RelayConfig::default() };
-    let mut shell = Shell::with(config);
-    shell.visit("alice", DOC);
-    assert_eq!(place(&mut shell, "robot", "{}"), Err(PlaceError::Full));
+    let full = [
+        RelayConfig { max_presences_per_key: 1, ..RelayConfig::default() },
+        RelayConfig { max_presences: 1, ..RelayConfig::default() },
+    ];
+    for config in full {
+        let mut shell = Shell::with(config);
+        shell.visit("alice", DOC);
+        assert_eq!(place(&mut shell, "robot", "{}"), Err(PlaceError::Full));
+    }
+}
+
+#[test]
+fn the_number_of_servers_members_is_bounded_and_those_that_are_there_are_renewed() {
+    let mut shell = Shell::new();
+    let (user, lasting) = (named("robot", "robot").user, Duration::from_secs(60));
+    let put = |shell: &mut Shell<MemoryBackplane>, n: usize| {
+        let (key, meta) = (parse(&format!("document:{n}")), Meta::empty());
+        shell.relay.place(shell.now, &key, &user, meta, lasting)
+    };
+    let first = put(&mut shell, 0);
+    assert!((1..10_000).all(|n| put(&mut shell, n).is_ok()));
+    assert_eq!(put(&mut shell, 10_000), Err(PlaceError::Full));
+    assert_eq!(put(&mut shell, 0), first);
+    assert!(shell.relay.withdraw(shell.now, &parse("document:1"), user.id()));
+    assert!(put(&mut shell, 10_000).is_ok());
 }
 
 fn kick(shell: &mut Shell<MemoryBackplane>, user: &str, key: Option<&str>) -> usize {
