@@ -187,7 +187,10 @@ export interface Here {
   /** How many they are. */
   readonly count: number;
 
-  /** The member that the reader of this page is; null until {@link ready}, and while one only looks on. */
+  /**
+   * The member that the reader of this page is; null until {@link ready}. While one only looks on it is
+   * their other tab, if one has joined.
+   */
   readonly self: Member | null;
 
   /**
@@ -196,7 +199,7 @@ export interface Here {
    *
    * While it isn't `join`, what {@link update} and {@link at} say is kept until it is, and so the others
    * can't be asked to let themselves be followed; pulses, and with them {@link typing} and {@link cursors},
-   * say nothing and show the others'. Another tab of the same person that has joined is a member like any.
+   * say nothing and show the others'. Another tab of the same person that has joined is their own here, too.
    *
    * Several `connect`s of a page with one key have the mode in common; one that begins with another is
    * refused as `bad_options`. A mode that the token doesn't allow ends the presence with the error

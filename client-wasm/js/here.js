@@ -41,8 +41,8 @@ const EVENTS = {
   change: (members) => ({ count: members.length, members }),
   flash: (flash) => flash,
   error: (error) => error,
-  // Not for pages: what the relay has answered.
-  seen: (text) => text,
+  // Not for pages: what the relay has answered, and whom.
+  seen: (text, me) => [text, me],
 };
 
 /** Nobody, once it is over. */

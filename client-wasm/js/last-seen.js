@@ -53,8 +53,8 @@ export function ask(here, send, signal) {
       resolve(null);
     };
     const timer = setInterval(look, PATIENCE_MS);
-    const take = (/** @type {unknown} */ text) => {
-      const seen = seenOf(here, text);
+    const take = (/** @type {unknown[]} */ [text, me]) => {
+      const seen = seenOf(text, me);
       if (seen === null) return;
       end();
       resolve(seen);
@@ -86,6 +86,7 @@ export function show(here, controller, rootOf, bars, send, say) {
   const name = document.createElement("bdi");
   /** @type {Seen | undefined} */
   let last;
+  let isKnown = false;
   let wasAlone = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -117,8 +118,8 @@ export function show(here, controller, rootOf, bars, send, say) {
     if (!document.hidden) timer = setTimeout(draw, MINUTE_MS - (ago % MINUTE_MS));
   };
   const look = async () => {
-    // Also while it reconnects, which nobody needs to notice.
-    const isAlone = here.count > 0 && here.members.every(({ self }) => self);
+    // Also while it reconnects, which nobody needs to notice; and who looks on is alone where nobody is.
+    const isAlone = isKnown && here.state !== "stopped" && here.members.every(({ self }) => self);
     if (isAlone === wasAlone) return;
     wasAlone = isAlone;
     last = undefined;
@@ -141,7 +142,13 @@ export function show(here, controller, rootOf, bars, send, say) {
     wasAlone = false;
     draw();
   });
-  look();
+  here.ready.then(
+    () => {
+      isKnown = true;
+      if (!signal.aborted) look();
+    },
+    () => {},
+  );
 }
 
 /**
@@ -159,13 +166,12 @@ function relative({ language }, minutes) {
 }
 
 /**
- * @param {Here} here
  * @param {unknown} text of the relay's answer
+ * @param {unknown} me the reader's id
  * @returns {readonly Seen[] | null} null if it is none
  */
-function seenOf(here, text) {
+function seenOf(text, me) {
   const now = Date.now();
-  const me = here.self?.userId;
   try {
     const { seen } = JSON.parse(String(text)).last_seen;
     const one = (/** @type {any} */ { user: { id, name, color, avatar = null }, ago_ms }) =>

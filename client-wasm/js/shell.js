@@ -218,6 +218,7 @@ const FRAMES = {
     heartbeat_ms: natural,
     grace_ms: natural,
     expires_in_ms: natural,
+    user_id: maybe(text),
     epoch: object({ id, age_ms: natural }),
   }),
   snapshot: object({ key: text, rev: natural, presences: list(presence) }),
@@ -234,7 +235,7 @@ const FRAMES = {
   // What it says is for JavaScript, which reads the text itself.
   last_seen: object({ key: text }),
   error: object({ code: text, message: text, key: maybe(text) }),
-  token: object({ resume: text, expires_in_ms: natural }),
+  token: object({ resume: text, expires_in_ms: natural, user_id: maybe(text) }),
 };
 
 /**

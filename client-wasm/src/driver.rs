@@ -13,7 +13,9 @@ use core::time::Duration;
 use presence_core::flash::FlashRules;
 use presence_core::session::{Event, Output, State, StopReason};
 use presence_core::{Attention, Dedupe, Member, Mode, Roster, Session, Time};
-use presence_protocol::{ClientFrame, Dial, Key, Pulse, PulseName, PulseValue, ServerFrame};
+use presence_protocol::{
+    ClientFrame, Dial, Key, Pulse, PulseName, PulseValue, ServerFrame, UserId,
+};
 use std::rc::Rc;
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
@@ -243,7 +245,9 @@ impl Driver {
                 JsValue::UNDEFINED
             }
             Some(ServerFrame::LastSeen { key, .. }) => {
-                output("seen", Some(key.as_str()), 0, data, NONE, NONE, NONE)
+                let session = self.session.borrow();
+                let me = session.roster(key).and_then(Roster::me).map(UserId::as_str);
+                output("seen", Some(key.as_str()), 0, data, &me.into(), NONE, NONE)
             }
             _ => JsValue::UNDEFINED,
         };

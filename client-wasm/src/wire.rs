@@ -49,6 +49,7 @@ pub(crate) fn decode(data: &JsValue) -> Option<ServerFrame<Meta>> {
             heartbeat_ms: natural(),
             grace_ms: natural(),
             expires_in_ms: natural(),
+            user_id: user_id()?,
             epoch: EpochInfo { id: Epoch::new(bits()), age_ms: natural() },
         }),
         1 => ServerFrame::Snapshot(Snapshot {
@@ -93,7 +94,11 @@ pub(crate) fn decode(data: &JsValue) -> Option<ServerFrame<Meta>> {
                 None => None,
             },
         },
-        6 => ServerFrame::Token { resume: take_text(), expires_in_ms: natural() },
+        6 => ServerFrame::Token {
+            resume: take_text(),
+            expires_in_ms: natural(),
+            user_id: user_id()?,
+        },
         _ => return None,
     })
 }
@@ -200,6 +205,14 @@ fn natural() -> u64 {
 
 fn key() -> Option<Key> {
     Key::parse(&take_text())
+}
+
+/// Whose a token is, if the relay says so.
+fn user_id() -> Option<Option<UserId>> {
+    match take().as_string() {
+        Some(it) => UserId::parse(&it).map(Some),
+        None => Some(None),
+    }
 }
 
 fn list<T>(item: impl Fn() -> Option<T>) -> Option<Vec<T>> {

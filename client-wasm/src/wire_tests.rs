@@ -31,7 +31,7 @@ fn a_golden_server_frame_means_what_the_other_codec_says() {
         "delta-away" "delta-joined" "delta-left" "delta-mixed" "delta-nothing" "delta-pulses"
         "delta-updated" "error"
         "error-key" "heartbeat" "heartbeat-no-keys" "snapshot" "snapshot-avatars" "snapshot-empty" "snapshot-info" "snapshot-names"
-        "snapshot-odd-meta" "token" "welcome" "welcome-resumed"
+        "snapshot-odd-meta" "token" "token-older" "welcome" "welcome-older" "welcome-resumed"
     ) {
         let expected = in_browser(decode_server(text.trim_end()).unwrap());
         assert_eq!(decode(&text.trim_end().into()), Some(expected), "{name}");
@@ -160,8 +160,8 @@ fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {
         }
         ServerFrame::Welcome(it) => ServerFrame::Welcome(it),
         ServerFrame::LastSeen { key, seen } => ServerFrame::LastSeen { key, seen },
-        ServerFrame::Token { resume, expires_in_ms } => {
-            ServerFrame::Token { resume, expires_in_ms }
+        ServerFrame::Token { resume, expires_in_ms, user_id } => {
+            ServerFrame::Token { resume, expires_in_ms, user_id }
         }
         ServerFrame::Heartbeat { revs } => ServerFrame::Heartbeat { revs },
         ServerFrame::Error { code, message, key } => ServerFrame::Error { code, message, key },

@@ -102,9 +102,10 @@ pub struct Gap;
 #[derive(Clone, Debug)]
 pub struct Roster<M> {
     dedupe: Dedupe,
+    /// Who the viewer is: whose its own presence is, or, without one, whom the relay took it for.
     me: Option<UserId>,
     my_session: Option<SessionId>,
-    /// True while the viewer isn't among the members, and none of them is taken for it.
+    /// True while the viewer only looks on: its own session isn't among the members.
     is_observer: bool,
     /// The version; `None` until a snapshot has come.
     rev: Option<Rev>,
@@ -170,8 +171,8 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// Who the viewer is, once the relay has said so.
-    #[cfg(test)]
-    const fn me(&self) -> Option<&UserId> {
+    #[must_use]
+    pub const fn me(&self) -> Option<&UserId> {
         self.me.as_ref()
     }
 
@@ -228,15 +229,20 @@ impl<M: Clone + PartialEq> Roster<M> {
         self.my_session = Some(session);
     }
 
-    /// Says whether the viewer only looks on. It goes at once then, whatever is still on its way.
-    pub(crate) fn set_observer(&mut self, is_observer: bool) -> Vec<Difference<M>> {
+    /// Says whether the viewer only looks on, and who it is then: that no presence tells. It goes at once,
+    /// whatever is still on its way.
+    pub(crate) fn set_observer(
+        &mut self,
+        is_observer: bool,
+        me: Option<&UserId>,
+    ) -> Vec<Difference<M>> {
         let mut batch = Batch::new();
         self.is_observer = is_observer;
         if is_observer {
             if let Some(session) = self.my_session {
                 self.remove(&mut batch, session, LeaveReason::Left);
             }
-            self.set_me(&mut batch, None);
+            self.set_me(&mut batch, me);
         }
         self.differences(batch)
     }

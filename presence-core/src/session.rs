@@ -12,7 +12,7 @@ use crate::time::millis;
 use core::time::Duration;
 use presence_protocol::{
     ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Pulse, PulseName, PulseValue,
-    Reaction, Rev, ServerFrame, SessionId, Wait, Welcome, limits,
+    Reaction, Rev, ServerFrame, SessionId, UserId, Wait, Welcome, limits,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -243,6 +243,8 @@ pub struct Session<M> {
     grace: Duration,
     epoch: Option<CurrentEpoch>,
     session: Option<SessionId>,
+    /// Whose token the relay has taken; `None` if it is older than saying so.
+    user: Option<UserId>,
     keys: Map<Key, Joined<M>>,
     /// No roster that is gone has counted further.
     n_changes: u32,
@@ -398,6 +400,7 @@ impl<M: Clone + PartialEq> Session<M> {
             grace: limits::GRACE,
             epoch: None,
             session: None,
+            user: None,
             keys: Map::new(),
             n_changes: 0,
             outputs: VecDeque::new(),
@@ -419,7 +422,7 @@ impl<M: Clone + PartialEq> Session<M> {
             joined.meta = meta;
             joined.is_sent = false;
             joined.retry_at = None;
-            let differences = joined.roster.set_observer(mode != Mode::Join);
+            let differences = joined.roster.set_observer(mode != Mode::Join, self.user.as_ref());
             if let Phase::Live { dial, .. } = self.phase {
                 self.send_joins(now, dial);
             }
@@ -427,7 +430,7 @@ impl<M: Clone + PartialEq> Session<M> {
         }
         let mut roster = Roster::new(dedupe);
         roster.count_from(self.n_changes.wrapping_add(1));
-        roster.set_observer(mode != Mode::Join);
+        roster.set_observer(mode != Mode::Join, self.user.as_ref());
         let joined = Joined {
             mode,
             roster,
@@ -810,6 +813,7 @@ impl<M: Clone + PartialEq> Session<M> {
             self.epoch = Some(CurrentEpoch { id: welcome.epoch.id, began });
         }
         self.lost = None;
+        self.set_user(welcome.user_id);
         self.phase = Phase::Live {
             dial,
             last_heard: now,
@@ -818,6 +822,24 @@ impl<M: Clone + PartialEq> Session<M> {
             renewal,
         };
         self.send_joins(now, dial);
+    }
+
+    /// Whose token the relay has taken. Where this page has a presence that tells whose it is, and the former
+    /// person goes with it.
+    fn set_user(&mut self, user: Option<UserId>) {
+        if self.user == user {
+            return;
+        }
+        self.user = user;
+        for (key, joined) in self.keys.iter_mut() {
+            if joined.mode != Mode::Join {
+                // Nobody comes or goes with it.
+                joined.roster.set_observer(true, self.user.as_ref());
+                if joined.roster.is_ready() {
+                    put(&mut self.outputs, Output::Event(Event::Changed { key: key.clone() }));
+                }
+            }
+        }
     }
 
     /// When to fetch the token that follows one that expires in so long. A page is not the only one whose
@@ -916,7 +938,8 @@ impl<M: Clone + PartialEq> Session<M> {
             }
             // The shell hands it to whoever has asked.
             ServerFrame::LastSeen { .. } => {}
-            ServerFrame::Token { resume, expires_in_ms } => {
+            ServerFrame::Token { resume, expires_in_ms, user_id } => {
+                self.set_user(user_id);
                 self.renewed(now, resume, Duration::from_millis(expires_in_ms));
             }
             ServerFrame::Error { code, message, key } => self.complaint(now, code, message, key),

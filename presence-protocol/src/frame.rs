@@ -1,6 +1,8 @@
 //! The frames, as both halves see them. How they are written down is the codec's business.
 
-use crate::{Dial, Epoch, ErrorCode, Key, Pulse, PulseName, PulseValue, Rev, SessionId, User};
+use crate::{
+    Dial, Epoch, ErrorCode, Key, Pulse, PulseName, PulseValue, Rev, SessionId, User, UserId,
+};
 use std::sync::Arc;
 
 /// What a browser sends.
@@ -110,6 +112,8 @@ pub enum ServerFrame<M> {
         resume: String,
         /// When the token expires, from now.
         expires_in_ms: u64,
+        /// Whose it is; `None` from a relay that is older than this field.
+        user_id: Option<UserId>,
     },
     /// Something that was asked for can't be done; the connection goes on.
     Error {
@@ -137,6 +141,8 @@ pub struct Welcome {
     pub grace_ms: u64,
     /// When the token expires, from now.
     pub expires_in_ms: u64,
+    /// Whose token it is; `None` from a relay that is older than this field.
+    pub user_id: Option<UserId>,
     /// The relay's epoch.
     pub epoch: EpochInfo,
 }

@@ -126,17 +126,19 @@ fn a_client_frame_is_what_its_golden_text_says() {
 
 #[test]
 fn a_server_frame_is_what_its_golden_text_says() {
-    let welcome = |session, resume: &str, resumed, expires_in_ms, id, age_ms| {
-        ServerFrame::Welcome(Welcome {
-            session,
-            resume: resume.into(),
-            resumed,
-            heartbeat_ms: 10_000,
-            grace_ms: 30_000,
-            expires_in_ms,
-            epoch: EpochInfo { id: Epoch::new(id), age_ms },
-        })
-    };
+    let welcome =
+        |session, resume: &str, resumed, expires_in_ms, user: Option<&str>, id, age_ms| {
+            ServerFrame::Welcome(Welcome {
+                session,
+                resume: resume.into(),
+                resumed,
+                heartbeat_ms: 10_000,
+                grace_ms: 30_000,
+                expires_in_ms,
+                user_id: user.and_then(UserId::parse),
+                epoch: EpochInfo { id: Epoch::new(id), age_ms },
+            })
+        };
     let snapshot = |rev, presences| {
         ServerFrame::Snapshot(Snapshot { key: key("document:42"), rev: Rev(rev), presences })
     };
@@ -168,6 +170,11 @@ fn a_server_frame_is_what_its_golden_text_says() {
         SessionId::new(0xfedc_ba98_7654_3210),
         SessionId::new(0x0123_4567_89ab_cdef),
     );
+    let renewed = |user: Option<&str>| ServerFrame::Token {
+        resume: RESUME.into(),
+        expires_in_ms: 3_600_000,
+        user_id: user.and_then(UserId::parse),
+    };
     let alice = user("u-1", "Alice", [0x35, 0x31, 0x82]);
     let bob = user(r#""b\ob""#, "Бо́б \"\\\" \u{2028} 👩‍👩‍👧 <b>", [0, 0xff, 0x7f]);
     let revs = vec![(key("document:42"), Rev(18)), (key("a"), Rev(0))];
@@ -182,8 +189,18 @@ fn a_server_frame_is_what_its_golden_text_says() {
             out.strip_prefix(b"before").expect("a frame is appended").to_vec()
         },
         [
-            ("welcome", welcome(first, RESUME, false, 3_600_000, 0x5eed_0000_0000_0001, 5)),
-            ("welcome-resumed", welcome(second, "v1.bmV3.c2ln", true, MAX_EXACT, 0, 0)),
+            (
+                "welcome",
+                welcome(first, RESUME, false, 3_600_000, Some("u-1"), 0x5eed_0000_0000_0001, 5),
+            ),
+            (
+                "welcome-resumed",
+                welcome(second, "v1.bmV3.c2ln", true, MAX_EXACT, Some(r#""b\ob""#), 0, 0),
+            ),
+            (
+                "welcome-older",
+                welcome(first, RESUME, false, 3_600_000, None, 0x5eed_0000_0000_0001, 5),
+            ),
             (
                 "snapshot",
                 snapshot(
@@ -336,7 +353,8 @@ fn a_server_frame_is_what_its_golden_text_says() {
                 },
             ),
             ("last-seen-nobody", ServerFrame::LastSeen { key: key("a"), seen: vec![] }),
-            ("token", ServerFrame::Token { resume: RESUME.into(), expires_in_ms: 3_600_000 }),
+            ("token", renewed(Some("u-2"))),
+            ("token-older", renewed(None)),
             (
                 "error",
                 ServerFrame::Error {
@@ -443,6 +461,7 @@ fn a_duration_that_javascript_cannot_tell_is_written_as_the_longest_it_can() {
             heartbeat_ms: 10_000,
             grace_ms: 30_000,
             expires_in_ms: u64::MAX,
+            user_id: None,
             epoch: EpochInfo { id: Epoch::new(1), age_ms: 0 },
         }),
         &mut out,

@@ -247,8 +247,9 @@ fn server_frame() -> impl Strategy<Value = ServerFrame<Meta>> {
             let seen = seen.map(|(user, ago_ms)| Seen { user: Arc::new(user), ago_ms }).collect();
             ServerFrame::LastSeen { key, seen }
         }),
-        (text(), exact())
-            .prop_map(|(resume, expires_in_ms)| ServerFrame::Token { resume, expires_in_ms }),
+        (text(), exact(), option::of(user_id())).prop_map(|(resume, expires_in_ms, user_id)| {
+            ServerFrame::Token { resume, expires_in_ms, user_id }
+        }),
         (select(ErrorCode::ALL.to_vec()), text(), option::of(key()))
             .prop_map(|(code, message, key)| ServerFrame::Error { code, message, key }),
     ]
@@ -257,15 +258,20 @@ fn server_frame() -> impl Strategy<Value = ServerFrame<Meta>> {
 fn welcome() -> impl Strategy<Value = Welcome> {
     let epoch = (any::<u64>().prop_map(Epoch::new), exact())
         .prop_map(|(id, age_ms)| EpochInfo { id, age_ms });
-    (session(), text(), any::<bool>(), exact(), exact(), exact(), epoch).prop_map(
-        |(session, resume, resumed, heartbeat_ms, grace_ms, expires_in_ms, epoch)| Welcome {
-            session,
-            resume,
-            resumed,
-            heartbeat_ms,
-            grace_ms,
-            expires_in_ms,
-            epoch,
+    let times = (exact(), exact(), exact());
+    (session(), text(), any::<bool>(), times, option::of(user_id()), epoch).prop_map(
+        |(session, resume, resumed, times, user_id, epoch)| {
+            let (heartbeat_ms, grace_ms, expires_in_ms) = times;
+            Welcome {
+                session,
+                resume,
+                resumed,
+                heartbeat_ms,
+                grace_ms,
+                expires_in_ms,
+                user_id,
+                epoch,
+            }
         },
     )
 }
@@ -277,7 +283,7 @@ fn presence() -> impl Strategy<Value = Presence<Meta>> {
 }
 
 fn user() -> impl Strategy<Value = User> {
-    let id = name(30).prop_map(|it| UserId::parse(&it).unwrap());
+    let id = user_id();
     let color = any::<[u8; 3]>().prop_map(Color);
     let info = meta().prop_filter_map("too large", |it| Info::from_json_value(it.as_str()));
     (id, name(60), color, option::of(avatar()), option::of(info)).prop_map(
@@ -285,6 +291,10 @@ fn user() -> impl Strategy<Value = User> {
             User::new(id, &name, color).unwrap().with_avatar(avatar).with_info(info)
         },
     )
+}
+
+fn user_id() -> impl Strategy<Value = UserId> {
+    name(30).prop_map(|it| UserId::parse(&it).unwrap())
 }
 
 fn avatar() -> impl Strategy<Value = AvatarUrl> {

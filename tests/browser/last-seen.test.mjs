@@ -26,6 +26,21 @@ test("P13: a bar says who was here last, until somebody comes, and again when th
   await says(bob, "");
 });
 
+test("P13: who looks on is told of others only, with their own other tab there or without", async (t) => {
+  const key = stage.key(t);
+  await (await Peer.join(stage.relay, "alice", key)).close(1001);
+  const own = await Peer.join(stage.relay, "bob", key);
+  const bob = await enter(t, "bob", {}, "observe");
+  await says(bob, "Last viewed by alice this minute");
+  const carol = await Peer.join(stage.relay, "carol", key);
+  await says(bob, "");
+  await carol.close(1001);
+  await own.close(1001);
+  await bob.sees([]);
+  // Bob's tab was here after carol.
+  await says(bob, "Last viewed by carol this minute");
+});
+
 test("P13: nothing is said where nobody was", async (t) => {
   const bob = await enter(t, "bob");
   const seen = await bob.page.evaluate(() => /** @type {any} */ (window).here.lastSeen());
@@ -141,10 +156,11 @@ test("who asks where the relay keeps nothing is told of nobody, and who has left
  * @param {import("node:test").TestContext} t
  * @param {string} name
  * @param {import("../support/browser.mjs").VisitOptions} [options]
+ * @param {string} [mode]
  */
-async function enter(t, name, options) {
+async function enter(t, name, options, mode) {
   const viewer = await stage.blank(t, name, options);
-  await viewer.enter({ key: stage.key(t), token: mintToken(name) });
+  await viewer.enter({ key: stage.key(t), token: mintToken(name), mode });
   await viewer.page.evaluate(() => {
     const main = /** @type {Element} */ (document.querySelector("main"));
     const it = /** @type {any} */ (window);
@@ -181,7 +197,8 @@ async function answers(page, ageMs) {
  * @param {string} text
  */
 async function says(viewer, text) {
-  const line = viewer.page.locator(".presence-last-seen");
-  const read = async () => ((await line.count()) === 0 ? "" : await line.textContent());
+  // At once: it may go between two looks.
+  const read = () =>
+    viewer.page.evaluate(() => document.querySelector(".presence-last-seen")?.textContent ?? "");
   await until(`it says "${text}"`, async () => (await read()) === text);
 }

@@ -88,6 +88,42 @@ test("a mode that the token doesn't allow is refused with a code, and nobody is 
   await alice.sees(["alice"]);
 });
 
+test("who observes knows their own other tab, and greets them not", async (t) => {
+  const key = stage.key(t);
+  const eve = await stage.blank(t, "eve");
+  await eve.enter({ key, token: mintToken("eve"), mode: "observe" });
+  const tab = await stage.blank(t, "eve's other tab");
+  await tab.enter({ key, token: mintToken("eve") });
+  const bob = await stage.blank(t, "bob");
+  await bob.enter({ key, token: mintToken("bob") });
+  await eve.hasSaid("bob joined");
+  assert.deepEqual(await eve.bar(), ["2 here", "bob", "eve"]);
+  assert.equal(await eve.dot("eve").locator(".presence-note").textContent(), " (you)");
+  assert.equal(await eve.page.evaluate("here.self.name"), "eve");
+  await tab.page.evaluate("here.leave()");
+  await eve.sees(["bob"]);
+  assert.equal(await eve.page.evaluate("here.self"), null);
+  await eve.hasHeard(["state live", "join bob"], undefined, /^update/);
+  assert.deepEqual(await eve.flashes(), ["bob joined"]);
+});
+
+test("who logs in while they observe is somebody else from then on", async (t) => {
+  const key = stage.key(t);
+  const bob = await stage.blank(t, "bob");
+  await bob.enter({ key, token: mintToken("bob") });
+  const eve = await stage.blank(t, "eve");
+  const tokens = [mintToken("eve"), mintToken("bob")];
+  await eve.page.route("**/token", (route) => route.fulfill({ body: tokens.shift() }));
+  await eve.enter({ key, tokenPath: "/token", mode: "observe" });
+  await eve.sees(["bob"]);
+  assert.equal(await eve.page.evaluate("here.self"), null);
+  await eve.page.evaluate("here.renewToken()");
+  await until("bob is who looks", async () => {
+    return (await eve.page.evaluate("here.self?.name")) === "bob";
+  });
+  assert.equal(await eve.dot("bob").locator(".presence-note").textContent(), " (you)");
+});
+
 test("who observes is still unseen after a drop", async (t) => {
   const key = stage.key(t);
   const proxy = await stage.proxy(t);

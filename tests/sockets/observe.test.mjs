@@ -89,6 +89,17 @@ test("who observes sees everything and is seen nowhere", async () => {
   for (const peer of [eve, alice, bob]) await peer.close(1000);
 });
 
+test("who observes is told who they are, also once they are somebody else", async () => {
+  const peer = await Peer.open(relay);
+  const { user_id } = await peer.hello(mintToken({ sub: "eve", name: "Eve" }));
+  assert.equal(user_id, "eve");
+  peer.send({ observe: { key: "observed:4" } });
+  await peer.next("snapshot");
+  peer.send({ token: { token: mintToken("mallory") } });
+  assert.equal((await peer.next("token")).user_id, "mallory");
+  await peer.close(1000);
+});
+
 test("to look on unseen takes a token that allows it, and who may not isn't left in sight", async () => {
   const key = "observed:2";
   const bob = await Peer.join(relay, "bob", key);

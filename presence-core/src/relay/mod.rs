@@ -475,6 +475,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             heartbeat_ms: millis(self.config.heartbeat),
             grace_ms: millis(self.config.grace),
             expires_in_ms: millis(grant.expires_in),
+            user_id: Some(grant.user.id().clone()),
             epoch: EpochInfo { id: epoch, age_ms: millis(now.since(began)) },
         };
         let open = Open {

@@ -88,11 +88,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             since: open.since,
         };
         let (expires_in_ms, user) = (millis(grant.expires_in), Arc::clone(&grant.user));
+        let user_id = Some(user.id().clone());
         open.grant = grant;
         let ends_at = open.first_expiry() + grace;
         self.sessions.hand_over(claims.session, user);
         let resume = self.host.seal(&claims);
-        self.answer(now, id, ServerFrame::Token { resume, expires_in_ms });
+        self.answer(now, id, ServerFrame::Token { resume, expires_in_ms, user_id });
         self.arm_connection_by(id, ends_at);
     }
 

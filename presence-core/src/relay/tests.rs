@@ -2944,8 +2944,9 @@ impl Socket {
                 let one = |it: &Seen| format!(" {} {}", it.user.name(), it.ago_ms / 1000);
                 format!("{key} seen by{}", seen.iter().map(one).collect::<String>())
             }
-            ServerFrame::Token { resume, expires_in_ms } => {
-                format!("token {resume} {expires_in_ms}")
+            ServerFrame::Token { resume, expires_in_ms, user_id } => {
+                let user = user_id.as_ref().map_or("-", UserId::as_str);
+                format!("token {resume} {expires_in_ms} {user}")
             }
             ServerFrame::Error { code, key, .. } => {
                 let key = key.as_ref().map_or_else(String::new, |it| format!(" {it}"));

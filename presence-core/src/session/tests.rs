@@ -255,21 +255,94 @@ mod observing {
     }
 
     #[test]
-    fn the_readers_other_tab_is_as_others_see_it() {
+    fn the_readers_other_tab_is_the_reader_and_is_not_greeted() {
+        let mut page = observer();
+        page.told();
+        page.come_as(DOC, "me", 77);
+        assert_eq!((page.told(), own(&page)), (list(&NOTHING), list(&["me"])));
+        assert_eq!(page.count(DOC), 1);
+        page.come(DOC, "bob");
+        assert_eq!((page.told(), own(&page)), (list(&["+bob"]), list(&["me"])));
+        page.gone_session(DOC, 77);
+        assert_eq!((page.told(), own(&page)), (list(&NOTHING), list(&NOTHING)));
+    }
+
+    #[test]
+    fn the_readers_other_tab_stays_the_reader_whatever_this_one_turns_to() {
         let mut page = Page::live();
         page.come_as(DOC, "me", 77);
-        page.gives_snapshots = false;
-        // The tab is somebody else's from here on, but hasn't come just now.
-        page.may_be_silent = true;
+        page.told();
+        for mode in [Mode::Observe, Mode::Join, Mode::Invisible] {
+            page.turn(DOC, mode);
+            assert_eq!(own(&page), ["me"], "{mode:?}");
+        }
+        let events = page.events();
+        assert!(!events.iter().any(|it| it.contains(['+', '-'])), "{events:?}");
+    }
+
+    #[test]
+    fn with_a_relay_that_does_not_say_who_one_is_the_other_tab_is_as_others_see_it() {
+        let mut page = Page::new(Net::Manual);
+        page.user = None;
         page.turn(DOC, Mode::Observe);
-        let is_me = |page: &Page| {
-            let roster = page.session.roster(&parse(DOC)).unwrap();
-            roster.members().iter().map(|it| it.is_me).collect::<Vec<_>>()
-        };
-        assert_eq!(is_me(&page), [false]);
+        page.answer_all();
+        page.told();
+        page.come_as(DOC, "me", 77);
+        assert_eq!((page.told(), own(&page)), (list(&["+me"]), list(&NOTHING)));
+        // From here on it knows, so it isn't told of this tab.
+        page.gives_snapshots = false;
+        page.may_be_silent = true;
         page.turn(DOC, Mode::Join);
         page.come_as(DOC, "me", ME);
-        assert_eq!(is_me(&page), [true]);
+        assert_eq!(own(&page), ["me"]);
+        page.turn(DOC, Mode::Observe);
+        assert_eq!(own(&page), NOTHING);
+    }
+
+    #[test]
+    fn who_has_logged_in_meanwhile_is_the_reader_from_the_answer_on() {
+        let mut page = observer();
+        page.come_as(DOC, "me", 77);
+        page.come(DOC, "bob");
+        page.told();
+        page.user = Some("bob");
+        page.all_events = true;
+        // Nobody has come or gone just now.
+        page.may_be_silent = true;
+        page.renew();
+        let told = page.told();
+        assert_eq!(told.last().unwrap(), "changed document:42");
+        assert_eq!(own(&page), ["bob"]);
+        page.may_be_silent = false;
+        page.all_events = false;
+        page.gone(DOC, "bob");
+        assert_eq!(page.told(), NOTHING);
+        page.gone_session(DOC, 77);
+        assert_eq!(page.told(), ["-me left"]);
+    }
+
+    #[test]
+    fn who_comes_back_with_somebody_elses_token_is_that_one() {
+        let mut page = observer();
+        page.come_as(DOC, "me", 77);
+        page.come(DOC, "bob");
+        page.user = Some("bob");
+        page.closed(1006);
+        page.gives_snapshots = false;
+        page.may_be_silent = true;
+        page.pass(300);
+        assert_eq!(own(&page), ["bob"]);
+    }
+
+    #[test]
+    fn a_member_is_who_its_own_presence_says_until_that_is_another() {
+        let mut page = Page::live();
+        page.come(DOC, "bob");
+        page.told();
+        page.user = Some("bob");
+        page.renew();
+        assert_eq!(own(&page), ["me"], "the others still see it");
+        assert!(!page.events().iter().any(|it| it.contains("me")), "nobody hears of oneself");
     }
 
     #[test]
@@ -303,6 +376,12 @@ mod observing {
         page.error(ErrorCode::Kicked, Some(DOC));
         page.turn(DOC, Mode::Join);
         assert!(page.session.roster(&parse(DOC)).unwrap().n_changes() > former);
+    }
+
+    /// Who is taken for the reader.
+    fn own(page: &Page) -> Vec<String> {
+        let members = page.session.roster(&parse(DOC)).unwrap().members().iter();
+        members.filter(|it| it.is_me).map(|it| it.user.name().to_owned()).collect()
     }
 
     fn observer() -> Page {
@@ -1733,6 +1812,8 @@ struct Page {
     /// The first session of each name.
     sessions: BTreeMap<String, u64>,
     my_session: u64,
+    /// Whose the token is, as the relay says.
+    user: Option<&'static str>,
     /// The others in the first key, as far as joins and leaves have told.
     others: BTreeSet<String>,
     /// When the relay was heard last, and when that was if the page has been away since.
@@ -1794,6 +1875,7 @@ impl Page {
             next_session: 1,
             sessions: BTreeMap::new(),
             my_session: ME,
+            user: Some("me"),
             others: BTreeSet::new(),
             heard: Time::default(),
             away: None,
@@ -1876,6 +1958,7 @@ impl Page {
             heartbeat_ms: self.heartbeat,
             grace_ms: 30_000,
             expires_in_ms: self.expires_in,
+            user_id: self.user.and_then(UserId::parse),
             epoch: EpochInfo {
                 id: Epoch::new(self.epoch),
                 age_ms: self.now.as_millis() - self.began.as_millis(),
@@ -2197,7 +2280,8 @@ impl Page {
                 }
                 self.renewals += 1;
                 let resume = format!("r{}.{}", self.welcomes, self.renewals);
-                self.frame(ServerFrame::Token { resume, expires_in_ms: self.expires_in });
+                let (expires_in_ms, user_id) = (self.expires_in, self.user.and_then(UserId::parse));
+                self.frame(ServerFrame::Token { resume, expires_in_ms, user_id });
             }
         }
     }

@@ -115,6 +115,7 @@ pub fn decode_server(text: &str) -> Result<ServerFrame<Meta>, FrameError> {
         wire::Server::Token(Object(it)) => ServerFrame::Token {
             resume: token("resume", it.resume, None)?,
             expires_in_ms: number("expires_in_ms", it.expires_in_ms, None)?,
+            user_id: user_id(it.user_id.as_deref())?,
         },
         wire::Server::Error(Object(it)) => ServerFrame::Error {
             code: ErrorCode::from_name(&it.code).ok_or_else(|| unknown("code", &it.code, None))?,
@@ -165,11 +166,16 @@ fn welcome(it: wire::Welcome<'_>) -> Result<Welcome, FrameError> {
         heartbeat_ms: number("heartbeat_ms", it.heartbeat_ms, None)?,
         grace_ms: number("grace_ms", it.grace_ms, None)?,
         expires_in_ms: number("expires_in_ms", it.expires_in_ms, None)?,
+        user_id: user_id(it.user_id.as_deref())?,
         epoch: EpochInfo {
             id: Epoch::parse(&epoch.id).ok_or_else(|| unknown("id", &epoch.id, None))?,
             age_ms: number("age_ms", epoch.age_ms, None)?,
         },
     })
+}
+
+fn user_id(it: Option<&str>) -> Result<Option<UserId>, FrameError> {
+    it.map(|it| UserId::parse(it).ok_or_else(|| unknown("user_id", it, None))).transpose()
 }
 
 fn presence(it: &wire::Presence<'_>, key: &Key) -> Result<Presence<Meta>, FrameError> {
@@ -439,7 +445,7 @@ mod wire {
         Delta(Object<Delta<'a>>),
         Heartbeat(Object<Heartbeat<'a>>),
         LastSeen(Object<LastSeen<'a>>),
-        Token(Object<Renewed>),
+        Token(Object<Renewed<'a>>),
         Error(Object<Error<'a>>),
     }
 
@@ -452,6 +458,8 @@ mod wire {
         pub(super) heartbeat_ms: u64,
         pub(super) grace_ms: u64,
         pub(super) expires_in_ms: u64,
+        #[serde(borrow)]
+        pub(super) user_id: Option<Cow<'a, str>>,
         #[serde(borrow)]
         pub(super) epoch: Object<Epoch<'a>>,
     }
@@ -562,9 +570,11 @@ mod wire {
     }
 
     #[derive(Deserialize)]
-    pub(super) struct Renewed {
+    pub(super) struct Renewed<'a> {
         pub(super) resume: String,
         pub(super) expires_in_ms: u64,
+        #[serde(borrow)]
+        pub(super) user_id: Option<Cow<'a, str>>,
     }
 
     #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use crate::limits::MAX_SAFE_INTEGER;
 use crate::{
     ClientFrame, Delta, Key, LeaveBeacon, Left, Meta, Presence, Pulse, PulseName, PulseValue, Rev,
-    Seen, ServerFrame, Snapshot, Updated, User, Welcome,
+    Seen, ServerFrame, Snapshot, Updated, User, UserId, Welcome,
 };
 use core::fmt::{self, Write};
 
@@ -103,12 +103,12 @@ fn server<W: Write>(out: &mut W, frame: &ServerFrame<Meta>) -> fmt::Result {
             })?;
             out.write_str("}}")
         }
-        ServerFrame::Token { resume, expires_in_ms } => write!(
-            out,
-            r#"{{"token":{{"resume":{},"expires_in_ms":{}}}}}"#,
-            Quoted(resume),
-            Millis(*expires_in_ms)
-        ),
+        ServerFrame::Token { resume, expires_in_ms, user_id: id } => {
+            let (resume, expires_in_ms) = (Quoted(resume), Millis(*expires_in_ms));
+            write!(out, r#"{{"token":{{"resume":{resume},"expires_in_ms":{expires_in_ms}"#)?;
+            user_id(out, id.as_ref())?;
+            out.write_str("}}")
+        }
         ServerFrame::Error { code, message, key } => {
             let (code, message) = (code.name(), Quoted(message));
             write!(out, r#"{{"error":{{"code":"{code}","message":{message}"#)?;
@@ -128,13 +128,21 @@ fn beacon<W: Write>(out: &mut W, beacon: &LeaveBeacon) -> fmt::Result {
 }
 
 fn welcome<W: Write>(out: &mut W, welcome: &Welcome) -> fmt::Result {
-    let Welcome { session, resume, resumed, heartbeat_ms, grace_ms, expires_in_ms, epoch } =
-        welcome;
+    let Welcome {
+        session,
+        resume,
+        resumed,
+        heartbeat_ms,
+        grace_ms,
+        expires_in_ms,
+        user_id: id,
+        epoch,
+    } = welcome;
     write!(
         out,
         concat!(
             r#"{{"welcome":{{"session":"{}","resume":{},"resumed":{},"heartbeat_ms":{},"#,
-            r#""grace_ms":{},"expires_in_ms":{},"epoch":{{"id":"{}","age_ms":{}}}}}}}"#
+            r#""grace_ms":{},"expires_in_ms":{}"#
         ),
         session,
         Quoted(resume),
@@ -142,9 +150,17 @@ fn welcome<W: Write>(out: &mut W, welcome: &Welcome) -> fmt::Result {
         Millis(*heartbeat_ms),
         Millis(*grace_ms),
         Millis(*expires_in_ms),
-        epoch.id,
-        Millis(epoch.age_ms),
-    )
+    )?;
+    user_id(out, id.as_ref())?;
+    write!(out, r#","epoch":{{"id":"{}","age_ms":{}}}}}}}"#, epoch.id, Millis(epoch.age_ms))
+}
+
+/// Whose a token is, behind other fields.
+fn user_id<W: Write>(out: &mut W, id: Option<&UserId>) -> fmt::Result {
+    match id {
+        Some(id) => write!(out, r#","user_id":{}"#, Quoted(id.as_str())),
+        None => Ok(()),
+    }
 }
 
 fn snapshot<W: Write>(out: &mut W, snapshot: &Snapshot<Meta>) -> fmt::Result {

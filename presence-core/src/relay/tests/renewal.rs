@@ -25,12 +25,29 @@ fn a_connection_goes_on_with_a_new_token_and_nobody_is_told() {
 fn the_answer_says_when_it_expires_and_how_to_claim_the_session() {
     let (mut shell, alice, _bob) = two_in(DOC);
     let seen = renew(&mut shell, &alice, lasting("alice", 60));
-    let [_, resume, expires_in] = seen.split(' ').collect::<Vec<_>>()[..] else { panic!("{seen}") };
+    let [_, resume, expires_in, _] = seen.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{seen}")
+    };
     assert_eq!(expires_in, "60000");
     let claims = shell.host.sealed.borrow()[resume.parse::<usize>().unwrap()].clone();
     assert_eq!(claims, alice.claims, "the same session of the same person");
     shell.pass(89_999);
     assert!(!shell.sees(&alice).contains(&"close expired".to_owned()));
+}
+
+#[test]
+fn everybody_is_told_whose_token_it_is_and_nobody_elses() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    let eve = shell.page("eve");
+    shell.observe(&eve, DOC);
+    for page in [&alice, &bob, &eve] {
+        let user_id = shell.welcome(page.conn).user_id.unwrap();
+        assert_eq!(user_id.as_str(), page.user);
+    }
+    for name in ["eve", "mallory"] {
+        let seen = renew(&mut shell, &eve, lasting(name, 60));
+        assert_eq!(seen.split(' ').next_back(), Some(name), "{seen}");
+    }
 }
 
 #[test]
