@@ -62,6 +62,10 @@ pub struct Link {
     pub conn: Option<ConnId>,
     /// How it carries.
     pub carriage: Carriage,
+    /// How long each message up takes.
+    pub up_random: fastrand::Rng,
+    /// How long each message down takes.
+    pub down_random: fastrand::Rng,
     /// The slowest delivery, in milliseconds.
     pub latency: u64,
     /// Nothing sent from here on arrives before what was sent earlier.

@@ -55,8 +55,16 @@ pub struct Told {
 pub struct Page {
     /// Whose.
     pub user: String,
+    /// The source of its chance, so that it is the same whatever happens to others at the same moment.
+    pub random: fastrand::Rng,
     /// The key it looks at.
     pub key: Key,
+    /// As what it is there.
+    pub mode: Mode,
+    /// True once it was there for others to see.
+    pub was_listed: bool,
+    /// True if it only ever looks on, and what happens to it happens to nobody else.
+    pub is_watcher: bool,
     /// The rules.
     pub session: Session<Meta>,
     /// The messages.
@@ -82,7 +90,7 @@ pub struct Page {
     /// What others say for the moment, and when it heard that, by the world's time.
     pub pulses: BTreeMap<SessionId, (String, u64)>,
     /// True if nothing happens to it but what happens to the relay: its view must be flawless.
-    pub is_observer: bool,
+    pub is_bystander: bool,
     /// What arrives while its machine sleeps.
     pub inbox: Vec<crate::world::Event>,
     /// When the relay last heard anything of its current visit, by the relay's own running time.
@@ -117,6 +125,8 @@ pub struct Page {
     pub believed: BTreeMap<MemberId, News>,
     /// How often it asked for a snapshot.
     pub resyncs: u32,
+    /// What the relay sent it, if that is to be compared.
+    pub frames: Option<Vec<String>>,
     /// The messages on its screen.
     pub shown: BTreeMap<u32, (FlashKind, Vec<String>)>,
     /// What was said aloud.
@@ -126,10 +136,14 @@ pub struct Page {
 impl Page {
     /// A page that begins to load.
     #[must_use]
-    pub fn new(now: u64, user: &str, key: Key, seed: u64) -> Self {
+    pub fn new(now: u64, user: &str, key: Key, mode: Mode, seed: u64) -> Self {
         Self {
             user: user.to_owned(),
+            random: fastrand::Rng::with_seed(!seed),
             key,
+            mode,
+            was_listed: mode == Mode::Join,
+            is_watcher: false,
             session: Session::new(seed),
             flashes: Flashes::new(ALL),
             tab: Tab::Shown,
@@ -142,7 +156,7 @@ impl Page {
             pulse: None,
             pulsed_at: None,
             pulses: BTreeMap::new(),
-            is_observer: false,
+            is_bystander: false,
             inbox: Vec::new(),
             contact: None,
             contact_before: None,
@@ -160,6 +174,7 @@ impl Page {
             seen_leaving: BTreeSet::new(),
             believed: BTreeMap::new(),
             resyncs: 0,
+            frames: None,
             shown: BTreeMap::new(),
             said: Vec::new(),
         }
@@ -171,10 +186,16 @@ impl Page {
         Time::from_millis(now - self.opened_at)
     }
 
-    /// Joins its key.
-    pub fn load(&mut self, now: u64) {
+    /// Enters its key, or is there as something else from now on.
+    pub fn enter(&mut self, now: u64) {
         let at = self.now(now);
-        self.session.join(at, self.key.clone(), self.meta.clone(), Dedupe::User, Mode::Join);
+        self.session.join(at, self.key.clone(), self.meta.clone(), Dedupe::User, self.mode);
+    }
+
+    /// True if the others are to see it.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.is_open() && self.mode == Mode::Join
     }
 
     /// True if the tab can run anything.
@@ -239,12 +260,13 @@ impl Page {
             | Event::Complaint { .. } => return Ok(()),
         };
         let id = member.id.clone();
-        if member.is_me {
+        // By name: also one that only looks on knows its person's other tabs.
+        if member.is_me || member.user.name() == self.user {
             return Err(format!("{id} was told of itself: {news:?}"));
         }
         let before = self.believed.insert(id.clone(), news);
         // What a page was told in silence isn't in `believed`, so only a flawless view must alternate.
-        if self.is_observer && before.is_some_and(|it| it.is_join() == news.is_join()) {
+        if self.is_bystander && before.is_some_and(|it| it.is_join() == news.is_join()) {
             return Err(format!("{id}: {news:?} came after {before:?}"));
         }
         if !news.is_join() {

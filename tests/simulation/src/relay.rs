@@ -101,7 +101,7 @@ fn check(token: &str) -> Result<Grant, Refusal> {
     let user = User::new(id, user, Color([1, 2, 3])).map_err(|_| Refusal::Denied)?;
     let pattern = KeyPattern::parse(key).ok_or(Refusal::Denied)?;
     let expires_in = core::time::Duration::from_secs(100);
-    let can = Capabilities::OF_A_PAGE;
+    let can = Capabilities::OF_A_PAGE.and(Capabilities::parse(["invisible"]));
     Ok(Grant { user: Arc::new(user), keys: vec![pattern], can, expires_in, last_seen: true })
 }
 

@@ -3,8 +3,8 @@
 use crate::World;
 use crate::network::Carriage;
 use crate::page::{News, Page, Tab};
-use presence_core::MemberId;
 use presence_core::session::{Event, State};
+use presence_core::{MemberId, Mode};
 use presence_protocol::{ClientFrame, Meta, PresenceState, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,22 +31,36 @@ const TRAVEL: u64 = 1_000;
 pub fn judge(world: &World, page: usize, event: &Event<Meta>) -> Result<(), String> {
     let viewer = &world.pages[page];
     match event {
-        Event::Left { member, .. } if viewer.is_observer => {
+        Event::Joined { member, .. }
+        | Event::Left { member, .. }
+        | Event::Updated { member, .. }
+            if is_watcher(world, &member.id) =>
+        {
+            Err(format!("was told of {}, who only ever looks on", member.id))
+        }
+        Event::Left { member, .. } if viewer.is_bystander => {
             left_for_a_reason(world, page, &member.id)
         }
-        Event::Joined { member, quiet: false, .. } if viewer.is_observer => {
+        Event::Joined { member, quiet: false, .. } if viewer.is_bystander => {
             joined_for_a_reason(world, page, &member.id)
         }
         _ => Ok(()),
     }
 }
 
-/// Judges one thing that a page says: nothing is said for the moment to nobody, or behind other tabs.
+/// Judges one thing that a page says: nothing is said for the moment to nobody, or behind other tabs, and
+/// nothing at all by one who looks on.
 ///
 /// # Errors
 ///
 /// Why it should not have been said.
 pub fn judge_frame(page: &Page, frame: &ClientFrame<Meta>) -> Result<(), String> {
+    if page.mode != Mode::Join
+        && let ClientFrame::Join { .. } | ClientFrame::Update { .. } | ClientFrame::Pulse { .. } =
+            frame
+    {
+        return Err(format!("only looks on, and says {frame:?}"));
+    }
     let ClientFrame::Pulse { value: Some(_), .. } = frame else { return Ok(()) };
     let n_sessions: usize = seen(page).values().map(BTreeMap::len).sum();
     if n_sessions < 2 {
@@ -63,7 +77,7 @@ fn stale_pulse(world: &World, viewer: &Page) -> Option<String> {
     let now = world.relay_time();
     let is_up = world.relay.is_some() && world.stalled_until + BEAT < world.now;
     let is_flawless =
-        viewer.is_observer && is_up && viewer.live_since.is_some_and(|at| at + BEAT < world.now);
+        viewer.is_bystander && is_up && viewer.live_since.is_some_and(|at| at + BEAT < world.now);
     viewer.pulses.iter().find_map(|(session, (value, heard_at))| {
         let page = world.pages.iter().find(|it| it.session.id() == Some(*session));
         let said_at = page.and_then(|it| it.pulsed_at);
@@ -81,7 +95,7 @@ fn left_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<()
     let now = world.relay_time();
     let slack = if world.stalled > 0 { CLOCK * 3 } else { 0 };
     for (index, other) in pages_of(world, member, viewer) {
-        let said_goodbye = other.goodbye_at.is_some() && !other.is_open();
+        let said_goodbye = other.goodbye_at.is_some() && !other.is_listed();
         let lost_for = other.heard.map_or(u64::MAX, |heard| now - heard);
         // After a restart the viewer holds by its own clock, which runs on while a relay stalls.
         let was_held = world.restarted_at.is_some_and(|at| at + GHOST * 2 > world.now)
@@ -118,9 +132,25 @@ fn joined_for_a_reason(world: &World, page: usize, member: &MemberId) -> Result<
     Err(format!("saw {member} join, who had been there since before {ready_at}"))
 }
 
+fn is_watcher(world: &World, member: &MemberId) -> bool {
+    let name = member.to_string();
+    world.pages.iter().any(|it| it.is_watcher && it.user == name)
+}
+
+/// Somebody who only ever looks on, and whom the relay or a page lists all the same.
+fn listed_watcher(world: &World) -> Option<String> {
+    let unlisted: Vec<_> =
+        world.pages.iter().filter(|it| !it.was_listed).filter_map(|it| it.session.id()).collect();
+    let keys = world.pages.iter().map(|it| &it.key).collect::<BTreeSet<_>>().into_iter();
+    let at_relay = keys.flat_map(|it| world.relay.iter().flat_map(|up| up.relay.roster(it)));
+    let at_pages = world.pages.iter().flat_map(seen).flat_map(|it| it.1.into_keys());
+    let mut listed = at_relay.map(|it| it.session).chain(at_pages);
+    listed.find(|it| unlisted.contains(it)).map(|it| format!("{it} only looks on and is listed"))
+}
+
 /// Looks at everything that may be looked at while things happen.
 pub fn check(world: &mut World) {
-    let mut faults = Vec::new();
+    let mut faults: Vec<_> = listed_watcher(world).into_iter().collect();
     for (index, viewer) in world.pages.iter().enumerate() {
         if viewer.tab == Tab::Shown
             && let Some(pulse) = stale_pulse(world, viewer)
@@ -170,7 +200,7 @@ fn is_ghost(world: &World, viewer: &Page, member: &MemberId) -> bool {
         // A goodbye that was lost on the way leaves the visit before to its grace.
         let lingers = it.contact_before.is_some_and(|at| at + GHOST >= now);
         let is_heard = it.gone_at.is_some_and(|at| at + TRAVEL < world.now);
-        viewer.is_observer && !has_forgotten && !lingers && !it.is_open() && is_heard
+        viewer.is_bystander && !has_forgotten && !lingers && !it.is_listed() && is_heard
     };
     !pages_of(world, member, viewer).any(|(_, it)| lately(it) && !left(it))
 }
@@ -197,6 +227,11 @@ pub fn converged(world: &World) -> Vec<String> {
                 viewer.user
             ));
         }
+        let members = viewer.session.roster(&viewer.key).map(|it| it.members()).unwrap_or_default();
+        if let Some(it) = members.iter().find(|it| it.is_me != (it.user.name() == viewer.user)) {
+            faults
+                .push(format!("page {index} ({}): takes {} for who it isn't", viewer.user, it.id));
+        }
         let is_stale = viewer.session.roster(&viewer.key).is_none_or(|it| it.is_stale());
         if is_stale {
             faults.push(format!("page {index}: is stale in the end"));
@@ -204,7 +239,7 @@ pub fn converged(world: &World) -> Vec<String> {
         if !world.has_lost_deltas && viewer.resyncs > 0 {
             faults.push(format!("page {index}: asked for a snapshot though no delta was lost"));
         }
-        if viewer.is_observer && viewer.told.iter().any(|it| is_double(viewer, it)) {
+        if viewer.is_bystander && viewer.told.iter().any(|it| is_double(viewer, it)) {
             faults.push(format!("page {index}: was told of a visit twice"));
         }
         if !viewer.shown.is_empty() {
@@ -224,7 +259,7 @@ type Sessions = BTreeMap<SessionId, (PresenceState, String)>;
 /// Who is in the viewer's key, from the pages themselves.
 fn truth(world: &World, viewer: &Page) -> BTreeMap<String, Sessions> {
     let mut truth: BTreeMap<String, Sessions> = BTreeMap::new();
-    for page in world.pages.iter().filter(|it| it.is_open() && it.key == viewer.key) {
+    for page in world.pages.iter().filter(|it| it.is_listed() && it.key == viewer.key) {
         if let Some(session) = page.session.id() {
             let meta = page.meta.as_str().to_owned();
             let sessions = truth.entry(page.user.clone()).or_default();
@@ -240,9 +275,13 @@ fn truth(world: &World, viewer: &Page) -> BTreeMap<String, Sessions> {
 
 /// What others in the viewer's key say for the moment, from the pages themselves.
 fn said(world: &World, viewer: &Page) -> BTreeMap<SessionId, String> {
-    let others = world.pages.iter().filter(|it| {
-        it.is_open() && it.key == viewer.key && it.session.id() != viewer.session.id()
-    });
+    let listed = world.pages.iter().filter(|it| it.is_listed() && it.key == viewer.key);
+    let listed: Vec<_> = listed.collect();
+    // Those who only look on are nobody to talk to.
+    if listed.len() < 2 {
+        return BTreeMap::new();
+    }
+    let others = listed.into_iter().filter(|it| it.session.id() != viewer.session.id());
     others.filter_map(|it| Some((it.session.id()?, it.pulse.clone()?))).collect()
 }
 

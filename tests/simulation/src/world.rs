@@ -4,6 +4,7 @@ use crate::network::{Carriage, Down, Link, Up};
 use crate::page::{Page, Tab};
 use crate::relay::{Running, unseal};
 use core::time::Duration;
+use presence_core::Mode;
 use presence_core::StallClock;
 use presence_core::relay::{Closed, ConnId, Outgoing};
 use presence_core::session::{Event as Told, Output};
@@ -27,6 +28,10 @@ pub struct World {
     pub now: u64,
     /// The source of chance.
     pub random: fastrand::Rng,
+    /// The source of what happens to watchers, so that everybody else's is the same without them.
+    pub watchers_random: fastrand::Rng,
+    /// True if nothing happens to the relay that depends on how many sessions there are, or on who wakes it.
+    pub is_tame: bool,
     /// The relay, unless it is down.
     pub relay: Option<Running>,
     /// How many lives the relay has had.
@@ -55,7 +60,7 @@ pub struct World {
     pub faults: Vec<String>,
     /// What happened, if it is to be told.
     pub trace: Option<Vec<String>>,
-    queue: BTreeMap<(u64, u64), Event>,
+    queue: BTreeMap<(u64, bool, u64), Event>,
     sequence: u64,
 }
 
@@ -86,6 +91,8 @@ pub enum Event {
     Reload(String, String),
     /// A chaos step.
     Chaos,
+    /// A chaos step for watchers.
+    WatchersChaos,
     /// Everything is looked at.
     Check,
 }
@@ -98,6 +105,8 @@ impl World {
             seed,
             now: 0,
             random: fastrand::Rng::with_seed(seed),
+            watchers_random: fastrand::Rng::with_seed(!seed),
+            is_tame: false,
             relay: None,
             life: 0,
             stalled_from: 0,
@@ -124,7 +133,7 @@ impl World {
         while let Some(entry) = self.queue.first_entry()
             && entry.key().0 <= until
         {
-            let ((at, _), event) = entry.remove_entry();
+            let ((at, ..), event) = entry.remove_entry();
             self.now = at;
             self.happen(event);
             if !self.faults.is_empty() {
@@ -142,7 +151,10 @@ impl World {
     /// Lets something happen later.
     pub fn after(&mut self, millis: u64, event: Event) {
         self.sequence += 1;
-        self.queue.insert((self.now + millis, self.sequence), event);
+        // The relay's timer is armed anew with everything that it hears: it is the last in its millisecond, so
+        // that it doesn't depend on who else was heard.
+        let is_last = matches!(event, Event::RelayTimer(..));
+        self.queue.insert((self.now + millis, is_last, self.sequence), event);
     }
 
     /// Tells what happens, if somebody wants to know.
@@ -162,13 +174,56 @@ impl World {
 
     /// Opens a page.
     pub fn open(&mut self, user: &str, key: &str) -> usize {
-        let page = self.pages.len();
+        self.open_as(user, key, Mode::Join)
+    }
+
+    /// Opens a page that may only look on.
+    pub fn open_as(&mut self, user: &str, key: &str, mode: Mode) -> usize {
         let seed = self.random.u64(..);
+        self.open_with(user, key, mode, seed, false)
+    }
+
+    /// Opens a page that only ever looks on, and without which everything else goes the same way.
+    pub fn watch(&mut self, user: &str, key: &str, mode: Mode) -> usize {
+        let seed = self.watchers_random.u64(..);
+        self.open_with(user, key, mode, seed, true)
+    }
+
+    fn open_with(
+        &mut self,
+        user: &str,
+        key: &str,
+        mode: Mode,
+        seed: u64,
+        is_watcher: bool,
+    ) -> usize {
+        let page = self.pages.len();
         let Some(key) = Key::parse(key) else { return page };
-        self.say(|| format!("page {page}: {user} opens {key}"));
-        self.pages.push(Page::new(self.now, user, key, seed));
-        self.with_page(page, |it, now| it.load(now));
+        self.say(|| format!("page {page}: {user} opens {key}: {mode:?}"));
+        self.pages.push(Page::new(self.now, user, key, mode, seed));
+        self.pages[page].is_watcher = is_watcher;
+        self.pages[page].frames = self.is_tame.then(Vec::new);
+        self.with_page(page, |it, now| it.enter(now));
         page
+    }
+
+    /// A page is in its key as something else from now on.
+    pub fn turn_to(&mut self, page: usize, mode: Mode) {
+        self.say(|| format!("page {page}: turns to {mode:?}"));
+        let running_time = self.relay_time();
+        self.with_page(page, |it, now| {
+            match (it.mode, mode) {
+                (Mode::Join, Mode::Observe | Mode::Invisible) => {
+                    it.goodbye_at = Some(running_time);
+                }
+                (Mode::Observe | Mode::Invisible, Mode::Join) => {
+                    (it.visit_at, it.heard, it.was_listed) = (now, None, true);
+                }
+                _ => {}
+            }
+            it.mode = mode;
+            it.enter(now);
+        });
     }
 
     /// Closes a page the way people do.
@@ -455,6 +510,7 @@ impl World {
                 self.open(&user, &key);
             }
             Event::Chaos => crate::chaos::step(self),
+            Event::WatchersChaos => crate::chaos::step_of_watchers(self),
             Event::Check => crate::truth::check(self),
         }
     }
@@ -485,7 +541,9 @@ impl World {
                 self.send_down(link, Down::Opened);
             }
             (Up::Frame(frame), Some(conn)) => {
+                let is_retreat = matches!(frame, ClientFrame::Observe { .. });
                 self.links[link].is_joined |= matches!(frame, ClientFrame::Join { .. });
+                self.links[link].is_joined &= !is_retreat;
                 let is_goodbye = matches!(frame, ClientFrame::Leave { .. });
                 let is_pulse = matches!(frame, ClientFrame::Pulse { value: Some(_), .. });
                 self.hear(link);
@@ -494,6 +552,9 @@ impl World {
                 }
                 if is_goodbye {
                     self.hear_goodbye(link);
+                }
+                if is_retreat {
+                    self.hear_retreat(link);
                 }
                 if let Some(running) = &mut self.relay {
                     running.receive(now, conn, frame);
@@ -526,10 +587,10 @@ impl World {
             return;
         }
         it.contact = Some(running_time);
-        it.gone_at = None;
         if !is_joined {
             return;
         }
+        it.gone_at = None;
         let was = it.heard.replace(running_time);
         let is_late = self.now - it.heard_at > 29_000 || it.away > 29_000;
         if is_late || was.is_none_or(|was| running_time - was > 29_000) {
@@ -544,6 +605,15 @@ impl World {
         let Link { page, visit, is_joined, .. } = self.links[link];
         if self.pages[page].visit == visit && is_joined {
             self.pages[page].gone_at = Some(self.now);
+        }
+    }
+
+    /// The relay has heard that a page only looks on.
+    fn hear_retreat(&mut self, link: usize) {
+        let Link { page, visit, .. } = self.links[link];
+        let it = &mut self.pages[page];
+        if it.visit == visit {
+            (it.gone_at, it.heard) = (Some(self.now), None);
         }
     }
 
@@ -600,6 +670,9 @@ impl World {
             self.links[link].lost_delta_at = Some(self.now);
             return self.say(|| format!("page {page}: a delta is lost"));
         }
+        if let (Down::Frame(frame), Some(frames)) = (&message, &mut self.pages[page].frames) {
+            frames.push(format!("{} {}", self.now, shape(frame)));
+        }
         if is_end {
             self.pages[page].link = None;
         }
@@ -618,7 +691,7 @@ impl World {
         while let Some(output) = self.pages[page].session.poll_output() {
             match output {
                 Output::FetchToken { fetch } => {
-                    let wait = self.random.u64(5..50);
+                    let wait = self.pages[page].random.u64(5..50);
                     self.after(wait, Event::Token(page, fetch));
                 }
                 Output::Dial { dial } => self.dial(page, dial),
@@ -644,7 +717,8 @@ impl World {
                 Output::Beacon { resume, dial, keys } => {
                     self.say(|| format!("page {page}: sends a beacon"));
                     if self.now >= self.pages[page].offline_until && self.relay.is_some() {
-                        let wait = self.random.u64(1..=self.latency);
+                        let latency = self.latency;
+                        let wait = self.pages[page].random.u64(1..=latency);
                         self.after(wait, Event::Beacon(self.life, resume, dial, keys));
                     }
                 }
@@ -699,15 +773,16 @@ impl World {
     fn dial(&mut self, page: usize, dial: Dial) {
         self.say(|| format!("page {page}: dials"));
         let link = self.links.len();
-        let latency = self.random.u64(1..=self.latency);
+        let most = self.latency;
+        let latency = self.pages[page].random.u64(1..=most);
         let offline_until = self.pages[page].offline_until;
         let is_online = self.now >= offline_until;
         let is_up = self.relay.is_some();
         // An offline machine says so at once, or its kernel goes on trying about once a second.
         let carriage = match (is_online, is_up) {
             (true, true) => Carriage::Healthy,
-            (false, true) if self.random.bool() => {
-                Carriage::Stalled(offline_until + self.random.u64(0..1_000))
+            (false, true) if self.pages[page].random.bool() => {
+                Carriage::Stalled(offline_until + self.pages[page].random.u64(0..1_000))
             }
             _ => Carriage::Gone,
         };
@@ -719,6 +794,8 @@ impl World {
             life: self.life,
             conn: None,
             carriage,
+            up_random: self.pages[page].random.fork(),
+            down_random: self.pages[page].random.fork(),
             latency,
             up_clear: 0,
             down_clear: 0,
@@ -728,7 +805,7 @@ impl World {
         });
         self.pages[page].link = Some(link);
         if carriage == Carriage::Gone {
-            let wait = self.random.u64(1..=self.latency);
+            let wait = self.pages[page].random.u64(1..=most);
             self.after(wait, Event::Down(link, Down::Close(1006)));
         } else {
             self.send_up(link, Up::Open);
@@ -740,8 +817,8 @@ impl World {
     }
 
     fn send_up(&mut self, link: usize, message: Up) {
-        let wait = self.random.u64(1..=self.links[link].latency);
         let it = &mut self.links[link];
+        let wait = it.up_random.u64(1..=it.latency);
         let held = match it.carriage {
             Carriage::Stalled(until) => until,
             Carriage::Healthy | Carriage::Dead | Carriage::Gone => 0,
@@ -752,8 +829,8 @@ impl World {
     }
 
     fn send_down(&mut self, link: usize, message: Down) {
-        let wait = self.random.u64(1..=self.links[link].latency);
         let it = &mut self.links[link];
+        let wait = it.down_random.u64(1..=it.latency);
         let held = match it.carriage {
             Carriage::Stalled(until) => until,
             Carriage::Healthy | Carriage::Dead | Carriage::Gone => 0,
@@ -813,6 +890,31 @@ impl World {
                 return;
             }
         }
+    }
+}
+
+/// A frame without the ids of sessions, which are others in each run.
+fn shape(frame: &ServerFrame<Meta>) -> String {
+    match frame {
+        ServerFrame::Welcome(it) => format!("welcome {}", it.resumed),
+        ServerFrame::Snapshot(it) => {
+            let mut names: Vec<_> = it.presences.iter().map(|it| it.user.name()).collect();
+            names.sort_unstable();
+            format!("{} snapshot {} {names:?}", it.key, it.rev.0)
+        }
+        ServerFrame::Delta(it) => {
+            let mut names: Vec<_> = it.joined.iter().map(|it| it.user.name()).collect();
+            names.sort_unstable();
+            let n = [it.left.len(), it.updated.len(), it.pulses.len()];
+            format!("{} delta {} {} {names:?} {n:?}", it.key, it.from.0, it.to.0)
+        }
+        ServerFrame::Heartbeat { revs } => {
+            let revs: Vec<_> = revs.iter().map(|(key, rev)| format!("{key} {}", rev.0)).collect();
+            format!("heartbeat {revs:?}")
+        }
+        ServerFrame::LastSeen { key, seen } => format!("{key} last_seen {}", seen.len()),
+        ServerFrame::Token { expires_in_ms, .. } => format!("token {expires_in_ms}"),
+        ServerFrame::Error { code, .. } => format!("error {}", code.name()),
     }
 }
 

@@ -34,6 +34,23 @@ fn whatever_happens_everybody_sees_the_truth() {
 }
 
 #[test]
+fn with_or_without_those_who_only_look_on_everybody_else_sees_the_same() {
+    for seed in 0..SEEDS / 10 {
+        let [alone, watched] = [0, 3].map(|it| simulation::chaos::run_watched(seed, it));
+        for (world, _) in [&alone, &watched] {
+            assert!(world.faults.is_empty(), "seed {seed}: {:?}", world.faults);
+        }
+        let n_watchers = watched.0.pages.iter().filter(|it| it.is_watcher).count();
+        assert!(n_watchers >= 3 && !alone.0.pages.iter().any(|it| it.is_watcher));
+        let first = alone.1.iter().zip(&watched.1).position(|(a, b)| a != b);
+        if let Some(at) = first {
+            panic!("seed {seed}: {:?} alone, and watched {:?}", alone.1[at], watched.1[at]);
+        }
+        assert_eq!(alone.1.len(), watched.1.len(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_seed_always_tells_the_same_story() {
     let story = |seed| simulation::chaos::run(seed, true).trace;
     assert_eq!(story(7), story(7));
