@@ -19,7 +19,11 @@
  *   url: "wss://relay.example/v1/presence",
  *   key: "document:{doc_id}",
  *   params: { doc_id: 42 },
- *   token: () => fetch("/presence-token").then((response) => response.text()),
+ *   token: async () => {
+ *     const response = await fetch("/presence-token");
+ *     if (!response.ok) throw new Error(`the answer is ${response.status}`);
+ *     return response.text();
+ *   },
  * });
  * here.bar("#presence");
  * here.flash("#flash-area");
@@ -60,8 +64,8 @@ export interface ConnectOptions {
 
   /**
    * Who this is, signed by your server: the token, or a function that fetches one. The function is called
-   * before the first dial and whenever a new token is needed; when it throws, or takes longer than 10 s,
-   * it is called again, ever more slowly.
+   * before the first dial and whenever a new token is needed; when it throws, gives what doesn't look like a
+   * token, as a page about an error, or takes longer than 10 s, it is called again, ever more slowly.
    */
   token: string | (() => string | Promise<string>);
 
@@ -90,7 +94,11 @@ export interface ConnectOptions {
    * const here = await connect({
    *   url: "wss://relay.example/v1/presence",
    *   key: "document:42",
-   *   token: () => fetch("/presence-token").then((response) => response.text()),
+   *   token: async () => {
+   *     const response = await fetch("/presence-token");
+   *     if (!response.ok) throw new Error(`the answer is ${response.status}`);
+   *     return response.text();
+   *   },
    *   messages: { ...messages, here: "{n} lesen mit" },
    * });
    */

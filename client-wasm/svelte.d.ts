@@ -22,7 +22,11 @@ import type {
  *   const { members, bar, flash } = presence({
  *     url: "wss://relay.example/v1/presence",
  *     key: "document:42",
- *     token: () => fetch("/presence-token").then((response) => response.text()),
+ *     token: async () => {
+ *       const response = await fetch("/presence-token");
+ *       if (!response.ok) throw new Error(`the answer is ${response.status}`);
+ *       return response.text();
+ *     },
  *   });
  * </script>
  *

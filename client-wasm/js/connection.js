@@ -38,6 +38,9 @@ const SUBPROTOCOL = "whoshere.v1";
 /** The longest delay that a browser doesn't take for none at all. */
 const LONGEST_MS = 0x7fff_ffff;
 
+/** The form of a token: what else a token endpoint answers is a page about an error. */
+const TOKEN_FORM = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
 /** @type {Set<Connection>} */
 const connections = new Set();
 
@@ -325,7 +328,8 @@ export class Connection {
       return failed(cause);
     }
     asked.then(
-      (token) => (typeof token === "string" && token !== "" ? done(token) : failed(token)),
+      (token) =>
+        typeof token === "string" && TOKEN_FORM.test(token) ? done(token) : failed(token),
       failed,
     );
   }

@@ -143,4 +143,21 @@ describe("drops", { concurrency: 3 }, () => {
     await alice.hasHeard(["error token_failed", "error token_failed", "state live"]);
     await alice.sees(["alice"]);
   });
+
+  test("a page about an error in a token's place is no refusal, at first and at a renewal", async (t) => {
+    const alice = await stage.blank(t, "alice");
+    let nTokens = 0;
+    await alice.page.route("**/dev/token**", async (route) => {
+      nTokens += 1;
+      if (nTokens % 2 === 0) await route.continue();
+      else await route.fulfill({ status: 502, body: "<h1>502 Bad Gateway</h1>" });
+    });
+    alice.mayLoseNetwork = true;
+    await alice.connect({ key: stage.key(t), tokenPath: "/dev/token?user=alice&ttl=2s" });
+    await until("two tokens were good", () => nTokens >= 5, 30_000);
+    await alice.sees(["alice"]);
+    const events = await alice.events();
+    assert.deepEqual(events.slice(0, 2), ["error token_failed", "state live"]);
+    assert.ok(!events.some((it) => it.includes("denied") || it.includes("stopped")), `${events}`);
+  });
 });

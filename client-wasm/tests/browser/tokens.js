@@ -13,12 +13,12 @@ export async function a_text_is_used_as_it_is() {
 
 export async function a_function_may_be_plain_or_async() {
   begin();
-  enter({ token: () => "plain" });
-  enter({ token: async () => "async", key: "a" });
+  enter({ token: () => "a.plain.b" });
+  enter({ token: async () => "a.async.b", key: "a" });
   // biome-ignore lint/suspicious/noThenProperty: somebody else's promise
-  enter({ token: () => ({ then: (done) => done("thenable") }), key: "b" });
+  enter({ token: () => ({ then: (done) => done("a.thenable.b") }), key: "b" });
   await settled();
-  equal(tokens(), ["plain", "async", "thenable"]);
+  equal(tokens(), ["a.plain.b", "a.async.b", "a.thenable.b"]);
 }
 
 export async function a_function_that_throws_is_called_again() {
@@ -28,7 +28,7 @@ export async function a_function_that_throws_is_called_again() {
     token: () => {
       calls += 1;
       if (calls === 1) throw new Error("no network");
-      return calls === 2 ? Promise.reject("no") : "at last";
+      return calls === 2 ? Promise.reject("no") : "at.last.now";
     },
   });
   const errors = [];
@@ -37,13 +37,13 @@ export async function a_function_that_throws_is_called_again() {
   await clock.pass(2_500);
   equal(calls, 3);
   equal(errors.at(-1), ["token_failed", "no"]);
-  equal(tokens(), ["at last"]);
+  equal(tokens(), ["at.last.now"]);
   equal(here.state, "connecting");
 }
 
 export async function what_is_no_token_is_an_error() {
   begin();
-  for (const [i, value] of [undefined, null, 42, "", {}].entries()) {
+  for (const [i, value] of [undefined, null, 42, "", {}, "<html>502</html>", "a.b"].entries()) {
     const here = enter({ token: () => value, key: `key:${i}` });
     const codes = [];
     here.on("error", ({ code }) => codes.push(code));
@@ -60,14 +60,14 @@ export async function a_function_that_hangs_is_given_up() {
   enter({
     token: () => {
       calls += 1;
-      return calls === 1 ? new Promise(() => {}) : "second";
+      return calls === 1 ? new Promise(() => {}) : "the.second.one";
     },
   });
   await clock.pass(9_000);
   equal(calls, 1);
   await clock.pass(3_000);
   equal(calls, 2);
-  equal(tokens(), ["second"]);
+  equal(tokens(), ["the.second.one"]);
 }
 
 export async function an_answer_that_comes_too_late_means_nothing() {
@@ -76,11 +76,11 @@ export async function an_answer_that_comes_too_late_means_nothing() {
   const here = enter({ token: () => new Promise((resolve) => answers.push(resolve)) });
   await clock.pass(12_000);
   equal(answers.length, 2);
-  answers[0]("late");
+  answers[0]("a.late.b");
   await settled();
   equal(sockets.length, 0);
   here.leave();
-  answers[1]("later");
+  answers[1]("a.later.b");
   await settled();
   equal(sockets.length, 0);
 }
@@ -91,33 +91,33 @@ export async function an_expired_token_is_fetched_anew() {
   const { here, socket } = await live(undefined, {
     token: () => {
       calls += 1;
-      return `token ${calls}`;
+      return `token.${calls}.x`;
     },
   });
   socket.lose(4419);
   await clock.pass(1000);
   ok(lastSocket() !== socket);
-  equal(tokens().at(-1), "token 2");
+  equal(tokens().at(-1), "token.2.x");
   equal(here.state, "reconnecting");
 }
 
 export async function a_page_that_is_somebody_else_brings_another_token_and_stays_live() {
   begin();
-  let who = "alice's";
+  let who = "a.alice.b";
   const { here, socket } = await live(undefined, { token: () => who });
   const states = [];
   here.on("state", ({ state }) => states.push(state));
-  who = "bob's";
+  who = "a.bob.b";
   here.renewToken();
   await settled();
-  equal(socket.frames("token"), [{ token: "bob's" }]);
+  equal(socket.frames("token"), [{ token: "a.bob.b" }]);
   socket.say({ token: { resume: "bob's resume token", expires_in_ms: 3_600_000 } });
   await settled();
   socket.lose();
   await clock.pass(1000);
   lastSocket().open();
   const [{ token, resume }] = lastSocket().frames("hello");
-  equal([token, resume], ["bob's", "bob's resume token"]);
+  equal([token, resume], ["a.bob.b", "bob's resume token"]);
   equal(states, ["reconnecting"], "and only that");
 }
 
@@ -127,7 +127,7 @@ export async function a_token_is_renewed_before_it_expires() {
   const { here, socket } = await live(undefined, {
     token: () => {
       calls += 1;
-      return `token ${calls}`;
+      return `token.${calls}.x`;
     },
   });
   for (let n = 0; n < 364; n += 1) {
@@ -135,7 +135,7 @@ export async function a_token_is_renewed_before_it_expires() {
     socket.say({ heartbeat: { revs: [] } });
     if (socket.frames("token").length > 0) break;
   }
-  equal(socket.frames("token"), [{ token: "token 2" }]);
+  equal(socket.frames("token"), [{ token: "token.2.x" }]);
   equal(here.state, "live");
 }
 
