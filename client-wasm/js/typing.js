@@ -92,8 +92,11 @@ function tell(here, signal, target, field) {
     isTyping = false;
   };
   const type = (/** @type {Event} */ event) => {
+    const it = fieldOf(event);
     // What a script or the browser fills in isn't typed.
-    if (!isText(event) || !target.matches(":focus-within")) return;
+    if (it === null || !target.matches(":focus-within")) return;
+    // Who has deleted everything writes nothing.
+    if (event.type === "input" && isEmpty(it)) return stop();
     clearTimeout(pause);
     pause = setTimeout(stop, isComposing ? COMPOSING_PAUSE_MS : PAUSE_MS);
     if (!isTyping) here.tell("typing", field);
@@ -113,21 +116,43 @@ function tell(here, signal, target, field) {
     stop();
   };
   target.addEventListener("focusout", onBlur, { signal });
+  // What is sent is written. The form needn't be around the field, and the page may keep the event to itself.
+  const onSubmit = (/** @type {Event} */ event) => {
+    const form = /** @type {Node} */ (event.target);
+    const own = /** @type {Partial<HTMLInputElement>} */ (target).form;
+    if (form === own || form.contains(target) || target.contains(form)) stop();
+  };
+  target.getRootNode().addEventListener("submit", onSubmit, { signal, capture: true });
+  // Pages without a form send by this key, and clear the field.
+  const onEnter = (/** @type {Event} */ event) => {
+    const it = fieldOf(event);
+    const isEnter = /** @type {KeyboardEvent} */ (event).key === "Enter";
+    if (it !== null && isEnter) setTimeout(() => isEmpty(it) && stop());
+  };
+  target.addEventListener("keydown", onEnter, { signal, capture: true });
   const onHide = () => document.hidden && stop();
   document.addEventListener("visibilitychange", onHide, { signal });
   signal.addEventListener("abort", stop);
 }
 
 /**
- * True where an event is about text: boxes are ticked with an `input`, too.
+ * What the text is in that an event is about: boxes are ticked with an `input`, too.
  *
  * @param {Event} event
  */
-function isText(event) {
+function fieldOf(event) {
   const [it] = event.composedPath();
-  return it instanceof HTMLInputElement
-    ? !NO_TEXT.includes(it.type)
-    : it instanceof HTMLTextAreaElement || (it instanceof HTMLElement && it.isContentEditable);
+  const isText =
+    it instanceof HTMLInputElement
+      ? !NO_TEXT.includes(it.type)
+      : it instanceof HTMLTextAreaElement || (it instanceof HTMLElement && it.isContentEditable);
+  return isText ? it : null;
+}
+
+/** @param {HTMLElement} field */
+function isEmpty(field) {
+  const { value, textContent } = /** @type {Partial<HTMLInputElement>} */ (field);
+  return (value ?? textContent) === "";
 }
 
 /**

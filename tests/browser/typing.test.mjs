@@ -90,6 +90,61 @@ test("P11: composing a word is typing from its first stroke on", async (t) => {
   await shows(alice, "");
 });
 
+test("P11: a message that was sent, or deleted, is not being typed any more", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  await bob.page.evaluate(() => {
+    const later = window.setTimeout;
+    // No pause ends anything here.
+    const without = (/** @type {any} */ act, /** @type {number} */ ms) =>
+      ms === 4000 ? 0 : later(act, ms);
+    Object.assign(window, { setTimeout: without });
+    const form = Object.assign(document.createElement("form"), { id: "form" });
+    document.querySelector("main")?.prepend(form);
+    const [note, title] = ["note", "title"].map((id) => document.getElementById(id));
+    title?.setAttribute("form", "form");
+    form.addEventListener("submit", (event) => event.preventDefault());
+    note?.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || !(event.target instanceof HTMLTextAreaElement)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      event.target.value = "";
+    });
+  });
+  for (const [field, keys] of /** @type {const} */ ([
+    ["#title", ["Enter"]],
+    ["#note", ["Enter"]],
+    ["#note", ["y", "Backspace", "Backspace"]],
+  ])) {
+    await bob.page.locator(field).press("x");
+    await shows(alice, "bob is typing…", field);
+    for (const key of keys) await bob.page.keyboard.press(key);
+    await shows(alice, "", field);
+    await bob.page.locator(field).press("x");
+    await shows(alice, "bob is typing…", field);
+    await bob.page.keyboard.press("Backspace");
+  }
+});
+
+test("P11: an element that is edited is a field like any other", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  for (const { page } of [alice, bob]) {
+    await page.evaluate(() => {
+      const editor = Object.assign(document.createElement("div"), { id: "editor" });
+      editor.contentEditable = "true";
+      document.querySelector("main")?.append(editor);
+      /** @type {any} */ (window).here.typing(editor);
+    });
+    await page.locator("#editor + .presence-typing").waitFor({ state: "attached" });
+  }
+  await bob.page.locator("#editor").press("x");
+  await shows(alice, "bob is typing…", "#editor");
+  assert.equal(await shown(alice), "", "it is another field");
+  await bob.page.keyboard.press("Backspace");
+  await shows(alice, "", "#editor");
+});
+
 test("what is filled in by a script is not typed, and boxes are not typed in", async (t) => {
   const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
   await alice.sees(["alice", "bob"]);
