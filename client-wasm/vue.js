@@ -82,6 +82,10 @@ export function useTyping() {
   return usePresence().typing;
 }
 
+/** Written without a value it is true, and not written what the SDK takes. */
+const FLAG = { type: Boolean, default: undefined };
+const FLAGS = ["lastSeen", "joins", "leaves"];
+
 export const AvatarBar = part("AvatarBar", BAR_OPTIONS, {}, (here, element, options) =>
   here.bar(element, options),
 );
@@ -96,14 +100,14 @@ export const FlashArea = part("FlashArea", FLASH_OPTIONS, FLASHES, (here, elemen
  * A `<div>` with something of the SDK in it.
  *
  * @param {string} name
- * @param {string[]} props the options
+ * @param {string[]} names those of the options
  * @param {object} attributes
  * @param {(here: import("./index.js").Here, element: HTMLElement, options: object) => () => void} start
  */
-function part(name, props, attributes, start) {
+function part(name, names, attributes, start) {
   return defineComponent({
     name,
-    props,
+    props: Object.fromEntries(names.map((it) => [it, FLAGS.includes(it) ? FLAG : null])),
     setup(props) {
       const { here } = usePresence();
       const element = shallowRef(/** @type {HTMLElement | null} */ (null));

@@ -217,6 +217,17 @@ test("vue: a page that <KeepAlive> puts aside leaves, and enters again with it",
   await bob.sees(["bob"], stage.key(t), 3000);
 });
 
+test("vue: what is true or false may be written without a value", async (t) => {
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  const { viewer, page } = await mounted(t, "vue kept", { key: stage.key(t) });
+  await page.locator(".presence-dot").nth(1).waitFor();
+  await Peer.join(stage.relay, "carol", stage.key(t));
+  await page.locator(".flashes .presence-flash", { hasText: "carol joined" }).waitFor();
+  await bob.close(1001);
+  await page.locator(".flashes .presence-flash", { hasText: "bob left" }).waitFor();
+  assert.deepEqual(viewer.problems, []);
+});
+
 test("svelte: an action that is told nonsense breaks nothing else, and everybody leaves", async (t) => {
   const bob = await Peer.join(stage.relay, "bob", stage.key(t));
   const { viewer, page } = await stores(t);

@@ -1,13 +1,17 @@
 // @ts-check
 import { createApp, defineComponent, h, KeepAlive, shallowRef } from "vue";
-import { AvatarBar, usePresence } from "whoshere/vue";
+import { AvatarBar, FlashArea, usePresence } from "whoshere/vue";
 
 /** @param {HTMLElement} target @param {{ options: import("whoshere").ConnectOptions }} props */
 export function mount(target, { options }) {
   const isShown = shallowRef(true);
   const Page = defineComponent(() => {
     usePresence(options);
-    return () => h(AvatarBar);
+    // As templates that say `last-seen`, `joins` and `leaves` do.
+    return () => [
+      h(AvatarBar, /** @type {any} */ ({ "last-seen": "" })),
+      h(FlashArea, /** @type {any} */ ({ joins: "", leaves: "", class: "flashes" })),
+    ];
   });
   const Elsewhere = defineComponent(() => () => h("p"));
   const app = createApp(() => h(KeepAlive, null, () => h(isShown.value ? Page : Elsewhere)));
