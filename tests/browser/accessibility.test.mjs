@@ -119,13 +119,19 @@ test("every dot can be told from what is around it and from what is in it, on bo
       here.bar("#bar", { max: 20 });
     });
     await until("all are here", async () => (await alice.bar()).length === colors.length + 2);
+    // The package's own color, not that of the demo.
+    const initial = "document.documentElement.style.setProperty('--presence-focus', 'initial')";
+    await alice.page.evaluate(initial);
+    await alice.page.keyboard.press("Tab");
+    await alice.dot("alice").focus();
     for (const state of ["active", "away"]) {
       if (state === "away") for (const peer of peers) peer.send({ attention: { away: true } });
       const dots = alice.page.locator(`.presence-dot[data-name^=x][data-state=${state}]`);
       await until(`all are ${state}`, async () => (await dots.count()) === colors.length);
-      for (const { name, edge, letter } of await alice.page.evaluate(contrasts)) {
+      for (const { name, edge, letter, ring } of await alice.page.evaluate(contrasts)) {
         const where = `${colorScheme}, ${state}, ${name}`;
         assert.ok(edge >= 3, `${where}: its edge has ${edge} : 1`);
+        if (name === "alice") assert.ok(ring >= 3, `${where}: its focus ring has ${ring} : 1`);
         assert.ok(letter >= 4.5, `${where}: what is in it has ${letter} : 1`);
       }
     }
@@ -360,13 +366,15 @@ function contrasts() {
     (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
   const ground = getComputedStyle(document.body).backgroundColor;
   return [...document.querySelectorAll(".presence-dot")].map((dot) => {
-    const { borderTopColor, backgroundColor, color } = getComputedStyle(dot);
+    const { borderTopColor, backgroundColor, color, outlineColor, outlineStyle } =
+      getComputedStyle(dot);
     const inside = luminance(ground, backgroundColor);
     const around = luminance(ground);
     return {
       name: dot.getAttribute("data-name"),
       // What is inside shows as well as its edge does.
       edge: Math.max(contrast(luminance(ground, borderTopColor), around), contrast(inside, around)),
+      ring: outlineStyle === "none" ? 0 : contrast(luminance(ground, outlineColor), around),
       letter: contrast(luminance(ground, backgroundColor, color), inside),
     };
   });
