@@ -22,7 +22,7 @@ pub(crate) enum Input {
     Heard,
     /// A later frame, of somebody who says too much.
     Excess(Command),
-    /// Something of somebody who has said far too much for long.
+    /// Something of somebody who has said far too much for long, or who connects too often.
     Abuse(Box<Self>),
 }
 

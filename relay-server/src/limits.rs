@@ -42,6 +42,18 @@ pub struct Limits {
     )]
     pub connects_per_address: u32,
 
+    /// How many connections a second one user may begin, from whatever address; 0 is no limit.
+    ///
+    /// Ten times as many may come at once, because all tabs of a person may come back together.
+    #[arg(
+        long = "max-connects-per-user",
+        env = "WHOSHERE_MAX_CONNECTS_PER_USER",
+        value_name = "NUMBER",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub connects_per_user: u32,
+
     /// Most connections of one user at a time; 0 is no limit.
     ///
     /// Each open tab has one. Who has them all is told to come later; nobody else notices.
@@ -106,6 +118,7 @@ impl Limits {
     #[cfg(test)]
     pub(crate) const NONE: Self = Self {
         connects_per_address: 0,
+        connects_per_user: 0,
         connections_per_user: 0,
         frames_per_user: 0,
         frames_per_address: 0,
@@ -136,6 +149,7 @@ pub(crate) struct Spent {
     connects: Counter,
     floods: Counter,
     handshakes: Counter,
+    user_connects: Counter,
     address_frames: Counter,
     user_frames: Counter,
     /// What users have said beyond what they may.
@@ -173,6 +187,7 @@ impl Spent {
             connects: Counter::per_second(per_second),
             floods: Counter::per_second(per_second.saturating_mul(FLOOD)),
             handshakes: Counter::per_second(per_second.saturating_mul(FLOOD)),
+            user_connects: Counter::per_second(limits.connects_per_user),
             address_frames: Counter::per_second(limits.frames_per_address),
             user_frames: Counter::per_second(limits.frames_per_user),
             user_excess: Counter::per_second(limits.frames_per_user.saturating_mul(FLOOD)),
@@ -204,6 +219,11 @@ impl Spent {
         self.handshakes.spend(place).map_err(|wait| TooOften::Flood { wait })
     }
 
+    /// A user says hello on another connection; false if they do so too often.
+    pub(crate) fn greet(&self, user: Place) -> bool {
+        self.user_connects.spend(user).is_ok()
+    }
+
     /// A message came, from somebody who is known or not yet.
     pub(crate) fn message(&self, address: Place, user: Option<Place>) -> Pace {
         let is_too_much = |counter: &Counter, place| counter.spend(place).is_err();
@@ -222,6 +242,7 @@ impl Spent {
             &self.connects,
             &self.floods,
             &self.handshakes,
+            &self.user_connects,
             &self.address_frames,
             &self.user_frames,
             &self.user_excess,
@@ -283,6 +304,16 @@ mod tests {
         assert_eq!(said.last(), Some(&Pace::Abuse));
         assert_eq!(spent.message(address, Some(of("bob"))), Pace::Free, "nobody else notices");
         assert_eq!(spent.message(address, None), Pace::Free);
+    }
+
+    #[test]
+    fn a_user_begins_connections_at_a_rate_from_wherever() {
+        let spent = Spent::new(Limits { connects_per_user: 1, ..Limits::NONE });
+        let of = |id: &str| spent.of_user(&UserId::parse(id).unwrap());
+        let told = (0..30).map(|_| spent.greet(of("alice"))).collect::<Vec<_>>();
+        assert!(told.iter().take(10).all(|it| *it), "{told:?}");
+        assert_eq!(told.last(), Some(&false));
+        assert!(spent.greet(of("bob")), "nobody else notices");
     }
 
     #[test]

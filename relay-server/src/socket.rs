@@ -338,7 +338,7 @@ impl Connection {
         let can_answer = self.unsent.is_empty();
         let (mut goodbye, mut wait) = (None, None);
         let result = self.reader.read(buffer.filled_mut(), |message| {
-            let input = match message {
+            let mut input = match message {
                 Message::Text(text) => Input::from_text(text, app, request),
                 Message::Ping(payload) => {
                     if can_answer {
@@ -353,7 +353,11 @@ impl Connection {
                 }
             };
             if let Some(user) = input.user() {
-                self.user = Some(app.spent.of_user(user));
+                let user = app.spent.of_user(user);
+                let is_hello = self.user.replace(user).is_none();
+                if is_hello && !app.spent.greet(user) {
+                    input = Input::Abuse(Box::new(input));
+                }
             }
             inputs.push(input.at(app.spent.message(self.address, self.user)));
             wait = self.throttle.spend(now, &app.rate);

@@ -84,6 +84,28 @@ test("goodbyes of one address count as well", async () => {
   assert.match(await answer.text(), /"code":"busy"/);
 });
 
+test("a user who connects too often is told to come later, wherever they come from, and nobody else", async () => {
+  relay = await startRelay({ args: ["--max-connects-per-user", "1"] });
+  const bob = await Peer.join(relay, "bob", "door:1");
+  const addresses = ["127.0.0.1", "127.0.0.2"];
+  let refused;
+  for (let n = 0; refused === undefined && n < MOST_DIALS; n += 1) {
+    const peer = await Peer.open(relay, { localAddress: addresses[n % 2] });
+    peer.send({ hello: { token: mintToken("alice"), dial: 1 } });
+    await peer.until("an answer", () => peer.received.length > 0 || !peer.isOpen);
+    if (peer.isOpen) await peer.close(1000);
+    else refused = { ...(await peer.closed()), n };
+  }
+  assert.ok(refused !== undefined && refused.n >= 10, `ten at once are let in: ${refused?.n}`);
+  assert.deepEqual([refused.code, refused.reason], [4429, "busy"]);
+  for (const localAddress of addresses) {
+    const carol = await Peer.open(relay, { localAddress });
+    await carol.hello(mintToken(`carol ${localAddress}`));
+    await carol.join("door:1");
+  }
+  await bob.sees(["bob", "carol 127.0.0.1", "carol 127.0.0.2"], "door:1");
+});
+
 test("a user with as many connections as they may have is told to come later, and nobody else", async () => {
   relay = await startRelay({ args: ["--max-connections-per-user", "2"] });
   const first = await Peer.open(relay);
