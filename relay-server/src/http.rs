@@ -10,7 +10,8 @@ use crate::{App, api, beacon, dev, log, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Request, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,7 +26,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use tower_http::timeout::TimeoutLayer;
 use tracing::{debug, warn};
 
 /// How long a peer may say nothing.
@@ -44,13 +44,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// What is served.
 pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, Mint)>) -> Router {
     let mut routes = Router::new();
+    // The demo's folder has an answer to everything.
+    if dev.as_ref().is_none_or(|(dev, _)| dev.demo.is_none()) {
+        routes = routes.fallback(async || Problem::not_found());
+    }
     if let Some((dev, mint)) = dev {
         routes = routes.merge(dev::routes(dev, mint));
     }
-    let timeout = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
+    let timeout = from_fn(in_time);
     routes
         .route(PATH, get(upgrade::upgrade))
-        .route("/v1/leave", post(beacon::leave).layer(timeout))
+        .route("/v1/leave", post(beacon::leave).layer(timeout.clone()))
         .merge(api::routes().layer(timeout))
         .route("/v1/{*rest}", any(async || Problem::not_found()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -60,11 +64,18 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, Mint)>) -> Router {
         .merge(health(app))
 }
 
+/// Answers in time, also somebody who says what they want so slowly that there is nothing to answer.
+async fn in_time(request: axum::extract::Request, next: Next) -> Response {
+    let answer = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    answer.unwrap_or_else(|_| Problem::too_slow().into_response())
+}
+
 /// How the relay is, for supervisors and load balancers.
 pub(crate) fn health(app: &Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(Arc::clone(app))
 }
 

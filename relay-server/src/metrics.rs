@@ -3,6 +3,7 @@
 //! Most of it is counted by the core as plain numbers under the lock that it needs anyway, and copied
 //! when somebody asks. No user and no key is in a label.
 
+use crate::problem::Problem;
 use crate::{App, http};
 use axum::Router;
 use axum::extract::State;
@@ -24,6 +25,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// With what a token or an origin is refused, wherever that is.
+const AUTH_REFUSALS: [&str; 7] = [
+    CloseCode::Denied.name(),
+    CloseCode::Expired.name(),
+    CloseCode::OriginDenied.name(),
+    ErrorCode::KeyDenied.name(),
+    ErrorCode::KeyExpired.name(),
+    ErrorCode::TokenDenied.name(),
+    ErrorCode::TokenExpired.name(),
+];
 
 /// What only the shell knows.
 #[derive(Debug, Default)]
@@ -66,7 +78,10 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     registry.register_collector(Box::new(Scrape { app: Arc::clone(app), started }));
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry));
-    http::health(app).merge(metrics)
+    http::health(app)
+        .merge(metrics)
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
 }
 
 async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
@@ -99,7 +114,7 @@ impl Collector for Scrape {
         let is_ready = u64::from(app.is_ready.load(Ordering::Relaxed));
         out.gauge("ready", "1 unless the relay was told to stop", is_ready)?;
         let backplane = [([("kind", "memory")], 1)];
-        let help = "1 while the backplane puts changes in order";
+        let help = "1 while the backplane puts changes in order, which that in memory always does";
         out.family("backplane_up", help, MetricType::Gauge, backplane)?;
         self.encode_holdings(&mut out, &stats)?;
         self.encode_events(&mut out, &stats)
@@ -153,20 +168,16 @@ impl Scrape {
         out.counters("closed", help, all)?;
         let all = ErrorCode::ALL.iter().map(|it| ([("code", it.name())], errors(it)));
         out.counters("errors", "What peers were refused with an error", all)?;
-        let refusing = [CloseCode::Denied, CloseCode::Expired, CloseCode::OriginDenied];
-        let refused = refusing.iter().map(|it| ([("code", it.name())], closed(it)));
-        let refusing = [
-            ErrorCode::KeyDenied,
-            ErrorCode::KeyExpired,
-            ErrorCode::TokenDenied,
-            ErrorCode::TokenExpired,
-        ];
-        let more = refusing.iter().map(|it| ([("code", it.name())], errors(it)));
-        let help = "Those of both that a token or an origin was refused with";
-        out.counters("auth_refusals", help, refused.chain(more))?;
+        let over_http = self.app.counters.lock_refused().clone();
+        let refusals = |code: &'static str| {
+            let told = [&stats.closed, &stats.errors, &over_http];
+            told.iter().filter_map(|it| it.get(code)).sum::<u64>()
+        };
+        let refused = AUTH_REFUSALS.map(|code| ([("code", code)], refusals(code)));
+        let help = "Tokens and origins that were refused, on sockets and over HTTP";
+        out.counters("auth_refusals", help, refused)?;
 
-        let refused = self.app.counters.lock_refused().clone();
-        let refused = refused.into_iter().map(|(code, n)| ([("code", code)], n));
+        let refused = over_http.into_iter().map(|(code, n)| ([("code", code)], n));
         out.counters("http_refusals", "Requests that were refused over HTTP", refused)?;
 
         let dropped = counted("reason", &stats.dropped, Dropped::ALL, Dropped::name);

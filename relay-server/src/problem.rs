@@ -54,6 +54,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    pub(crate) fn too_slow() -> Self {
+        let message = "the request wasn't whole, or had no answer, in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    }
+
     /// The user was put out by the application.
     pub(crate) fn kicked() -> Self {
         Self::new(StatusCode::FORBIDDEN, "kicked", "this user was put out, for a while")

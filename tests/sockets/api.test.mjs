@@ -205,6 +205,19 @@ test("every refusal says why", async () => {
   ])) {
     await refuses("GET", path, token, status, code);
   }
+  for (const [method, path, status, code] of /** @type {const} */ ([
+    ["GET", "/", 404, "not_found"],
+    ["GET", "/nothing", 404, "not_found"],
+    ["POST", "/healthz", 405, "method_not_allowed"],
+    ["PUT", "/v1/leave", 405, "method_not_allowed"],
+    ["DELETE", "/v1/presence", 405, "method_not_allowed"],
+  ])) {
+    const response = await fetch(relay.http + path, { method });
+    assert.equal(response.headers.get("content-type"), "application/problem+json", path);
+    const told = /** @type {any} */ (await response.json());
+    assert.deepEqual([response.status, told.status, told.code], [status, status, code], path);
+    assert.equal(typeof told.detail, "string");
+  }
   await refuses("DELETE", "/v1/users/alice/last-seen", page, 403, "denied");
   await refuses("DELETE", "/v1/users/alice/last-seen", one, 403, "key_denied");
   await refuses("DELETE", "/v1/users/%00/last-seen", ALL, 400, "bad_request");

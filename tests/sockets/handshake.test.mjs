@@ -57,6 +57,9 @@ test("a request that is trickled has 5 s, and a body 10 s", async (t) => {
   assert.ok(ms > 4000, `they had their time: ${ms} ms`);
   await until("the body is answered", () => answer.text !== "" || body.destroyed);
   assert.match(answer.text, /^HTTP\/1\.1 408 /);
+  await until("and it is said why", () => answer.text.includes("}") || body.destroyed);
+  assert.match(answer.text, /^content-type: application\/problem\+json\r$/im);
+  assert.match(answer.text, /"code":"timeout"/);
   t.diagnostic(await witnesses.testify(300 * 40 * KIB));
 });
 

@@ -32,6 +32,10 @@ test("metrics count what is here and what happened, and name nobody", async () =
   const stranger = await Peer.open(relay);
   stranger.send({ hello: { token: "token-of-nobody", dial: 1 } });
   await stranger.closed();
+  for (const claims of [{ exp: 1 }, { exp: undefined }]) {
+    only.send({ token: { token: mintToken({ sub: "user-of-only", ...claims }) } });
+    await only.next("error");
+  }
   await alice.heartbeat();
   await fetch(`${relay.http}/v1/counts?keys=key-of-alice`);
 
@@ -58,7 +62,10 @@ test("metrics count what is here and what happened, and name nobody", async () =
     ['closed_total{code="denied"}', 1],
     ['closed_total{code="expired"}', 0],
     ['errors_total{code="bad_key"}', 1],
-    ['auth_refusals_total{code="denied"}', 1],
+    ["changes_total", 4],
+    ['auth_refusals_total{code="denied"}', 2],
+    ['auth_refusals_total{code="token_expired"}', 1],
+    ['auth_refusals_total{code="token_denied"}', 1],
     ['auth_refusals_total{code="key_denied"}', 1],
     ['http_refusals_total{code="denied"}', 1],
     ['dropped_total{reason="too_often"}', 0],
@@ -182,6 +189,25 @@ test("every way in which a socket ends is counted once, and what was said before
   assert.equal(count('frames_received_total{kind="bad"}'), 1);
 });
 
+test("pulses for which there is no room in a delta are counted", async () => {
+  relay = await startRelay({ args: LISTEN });
+  const { url } = relay;
+  const join = (/** @type {number} */ n) => Peer.join({ url }, `user${n}`);
+  const peers = await Promise.all(Array.from({ length: 50 }, (_, n) => join(n)));
+  const dropped = 'whoshere_dropped_total{reason="pulse"}';
+  assert.equal((await metricsOf(relay)).samples.get(dropped), 0);
+  const deadline = Date.now() + PATIENCE_MS;
+  let n = 0;
+  while (n === 0) {
+    assert.ok(Date.now() < deadline, "400 pulses at once are more than a delta holds");
+    for (const peer of peers) {
+      for (const name of "abcdefgh") peer.send({ pulse: { key: "document:1", name, value: "1" } });
+    }
+    await sleep(500);
+    n = Number((await metricsOf(relay)).samples.get(dropped));
+  }
+});
+
 test("whoever wants something too often is counted", async () => {
   relay = await startRelay({ args: [...LISTEN, "--max-connects-per-address", "1"] });
   for (let n = 0; n < 40; n += 1) await fetch(`${relay.http}/v1/leave`, { method: "POST" });
@@ -201,8 +227,14 @@ test("metrics have an address of their own, or none", async () => {
     ["/v1/presence", 404],
     ["/", 404],
   ])) {
-    assert.equal((await fetch(own + path)).status, status, path);
+    const response = await fetch(own + path);
+    assert.equal(response.status, status, path);
+    const isProblem = response.headers.get("content-type") === "application/problem+json";
+    assert.equal(isProblem, status !== 200, path);
   }
+  const posted = await fetch(relay.metrics, { method: "POST" });
+  assert.equal(posted.status, 405);
+  assert.match(await posted.text(), /"code":"method_not_allowed"/);
   await relay.stop();
   relay = await startRelay();
   assert.equal(relay.metrics, "");
