@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const AIM_SECONDS: f64 = 10.0;
 
 /// What was measured; times count from the signal.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Restart {
     sessions: usize,
     ended_after_seconds: f64,
@@ -109,6 +109,11 @@ pub(crate) fn table(it: &Restart) -> String {
     table.to_string()
 }
 
+/// True if the restart wasn't what it should be to those who look.
+pub(crate) fn is_seen(it: &Restart) -> bool {
+    !remarks(it).is_empty()
+}
+
 pub(crate) fn remarks(it: &Restart) -> Vec<String> {
     let mut remarks = Vec::new();
     if it.joins_seen + it.leaves_seen > 0 {
@@ -118,4 +123,29 @@ pub(crate) fn remarks(it: &Restart) -> Vec<String> {
         remarks.push(format!("the last one was back later than {}", seconds(AIM_SECONDS)));
     }
     remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_that_somebody_sees_fails() {
+        let well = Restart {
+            sessions: 10,
+            ended_after_seconds: 1.0,
+            listening_after_seconds: 1.1,
+            half_back_after_seconds: 2.0,
+            all_back_after_seconds: AIM_SECONDS,
+            dials: 10,
+            next_relay_cpu_seconds: 0.1,
+            joins_seen: 0,
+            leaves_seen: 0,
+            updates_seen: 10,
+        };
+        assert!(!is_seen(&well));
+        assert!(is_seen(&Restart { joins_seen: 1, ..well }));
+        assert!(is_seen(&Restart { leaves_seen: 1, ..well }));
+        assert!(is_seen(&Restart { all_back_after_seconds: AIM_SECONDS + 0.1, ..well }));
+    }
 }
