@@ -73,7 +73,8 @@ impl AuthError {
     pub(crate) const fn refusal(&self) -> Refusal {
         match self {
             // A token from the future comes from clocks that differ: another one, a moment later, does.
-            // And one with a new key is as good as the others once that is known.
+            // And one with a new key is as good as the others once that is known; there is none if it isn't
+            // then.
             Self::Expired | Self::NotYet | Self::UnknownKey => Refusal::Expired,
             Self::TooLong
             | Self::Jwt(_)
@@ -126,6 +127,11 @@ impl Authority {
     /// From now on changes of the keys are noticed.
     pub(crate) fn watch_keys(&self) -> std::io::Result<()> {
         self.keyring.watch()
+    }
+
+    /// True if the keys of tokens aren't all known yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.keyring.is_waiting()
     }
 
     /// Checks a token.
@@ -183,6 +189,7 @@ impl Authority {
         }
         match &header.kid {
             Some(kid) if !is_known && self.keyring.ask(kid) => Err(AuthError::UnknownKey),
+            None if self.keyring.is_waiting() => Err(AuthError::UnknownKey),
             _ => Err(refused.unwrap_or(AuthError::NoKey)),
         }
     }

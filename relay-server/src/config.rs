@@ -506,7 +506,11 @@ impl Args {
             // A relay would remove what was kept there.
             self.data.take_if(|it| it.is_dir());
         }
-        self.into_config().map(drop)
+        let failure = self.into_config()?.keyring.take_failure();
+        // A relay would start, and take no token until the address answers.
+        failure.map_or(Ok(()), |(place, error)| {
+            Err(ConfigError::TokenKeysUnreachable { place, error })
+        })
     }
 
     /// The secret that tokens are signed with, if there is one.
@@ -807,7 +811,11 @@ mod tests {
         check(&[address], "token_keys_address", "nor http://… on this machine");
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let address = format!("--token-keys-url=http://{closed}/jwks");
-        check(&[&address], "token_keys_unreachable", "doesn't answer");
+        let mut later = config(&[SECRET, &address]).unwrap().keyring;
+        assert!(later.is_waiting() && later.take_failure().is_some(), "it may answer soon");
+        let args = Args::try_parse_from(["whoshere-relay", SECRET, &address]).unwrap();
+        let error = args.check().unwrap_err().to_string();
+        assert!(error.starts_with("token_keys_unreachable: "), "{error}");
         let authorities = |path| ["--token-keys-url=https://login.example/jwks", path];
         check(&authorities("--token-keys-ca=/nowhere"), "token_keys_ca_unreadable", "/nowhere");
         let no_certificate = authorities("--token-keys-ca=src/auth/keys/tests/ed25519.pem");

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use crate::proxies::Peer;
 use crate::stream::{Impatient, Stream};
 use crate::tls::Tls;
-use crate::{App, api, beacon, dev, log, upgrade};
+use crate::{App, Readiness, api, beacon, dev, log, upgrade};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Request, StatusCode};
@@ -20,7 +20,6 @@ use hyper_util::service::TowerToHyperService;
 use presence_protocol::PATH;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -79,11 +78,16 @@ pub(crate) fn health(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Whether pages should be sent here: not any more once the relay was told to stop.
+/// Whether pages should be sent here: not before their tokens can be verified, nor once the relay was told to
+/// stop.
 async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
-    match app.is_ready.load(Ordering::Relaxed) {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    match app.readiness() {
+        Readiness::Ready => (StatusCode::OK, "ready\n"),
+        Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        Readiness::NoKeys => {
+            let why = "token_keys_unreachable: the address of the keys has not answered yet\n";
+            (StatusCode::SERVICE_UNAVAILABLE, why)
+        }
     }
 }
 

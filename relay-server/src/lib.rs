@@ -105,9 +105,27 @@ struct App {
     requests: Requests,
     /// How often those who are told nothing else are told that it goes on.
     heartbeat: Duration,
-    /// False once the relay was told to stop.
-    is_ready: AtomicBool,
+    is_stopping: AtomicBool,
     stopping: CancellationToken,
+}
+
+/// Whether pages should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    Ready,
+    /// An address of keys has never answered.
+    NoKeys,
+    Stopping,
+}
+
+impl App {
+    fn readiness(&self) -> Readiness {
+        match self.is_stopping.load(Ordering::Relaxed) {
+            true => Readiness::Stopping,
+            false if self.authority.is_waiting() => Readiness::NoKeys,
+            false => Readiness::Ready,
+        }
+    }
 }
 
 /// Serves until `told_to_stop` is ready, goes on for as long as the configuration says or until it is
@@ -141,7 +159,7 @@ pub async fn run(
         counters: Counters::default(),
         requests: Requests::default(),
         heartbeat: config.relay.heartbeat,
-        is_ready: AtomicBool::new(true),
+        is_stopping: AtomicBool::new(false),
         stopping: CancellationToken::new(),
     });
     app.authority.watch_keys().map_err(RunError::NoThread)?;
@@ -191,7 +209,7 @@ pub async fn run(
         () = http::accept(&app, listener, routes, &arriving, tls) => {}
         () = async {
             told_to_stop().await;
-            app.is_ready.store(false, Ordering::Relaxed);
+            app.is_stopping.store(true, Ordering::Relaxed);
             // Ended by another signal as well, for those who can't wait.
             let _ = timeout(config.drain_delay, told_to_stop()).await;
         } => {}

@@ -4,7 +4,7 @@
 //! when somebody asks. No user and no key is in a label.
 
 use crate::problem::Problem;
-use crate::{App, http};
+use crate::{App, Readiness, http};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -111,8 +111,9 @@ impl Collector for Scrape {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         out.family("build_info", "The relay's version", MetricType::Gauge, [(version, 1)])?;
         out.gauge("start_time_seconds", "When the relay started, since 1970", self.started)?;
-        let is_ready = u64::from(app.is_ready.load(Ordering::Relaxed));
-        out.gauge("ready", "1 unless the relay was told to stop", is_ready)?;
+        let is_ready = u64::from(app.readiness() == Readiness::Ready);
+        let help = "1 unless the relay was told to stop, or has no keys of tokens yet";
+        out.gauge("ready", help, is_ready)?;
         let backplane = [([("kind", "memory")], 1)];
         let help = "1 while the backplane puts changes in order, which that in memory always does";
         out.family("backplane_up", help, MetricType::Gauge, backplane)?;

@@ -126,6 +126,8 @@ test("keys are fetched again for a kid that is new, seldom, and an address that 
     await alice.sees(["alice", "bob"]);
     // What the former key has signed is good no more, and may be again for all that the relay knows.
     assert.deepEqual(await refused(relay, first.token("alice")), EXPIRED);
+    // Until it has looked again.
+    await until(async () => (await refused(relay, first.token("alice"))).code === DENIED.code);
 
     status = 500;
     for (let n = 0; n < 200; n += 1) {
@@ -137,9 +139,40 @@ test("keys are fetched again for a kid that is new, seldom, and an address that 
     answer = "garbage";
     const n_failed = n_requests;
     await until(async () => n_requests > n_failed);
+    const nobody = new Signer("EdDSA", "nobody's 0");
+    assert.deepEqual(await refused(relay, nobody.token("eve")), EXPIRED, "nobody can tell");
     await welcomed(relay, second.token("carol"));
     await alice.heartbeat();
     await until(async () => relay.log.includes("the keys stay as they are"));
+  } finally {
+    await relay.stop();
+    server.close();
+  }
+});
+
+test("a relay whose address of keys fails says that it isn't ready, asks again, and denies nobody meanwhile", async () => {
+  const signer = new Signer("ES256", "first");
+  let isBroken = true;
+  const server = createServer((_, response) => {
+    response.writeHead(isBroken ? 503 : 200).end(isBroken ? "" : jwkSet(signer));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const env = { ...OWN_RESUME_SECRET, WHOSHERE_TOKEN_KEYS_URL: `http://127.0.0.1:${port}/jwks` };
+  const relay = await startRelay({ env });
+  try {
+    const ready = await fetch(`${relay.http}/readyz`);
+    assert.equal(ready.status, 503);
+    assert.match(await ready.text(), /^token_keys_unreachable: /);
+    await until(async () => relay.log.includes("there are no keys of tokens yet"));
+    for (const kid of ["first", undefined]) {
+      assert.deepEqual(await refused(relay, signer.token("alice", { kid })), EXPIRED);
+    }
+    isBroken = false;
+    await until(async () => (await fetch(`${relay.http}/readyz`)).status === 200);
+    await welcomed(relay, signer.token("alice"));
+    const stranger = new Signer("ES256", "first");
+    assert.deepEqual(await refused(relay, stranger.token("alice", { kid: undefined })), DENIED);
   } finally {
     await relay.stop();
     server.close();
@@ -164,7 +197,11 @@ test("an address over TLS must have a certificate of those who are believed", as
     const relay = await startRelay({ args, env });
     await welcomed(relay, signer.token("alice"));
     await relay.stop();
-    await assert.rejects(startRelay({ env }), /token_keys_unreachable: https:/);
+    const unbelieving = await startRelay({ env });
+    assert.equal((await fetch(`${unbelieving.http}/readyz`)).status, 503);
+    assert.deepEqual(await refused(unbelieving, signer.token("alice")), EXPIRED);
+    await until(async () => /certificate/i.test(unbelieving.log));
+    await unbelieving.stop();
   } finally {
     server.close();
   }

@@ -5,6 +5,8 @@
 
 use super::address::{Address, FetchError};
 use super::keys::{self, KeysError, Origin, TokenKey};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -18,6 +20,10 @@ const FILE_PAUSE: Duration = Duration::from_secs(2);
 const ADDRESS_PAUSE: Duration = Duration::from_secs(300);
 /// The least time between two questions to an address, whoever wants to know.
 const LEAST_PAUSE: Duration = Duration::from_secs(10);
+/// How soon an address is asked again that has never answered; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Most names of keys that are remembered because nobody knows them.
+const MAX_UNKNOWN: usize = 1024;
 /// The longest name of a key that is logged.
 const MAX_LOGGED_KID: usize = 64;
 
@@ -50,6 +56,35 @@ pub enum LoadError {
 pub struct Keyring {
     fixed: Arc<[TokenKey]>,
     sources: Vec<Arc<Source>>,
+    unknown: Mutex<Unknown>,
+    failure: Option<(String, LoadError)>,
+}
+
+/// Names of keys that tokens have and nobody knows, and when each was first looked for. They are numbers
+/// here, because whoever sends a token chooses them, and their length.
+#[derive(Debug, Default)]
+struct Unknown {
+    hasher: RandomState,
+    kids: VecDeque<(u64, Instant)>,
+}
+
+impl Unknown {
+    /// Since when somebody has been looking for a key.
+    fn since(&mut self, now: Instant, kid: &str) -> Instant {
+        let kid = self.hasher.hash_one(kid);
+        // After a while a key that wasn't there may be as well as any other.
+        while self.kids.front().is_some_and(|(_, at)| now.duration_since(*at) > ADDRESS_PAUSE) {
+            self.kids.pop_front();
+        }
+        if let Some((_, since)) = self.kids.iter().find(|it| it.0 == kid) {
+            return *since;
+        }
+        if self.kids.len() >= MAX_UNKNOWN {
+            self.kids.pop_front();
+        }
+        self.kids.push_back((kid, now));
+        now
+    }
 }
 
 /// A place and the keys that it held when it was last looked at.
@@ -60,9 +95,17 @@ struct Source {
     pause: Duration,
     /// How often at most.
     least_pause: Duration,
-    keys: RwLock<Arc<[TokenKey]>>,
+    held: RwLock<Held>,
     asked: Mutex<Asked>,
     wake: Condvar,
+}
+
+/// What a place held.
+#[derive(Clone, Debug)]
+struct Held {
+    keys: Arc<[TokenKey]>,
+    /// When it was asked for what it held; `None` if it has never answered.
+    as_of: Option<Instant>,
 }
 
 /// What a source's thread is told.
@@ -76,12 +119,24 @@ struct Asked {
 impl Keyring {
     /// Keys that never change.
     pub(crate) fn new(fixed: impl IntoIterator<Item = TokenKey>) -> Self {
-        Self { fixed: fixed.into_iter().collect(), sources: Vec::new() }
+        let fixed = fixed.into_iter().collect();
+        Self { fixed, sources: Vec::new(), unknown: Mutex::default(), failure: None }
     }
 
-    /// Keys that may change, as they are now.
+    /// Keys that may change, as they are now. An address that doesn't answer is asked again later.
     pub(crate) fn add_place(&mut self, place: Place) -> Result<(), LoadError> {
-        let keys = TokenKey::parse_all(&place.read()?, place.origin())?;
+        let now = Instant::now();
+        let held = match place.read() {
+            Ok(text) => {
+                let keys = TokenKey::parse_all(&text, place.origin())?;
+                Held { keys: keys.into(), as_of: Some(now) }
+            }
+            Err(error @ LoadError::Fetch(_)) => {
+                self.failure = Some((place.to_string(), error));
+                Held { keys: Arc::default(), as_of: None }
+            }
+            Err(error) => return Err(error),
+        };
         let (pause, least_pause) = match place {
             Place::File(_) => (FILE_PAUSE, FILE_PAUSE),
             Place::Address(_) => (ADDRESS_PAUSE, LEAST_PAUSE),
@@ -90,7 +145,7 @@ impl Keyring {
             place,
             pause,
             least_pause,
-            keys: RwLock::new(keys.into()),
+            held: RwLock::new(held),
             asked: Mutex::default(),
             wake: Condvar::new(),
         }));
@@ -102,8 +157,22 @@ impl Keyring {
         self.fixed.is_empty() && self.sources.is_empty()
     }
 
+    /// The place that didn't answer when it was added, and what was wrong.
+    pub(crate) fn take_failure(&mut self) -> Option<(String, LoadError)> {
+        self.failure.take()
+    }
+
+    /// True if a place has never answered, so that nobody knows what is signed with its keys.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.sources.iter().any(|it| it.held().as_of.is_none())
+    }
+
     /// From now on changes are noticed, for as long as this lives.
     pub(crate) fn watch(&self) -> std::io::Result<()> {
+        if let Some((place, error)) = &self.failure {
+            let error = crate::inbox::with_sources(error);
+            warn!(place, error, "there are no keys of tokens yet; asking for them again");
+        }
         for source in &self.sources {
             let source = Arc::clone(source);
             thread::Builder::new().name("token keys".to_owned()).spawn(move || source.watch())?;
@@ -113,12 +182,19 @@ impl Keyring {
 
     /// The keys as they are now.
     pub(super) fn sets(&self) -> impl Iterator<Item = Arc<[TokenKey]>> {
-        let changing = self.sources.iter().map(|it| it.keys());
+        let changing = self.sources.iter().map(|it| it.held().keys);
         std::iter::once(Arc::clone(&self.fixed)).chain(changing)
     }
 
-    /// A token names a key that isn't known. True if it may be known soon.
+    /// A token names a key that isn't known. True if it may be known soon: every place is looked at again
+    /// before it is certain that there is no such key.
     pub(super) fn ask(&self, kid: &str) -> bool {
+        // Before anything else, lest who asks first is answered by a look that somebody else took meanwhile.
+        let as_of = self.sources.iter().map(|it| it.held().as_of).min();
+        let since = {
+            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            unknown.since(Instant::now(), kid)
+        };
         for source in &self.sources {
             let mut asked = source.asked();
             if asked.kid.is_none() {
@@ -126,7 +202,7 @@ impl Keyring {
                 source.wake.notify_one();
             }
         }
-        !self.sources.is_empty()
+        as_of.is_some_and(|it| it.is_none_or(|as_of| as_of <= since))
     }
 }
 
@@ -174,11 +250,12 @@ impl Source {
     /// Looks again and again, until it is told that it is over.
     fn watch(&self) {
         let (mut looked_at, mut complaint) = (Instant::now(), None);
-        let mut pause = self.pause;
+        let mut retry = FIRST_PAUSE;
+        let mut pause = if self.held().as_of.is_some() { self.pause } else { retry };
         while self.wait(looked_at, pause) {
             looked_at = Instant::now();
             // What can't be had now may be had soon.
-            pause = match self.look() {
+            pause = match self.look(looked_at) {
                 Ok(()) => {
                     complaint = None;
                     self.pause
@@ -189,18 +266,21 @@ impl Source {
                         warn!(place = %self.place, error, "the keys stay as they are");
                     }
                     complaint = Some(error);
-                    self.least_pause
+                    retry = (retry * 2).min(self.least_pause);
+                    if self.held().as_of.is_some() { self.least_pause } else { retry }
                 }
             };
         }
     }
 
     /// Takes the keys that the place holds now.
-    fn look(&self) -> Result<(), LoadError> {
+    fn look(&self, now: Instant) -> Result<(), LoadError> {
         let keys = TokenKey::parse_all(&self.place.read()?, self.place.origin())?;
-        if *keys != *self.keys() {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.as_of = Some(now);
+        if *keys != *held.keys {
             info!(place = %self.place, keys = keys.len(), "the keys of tokens have changed");
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+            held.keys = keys.into();
         }
         Ok(())
     }
@@ -213,7 +293,7 @@ impl Source {
                 return false;
             }
             let is_asked = asked.kid.is_some();
-            let due = looked_at + if is_asked { self.least_pause } else { pause };
+            let due = looked_at + if is_asked { pause.min(self.least_pause) } else { pause };
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 if let Some(kid) = asked.kid.take() {
@@ -227,8 +307,8 @@ impl Source {
         }
     }
 
-    fn keys(&self) -> Arc<[TokenKey]> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    fn held(&self) -> Held {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {

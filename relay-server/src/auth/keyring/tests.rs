@@ -61,6 +61,48 @@ fn a_flood_of_names_that_are_not_known_asks_once_in_a_while() {
 }
 
 #[test]
+fn a_name_is_unknown_for_certain_once_every_place_was_looked_at_since() {
+    let server = Server::start();
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(Place::Address(server.address().into())).unwrap();
+    hurry(&mut keyring, NEVER, SOON);
+    assert!(keyring.ask("new") && keyring.ask("new"), "nobody has looked since");
+    keyring.watch().unwrap();
+    until(|| !keyring.ask("new"));
+    assert!(keyring.ask("another"), "each is looked for");
+}
+
+#[test]
+fn names_that_nobody_knows_are_remembered_for_a_while_and_not_too_many() {
+    let mut unknown = Unknown::default();
+    let begin = Instant::now();
+    let later = begin + Duration::from_secs(1);
+    assert_eq!(unknown.since(begin, "new"), begin);
+    assert_eq!(unknown.since(later, "new"), begin);
+    let much_later = begin + ADDRESS_PAUSE + Duration::from_secs(2);
+    assert_eq!(unknown.since(much_later, "new"), much_later, "it may be there by now");
+    for n in 0..MAX_UNKNOWN {
+        unknown.since(much_later, &format!("{n}"));
+    }
+    assert_eq!(unknown.kids.len(), MAX_UNKNOWN);
+    let at_last = much_later + Duration::from_secs(1);
+    assert_eq!(unknown.since(at_last, "new"), at_last, "others have taken its place");
+}
+
+#[test]
+fn an_address_that_has_never_answered_is_asked_until_it_does() {
+    let server = Server::failing_first();
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(Place::Address(server.address().into())).unwrap();
+    assert!(keyring.take_failure().is_some());
+    assert!(keyring.is_waiting() && keyring.ask("a") && keyring.ask("a"));
+    hurry(&mut keyring, NEVER, SOON);
+    keyring.watch().unwrap();
+    until(|| !keyring.is_waiting());
+    assert_eq!(keyring.sets().map(|it| it.len()).sum::<usize>(), 1);
+}
+
+#[test]
 fn an_address_is_asked_again_by_itself() {
     let server = Server::start();
     let mut keyring = Keyring::new([]);
@@ -83,8 +125,9 @@ fn an_address_that_answers_something_else_has_no_keys() {
         let server = Server::answering(answer.to_owned());
         let mut keyring = Keyring::new([]);
         let result = keyring.add_place(Place::Address(server.address().into()));
-        assert!(result.is_err(), "{answer}");
-        assert!(keyring.is_empty());
+        assert!(result.is_err() || keyring.take_failure().is_some(), "{answer}");
+        assert!(result.is_err() || keyring.is_waiting(), "it may have keys later");
+        assert!(keyring.sets().all(|it| it.is_empty()));
     }
 }
 
@@ -96,13 +139,30 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        let answer = Self::answer();
+        Self::answering(answer)
+    }
+
+    /// Has nothing to say when it is asked for the first time.
+    fn failing_first() -> Self {
+        let failure = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+        Self::answering_in_turn(
+            [failure.to_owned()].into_iter().chain(std::iter::repeat(Self::answer())),
+        )
+    }
+
+    fn answer() -> String {
         let [signer, ..] = Signer::one_of_each();
         let set = jwk_set(&[signer.jwk(Some("a"))]);
         let n_bytes = set.len();
-        Self::answering(format!("HTTP/1.1 200 OK\r\nContent-Length: {n_bytes}\r\n\r\n{set}"))
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {n_bytes}\r\n\r\n{set}")
     }
 
     fn answering(answer: String) -> Self {
+        Self::answering_in_turn(std::iter::repeat(answer))
+    }
+
+    fn answering_in_turn(mut turns: impl Iterator<Item = String> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let answers = Arc::new(AtomicU32::new(0));
@@ -113,7 +173,7 @@ impl Server {
                 let mut request = [0; 1024];
                 let _ = stream.read(&mut request);
                 count.fetch_add(1, Ordering::SeqCst);
-                let _ = stream.write_all(answer.as_bytes());
+                let _ = stream.write_all(turns.next().unwrap().as_bytes());
             }
         });
         Self { port, answers }
