@@ -6,6 +6,7 @@
 mod act;
 mod caller;
 mod events;
+mod rate;
 mod wire;
 
 use crate::App;
@@ -16,7 +17,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
@@ -36,7 +37,7 @@ const MAX_PAGE: usize = 1000;
 const CHUNK: usize = 2000;
 
 /// The routes.
-pub(crate) fn routes() -> Router<Arc<App>> {
+pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/v1/keys/{key}/members", get(members))
         .route("/v1/keys/{key}/last-seen", get(last_seen))
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             response
         }))
         .route("/v1/openapi.json", get(document))
+        .layer(from_fn_with_state(Arc::clone(app), rate::hold))
 }
 
 /// `GET /v1/keys/{key}/members`: everybody in a key.

@@ -54,7 +54,7 @@ pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, Mint)>) -> Router {
     routes
         .route(PATH, get(upgrade::upgrade))
         .route("/v1/leave", post(beacon::leave).layer(timeout.clone()))
-        .merge(api::routes().layer(timeout))
+        .merge(api::routes(app).layer(timeout))
         .route("/v1/{*rest}", any(async || Problem::not_found()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(beacon::MAX_BODY_BYTES))

@@ -1,19 +1,23 @@
 //! How much one address or one user may ask for, whatever number of sockets they have.
 
 use crate::App;
+use crate::throttle::{Rate, Throttle};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use presence_protocol::UserId;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// An address that dials faster than it may is told so; one that dials this much faster yet is only
 /// answered over HTTP.
 const FLOOD: u32 = 4;
+/// Of so many requests of an address one may have no good token.
+const PER_FAILURE: u32 = 20;
 /// For how many seconds of the rate one may have saved up.
 const SAVED_SECONDS: u32 = 10;
 /// How many different places there are to count addresses in. A few share one; which ones, nobody can
@@ -92,6 +96,31 @@ pub struct Limits {
     )]
     pub frames_per_address: u32,
 
+    /// How many requests of the HTTP API a second may come from one address; 0 is no limit.
+    ///
+    /// Ten times as many may come at once. Who brings tokens that aren't good may do so a twentieth as often
+    /// and is then refused whatever it brings. Behind a proxy this needs --trusted-proxy.
+    #[arg(
+        long = "max-requests-per-address",
+        env = "WHOSHERE_MAX_REQUESTS_PER_ADDRESS",
+        value_name = "NUMBER",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub requests_per_address: u32,
+
+    /// How many such requests a second one token's user may make, wherever they come from; 0 is no limit.
+    ///
+    /// Ten times as many may come at once.
+    #[arg(
+        long = "max-requests-per-user",
+        env = "WHOSHERE_MAX_REQUESTS_PER_USER",
+        value_name = "NUMBER",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub requests_per_user: u32,
+
     /// Most presences in one key, those of lost sessions included. Each takes up to 6 KB with its meta.
     #[arg(
         long = "max-presences-per-key",
@@ -122,6 +151,8 @@ impl Limits {
         connections_per_user: 0,
         frames_per_user: 0,
         frames_per_address: 0,
+        requests_per_address: 0,
+        requests_per_user: 0,
         presences_per_key: u32::MAX,
         keys_per_connection: u32::MAX,
     };
@@ -154,6 +185,9 @@ pub(crate) struct Spent {
     user_frames: Counter,
     /// What users have said beyond what they may.
     user_excess: Counter,
+    requests: Counter,
+    user_requests: Counter,
+    failures: Failures,
 }
 
 /// What may become of a message.
@@ -191,6 +225,9 @@ impl Spent {
             address_frames: Counter::per_second(limits.frames_per_address),
             user_frames: Counter::per_second(limits.frames_per_user),
             user_excess: Counter::per_second(limits.frames_per_user.saturating_mul(FLOOD)),
+            requests: Counter::per_second(limits.requests_per_address),
+            user_requests: Counter::per_second(limits.requests_per_user),
+            failures: Failures::per_second(limits.requests_per_address.div_ceil(PER_FAILURE)),
         }
     }
 
@@ -224,6 +261,22 @@ impl Spent {
         self.user_connects.spend(user).is_ok()
     }
 
+    /// An address asks for something, or is to wait.
+    pub(crate) fn request(&self, place: Place) -> Result<(), Duration> {
+        self.failures.may(place)?;
+        self.requests.spend(place)
+    }
+
+    /// What it asked for needed a token, and its one isn't good.
+    pub(crate) fn failure(&self, place: Place) {
+        self.failures.spend(place);
+    }
+
+    /// The same for whom its token names.
+    pub(crate) fn request_of(&self, user: &UserId) -> Result<(), Duration> {
+        self.user_requests.spend(self.of_user(user))
+    }
+
     /// A message came, from somebody who is known or not yet.
     pub(crate) fn message(&self, address: Place, user: Option<Place>) -> Pace {
         let is_too_much = |counter: &Counter, place| counter.spend(place).is_err();
@@ -246,14 +299,53 @@ impl Spent {
             &self.address_frames,
             &self.user_frames,
             &self.user_excess,
+            &self.requests,
+            &self.user_requests,
         ] {
             counter.tidy();
         }
+        self.failures.tidy();
     }
 
     fn place(&self, whose: impl Hash, n_places: u64) -> Place {
         let place = self.hasher.hash_one(whose) % n_places;
         Place(u32::try_from(place).unwrap_or_default())
+    }
+}
+
+/// Counts what went wrong, so that who has failed too often can be refused before they try again.
+#[derive(Debug)]
+struct Failures {
+    rate: Rate,
+    spent: Mutex<HashMap<Place, Throttle>>,
+}
+
+impl Failures {
+    fn per_second(number: u32) -> Self {
+        let burst = Duration::from_secs(SAVED_SECONDS.into());
+        Self { rate: Rate::per_second(number).with_burst(burst), spent: Mutex::default() }
+    }
+
+    /// How long to wait, if there were too many.
+    fn may(&self, place: Place) -> Result<(), Duration> {
+        let spent = self.lock().get(&place).copied().unwrap_or_default();
+        spent.wait(self.rate.now(), &self.rate).map_or(Ok(()), Err)
+    }
+
+    fn spend(&self, place: Place) {
+        self.lock().entry(place).or_default().spend(self.rate.now(), &self.rate);
+    }
+
+    fn tidy(&self) {
+        let now = self.rate.now();
+        let mut spent = self.lock();
+        spent.retain(|_, it| !it.is_full(now));
+        spent.shrink_to_fit();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Throttle>> {
+        // Nothing that can panic happens under the lock.
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -353,10 +445,33 @@ mod tests {
     }
 
     #[test]
+    fn who_fails_too_often_is_refused_before_they_ask_again() {
+        let spent =
+            Spent::new(Limits { requests_per_address: 20, requests_per_user: 1, ..Limits::NONE });
+        let place = spent.of_address([192, 0, 2, 1].into());
+        for n in 0..12 {
+            assert!(n > 8 || spent.request(place).is_ok(), "{n}: one a second, and ten at once");
+            spent.failure(place);
+        }
+        assert!(spent.request(place).is_err());
+        let other = spent.of_address([192, 0, 2, 2].into());
+        assert_eq!(spent.request(other), Ok(()), "nobody else notices");
+        spent.tidy();
+        assert!(spent.request(place).is_err());
+        let told = (0..400).map(|_| spent.request(other)).collect::<Vec<_>>();
+        assert!(told.iter().take(190).all(Result::is_ok) && told.iter().any(Result::is_err));
+        let [alice, bob] = ["alice", "bob"].map(|it| UserId::parse(it).unwrap());
+        assert!((0..20).any(|_| spent.request_of(&alice).is_err()));
+        assert_eq!(spent.request_of(&bob), Ok(()));
+    }
+
+    #[test]
     fn without_a_limit_nobody_waits() {
         let spent = spent(0);
         let place = spent.of_address([192, 0, 2, 1].into());
         assert!((0..100_000).all(|_| spent.handshake(place).is_ok()));
+        spent.failure(place);
+        assert!((0..100_000).all(|_| spent.request(place).is_ok()));
         assert!((0..100_000).all(|_| spent.connect(place).is_ok()));
     }
 

@@ -33,9 +33,9 @@ impl Problem {
         Self { status, retry_after: None, code, message: message.into() }
     }
 
-    /// The address asks for too much; `wait` is how long to ask for nothing.
+    /// The address or the token's user asks for too much; `wait` is how long to ask for nothing.
     pub(crate) fn too_often(wait: Duration) -> Self {
-        let message = "this address connects too often";
+        let message = "this address, or this user, asks too often";
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message);
         Self { retry_after: Some(wait), ..problem }
     }

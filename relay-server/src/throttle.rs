@@ -19,6 +19,11 @@ impl Rate {
         Self { started: Instant::now(), interval, burst: Duration::from_secs(2) }
     }
 
+    /// The same, with this much of it at once.
+    pub(crate) const fn with_burst(self, burst: Duration) -> Self {
+        Self { burst, ..self }
+    }
+
     /// The time as budgets count it.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
@@ -34,8 +39,18 @@ impl Throttle {
     /// Pays for one message. `Some` is how long to wait before the next one.
     pub(crate) fn spend(&mut self, now: Duration, rate: &Rate) -> Option<Duration> {
         self.0 = self.0.max(now) + rate.interval;
+        self.wait(now, rate)
+    }
+
+    /// How long to wait before the next message, if that isn't free.
+    pub(crate) fn wait(self, now: Duration, rate: &Rate) -> Option<Duration> {
         let ahead = self.0.saturating_sub(now) + rate.interval;
         ahead.checked_sub(rate.burst).filter(|it| !it.is_zero())
+    }
+
+    /// True if nothing is spent any more.
+    pub(crate) fn is_full(self, now: Duration) -> bool {
+        self.0 <= now
     }
 }
 

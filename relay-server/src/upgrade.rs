@@ -67,6 +67,13 @@ enum Verdict {
 impl App {
     /// Somebody is at the door: where they are counted, and whether they have been there too often.
     pub(crate) fn knock(&self, peer: Peer, headers: &HeaderMap) -> (Place, Result<(), TooOften>) {
+        let place = self.address_of_request(peer, headers);
+        let may = self.spent.connect(place).inspect_err(|_| self.counters.too_often());
+        (place, may)
+    }
+
+    /// Where a request is counted.
+    pub(crate) fn address_of_request(&self, peer: Peer, headers: &HeaderMap) -> Place {
         if self.proxies.ignore(peer, headers) {
             static ONCE: Once = Once::new();
             ONCE.call_once(|| {
@@ -76,9 +83,7 @@ impl App {
                 trace!(peer = %peer.0, "it is this one");
             });
         }
-        let place = self.spent.of_address(self.proxies.client(peer, headers));
-        let may = self.spent.connect(place).inspect_err(|_| self.counters.too_often());
-        (place, may)
+        self.spent.of_address(self.proxies.client(peer, headers))
     }
 
     /// Where a socket is counted before it has said anything; `None` if it is a proxy's.

@@ -2,8 +2,10 @@
 //
 // The HTTP API: what it answers is what its own document says, and each refusal.
 import assert from "node:assert/strict";
+import { request } from "node:http";
 import { after, before, test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 
@@ -174,6 +176,43 @@ test("a server's member is like any other, for as long as the server says so", a
   await alice.close(1001);
 });
 
+test("who asks too often is told when to come back, and who tries tokens sooner", async () => {
+  const args = ["--max-requests-per-address", "20", "--max-requests-per-user", "2"];
+  const own = await startRelay({ args: [...args, "--metrics-listen", "127.0.0.1:0"] });
+  try {
+    const server = mintToken({ sub: "server", can: ["list"] });
+    const get = (/** @type {string} */ token, localAddress = "127.0.0.1") =>
+      answerTo(`${own.http}/v1/counts?keys=document:1`, token, localAddress);
+    let refused = 0;
+    // Whoever has failed too often is refused whatever they bring, until a second has passed.
+    for (let n = 0; refused < 429 && n < 20; n += 1) {
+      let status = 0;
+      for (let m = 0; status !== 429 && m < 200; m += 1) status = (await get("a guess")).status;
+      assert.equal(status, 429, "it may guess for ever");
+      refused = (await get(server)).status;
+    }
+    assert.equal(refused, 429);
+    assert.equal((await get(server, "127.0.0.2")).status, 200, "nobody else notices");
+    let answer = await get(server, "127.0.0.2");
+    for (let n = 0; answer.status !== 429 && n < 150; n += 1) {
+      answer = await get(server, "127.0.0.2");
+    }
+    assert.equal(answer.status, 429);
+    assert.equal(answer.headers["content-type"], "application/problem+json");
+    assert.ok(Number(answer.headers["retry-after"]) >= 1);
+    const problem = JSON.parse(answer.body);
+    assert.ok(ajv.getSchema("openapi#/components/schemas/Problem")?.(problem), answer.body);
+    assert.equal(problem.code, "busy");
+    const other = mintToken({ sub: "another server", can: ["list"] });
+    assert.equal((await get(other, "127.0.0.2")).status, 200, "another user may");
+    const { samples } = await metricsOf(own);
+    const dropped = samples.get('whoshere_dropped_total{reason="too_often"}');
+    assert.equal(samples.get('whoshere_http_refusals_total{code="busy"}'), dropped);
+  } finally {
+    await own.stop();
+  }
+});
+
 test("every refusal says why", async () => {
   const page = mintToken("alice");
   const one = mintToken({ sub: "server", keys: ["a:1"], can: ["list", "kick"] });
@@ -301,4 +340,22 @@ async function refuses(method, path, token, status, code, { http = relay.http, b
 function holds(ref, body) {
   const validate = ajv.getSchema(`openapi${ref}`);
   assert.ok(validate?.(body), JSON.stringify(validate?.errors));
+}
+
+/**
+ * @param {string} url
+ * @param {string} token
+ * @param {string} localAddress where the request comes from
+ * @returns {Promise<{ status: number, headers: import("node:http").IncomingHttpHeaders, body: string }>}
+ */
+function answerTo(url, token, localAddress) {
+  const headers = { authorization: `Bearer ${token}` };
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { localAddress, headers }, async (response) => {
+      let body = "";
+      for await (const chunk of response.setEncoding("utf8")) body += chunk;
+      resolve({ status: Number(response.statusCode), headers: response.headers, body });
+    });
+    sent.on("error", reject).end();
+  });
 }

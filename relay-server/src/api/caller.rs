@@ -63,6 +63,7 @@ impl FromRequestParts<Arc<App>> for Caller {
             Refusal::Expired => denied("expired", "the token has expired"),
             Refusal::Denied => denied("denied", "the token is not one of ours"),
         })?;
+        super::rate::hold_user(app, grant.user.id())?;
         Ok(Self { grant })
     }
 }
