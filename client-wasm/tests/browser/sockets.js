@@ -154,10 +154,10 @@ export async function one_socket_serves_several_keys() {
 
 export async function another_token_means_another_socket() {
   begin();
-  const token = () => "token";
+  const token = () => "a.b.c";
   enter({ token, key: "a" });
   enter({ token, key: "b" });
-  enter({ token: () => "token", key: "c" });
+  enter({ token: () => "a.b.c", key: "c" });
   enter({ token: "token", key: "d" });
   enter({ token: "token", key: "e" });
   enter({ token: "token", key: "e", url: "wss://other.example/v1/presence" });
