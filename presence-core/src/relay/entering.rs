@@ -8,10 +8,7 @@ use super::{
 };
 use crate::Time;
 use core::time::Duration;
-use presence_protocol::{
-    CloseCode, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState, User,
-};
-use std::sync::Arc;
+use presence_protocol::{CloseCode, ErrorCode, Key, LeaveReason, Meta, Presence, PresenceState};
 
 impl<H: Host, B: Backplane> Relay<H, B> {
     #[expect(clippy::too_many_arguments, reason = "they are the fields of one frame")]
@@ -49,14 +46,14 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             meta,
         };
         let slot = slot(&mut self.slots, &self.config, &key);
-        let is_known = slot.room.holds(session) || slot.observers.contains_key(&id);
+        let is_known = slot.room.holds(session) || slot.observers.contains(id);
         let joins = match slot.room.join(presence, dial) {
             Ok(_) if is_full && !is_known => Err(JoinError::Full),
             it => it,
         };
         match joins {
             Ok(change) => {
-                slot.observers.remove(&id);
+                slot.observers.remove(id);
                 self.attend(now, id, away);
                 self.enter(now, id, &key, Role::Member, pass);
                 self.publish(now, &key, change);
@@ -86,11 +83,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if held.is_some_and(|it| it > dial) {
             return self.turn_away(now, id, key, JoinError::Fenced);
         }
-        if !slot.observers.contains_key(&id) {
-            let same = |it: &&Arc<User>| it.id() == user.id();
+        if !slot.observers.contains(id) {
             // Apart from the presences, who are neither kept out nor told that somebody is there.
             if slot.observers.len() >= config.max_presences_per_key
-                || slot.observers.values().filter(same).count() >= config.max_presences_per_user
+                || slot.observers.count_of(user.id()) >= config.max_presences_per_user
                 || (is_full && held.is_none())
             {
                 return self.turn_away(now, id, key, JoinError::Full);

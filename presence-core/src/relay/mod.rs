@@ -12,6 +12,7 @@ mod excess;
 mod grant;
 mod last_seen;
 mod notices;
+mod observers;
 mod outgoing;
 mod renewal;
 mod room;
@@ -39,10 +40,11 @@ use connection::{Answer, Connection, Entered, Open, Phase, Role, Silence};
 use core::time::Duration;
 use last_seen::LastSeen;
 use notices::Notices;
+use observers::Observers;
 use outgoing::{Log, Next, Viewer, Viewers};
 use presence_protocol::{
     Close, CloseCode, Delta, Dial, EpochInfo, ErrorCode, Key, LeaveReason, Meta, PulseName,
-    PulseValue, Rev, ServerFrame, SessionId, User, UserId, Wait, Welcome, limits,
+    PulseValue, Rev, ServerFrame, SessionId, UserId, Wait, Welcome, limits,
 };
 use server::{Agents, Bans};
 use sessions::{Fenced, Sessions};
@@ -176,7 +178,7 @@ struct Slot<F> {
     log: Log<F>,
     viewers: Viewers,
     /// Those of the viewers who only look on.
-    observers: BTreeMap<ConnId, Arc<User>>,
+    observers: Observers,
     /// The snapshot of the last flush point, encoded when the first viewer needed it.
     snapshot: Option<F>,
     /// How many presences, members and observers of it are counted in the relay's sums.
@@ -1233,7 +1235,7 @@ impl<F> Slot<F> {
     /// A connection is told nothing more.
     fn forget(&mut self, id: ConnId) {
         self.viewers.remove(&id);
-        self.observers.remove(&id);
+        self.observers.remove(id);
     }
 }
 
@@ -1254,7 +1256,7 @@ fn slot<'a, F>(
         room: Room::new(rules),
         log: Log::new(),
         viewers: Viewers::new(),
-        observers: BTreeMap::new(),
+        observers: Observers::default(),
         snapshot: None,
         counted: (0, 0, 0),
         is_awaited: false,

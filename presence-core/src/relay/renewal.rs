@@ -143,12 +143,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             ));
         }
         let slot = self.slots.get(&entered.key).filter(|_| !is_same)?;
-        let same = |it: &&Arc<User>| it.id() == user.id();
         let is_full = match entered.role {
             Role::Member => slot.room.is_full_for(user.id()),
             Role::Observer => {
-                let n_observers = slot.observers.values().filter(same).count();
-                n_observers >= self.config.max_presences_per_user
+                slot.observers.count_of(user.id()) >= self.config.max_presences_per_user
             }
         };
         let message = "the key holds as many of this user as it may";
