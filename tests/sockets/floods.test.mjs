@@ -60,6 +60,30 @@ test("a message in the smallest pieces, and the largest halves, cost what they h
   for (const socket of [...pieces, crumbs]) socket.end();
 });
 
+for (const [what, bytes, code] of /** @type {const} */ ([
+  ["too large", encode(OPCODE.TEXT, Buffer.alloc(4 * MIB, "x")), 4413],
+  ["too large in pieces", pieces(4 * MIB), 4413],
+  ["not UTF-8", encode(OPCODE.TEXT, Buffer.alloc(16_000, 0xff)), 4400],
+])) {
+  test(`messages that are ${what} are refused, cost little and disturb nobody`, async (t) => {
+    const witnesses = await Witnesses.come(relay);
+    for (let round = 0; round < 10; round += 1) {
+      const sockets = await openAll(10);
+      for (const socket of sockets) {
+        socket.sendFrame({ hello: { token: mintToken("large"), dial: 1 } });
+        socket.send(bytes);
+      }
+      const codes = await Promise.all(sockets.map((it) => it.closeCode(PATIENCE_MS)));
+      assert.ok(
+        codes.every((it) => it === code),
+        `${codes}`,
+      );
+      for (const socket of sockets) socket.end();
+    }
+    t.diagnostic(await witnesses.testify(6 * MIB));
+  });
+}
+
 test("compression that is offered isn't used, and a bomb doesn't go off", async (t) => {
   const witnesses = await Witnesses.come(relay);
   const offers = { "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits" };
@@ -119,4 +143,16 @@ for (const [what, frames] of /** @type {const} */ ([
 /** @param {number} nSockets */
 function openAll(nSockets) {
   return Promise.all(Array.from({ length: nSockets }, () => RawSocket.open(relay)));
+}
+
+/**
+ * A message of so many bytes, 16 KB at a time.
+ *
+ * @param {number} nBytes
+ */
+function pieces(nBytes) {
+  const more = Array.from({ length: nBytes / 16_384 }, () =>
+    encode(OPCODE.CONTINUE, "x".repeat(16_384), { isFinal: false }),
+  );
+  return Buffer.concat([encode(OPCODE.TEXT, "", { isFinal: false }), ...more]);
 }
