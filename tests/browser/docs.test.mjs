@@ -234,7 +234,8 @@ test("Django: the view answers with a token that the relay takes", async (t) => 
     "django/__init__.py": "",
     "django/contrib/__init__.py": "",
     "django/contrib/auth/__init__.py": "",
-    "django/contrib/auth/decorators.py": "def login_required(view):\n    return view\n",
+    "django/contrib/auth/decorators.py":
+      "def login_required(view):\n    view.needs_login = True\n    return view\n",
     "django/conf.py": `class settings:\n    WHOSHERE_SECRET = ${JSON.stringify(SECRET)}\n`,
     "django/http.py":
       "class HttpResponse(dict):\n    def __init__(self, content, content_type):\n        self.content = content\n",
@@ -244,6 +245,7 @@ class User:
     def get_full_name(self): return "Jürgen 😀"
 class Request:
     user = User()
+assert presence_token.needs_login
 response = presence_token(Request())
 assert response["Cache-Control"] == "no-store"
 print(response.content.decode())`,
@@ -259,12 +261,14 @@ test("Rails: the controller answers with a token that the relay takes", async (t
     "run.rb",
     `User = Struct.new(:id, :name)
 class ApplicationController
-  def self.before_action(*) = nil
+  def self.guards = @guards ||= []
+  def self.before_action(*names) = guards.concat(names)
   def current_user = User.new(7, "Jürgen 😀")
   def response = @response ||= Struct.new(:headers).new({})
   def render(plain:) = puts(plain)
 end
 require_relative "presence_tokens_controller"
+abort "anybody gets a token" unless PresenceTokensController.guards.include?(:authenticate_user!)
 PresenceTokensController.new.show`,
   );
   const token = files.run(t, "ruby", "run.rb");

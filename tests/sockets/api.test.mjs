@@ -280,6 +280,48 @@ test("every refusal says why", async () => {
   }
 });
 
+/** What each request takes. */
+const NEEDS = /** @type {[string, string, string, object?][]} */ ([
+  ["GET", "/v1/keys/{key}/members", "list"],
+  ["GET", "/v1/keys/{key}/last-seen", "list"],
+  ["GET", "/v1/keys/{key}/events", "list"],
+  ["GET", "/v1/counts", "list"],
+  ["GET", "/v1/online", "list"],
+  ["DELETE", "/v1/users/{user}/last-seen", "kick"],
+  ["POST", "/v1/keys/{key}/kick", "kick", { user: "nobody" }],
+  ["POST", "/v1/users/{user}/kick", "kick", {}],
+  ["PUT", "/v1/keys/{key}/me", "agent", {}],
+  ["DELETE", "/v1/keys/{key}/me", "agent"],
+]);
+const CAPABILITIES = ["join", "observe", "invisible", "pulse", "list", "kick", "agent"];
+
+test("each request takes the one capability that it needs, and no other does", async () => {
+  const takesToken = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods)
+      .filter(([, it]) => "403" in (it.responses ?? {}))
+      .map(([method]) => `${method.toUpperCase()} ${path}`),
+  );
+  assert.deepEqual(NEEDS.map(([method, path]) => `${method} ${path}`).sort(), takesToken.sort());
+  for (const [method, template, needed, body] of NEEDS) {
+    const path = template.replace("{key}", "needs:1").replace("{user}", "nobody");
+    const address = `${relay.http}${path}${path.endsWith("counts") ? "?keys=needs:1" : ""}`;
+    const asked = async (/** @type {string[]} */ can) => {
+      const token = mintToken({ sub: "needs", can });
+      const response = await fetch(address, {
+        method,
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      if (response.status === 403) return /** @type {any} */ (await response.json()).code;
+      await response.body?.cancel();
+      return response.status < 300;
+    };
+    const others = CAPABILITIES.filter((it) => it !== needed);
+    assert.equal(await asked(others), "denied", `${method} ${path}`);
+    assert.equal(await asked([needed]), true, `${method} ${path}`);
+  }
+});
+
 test("where nothing is kept there is nothing to tell or to forget", async (t) => {
   const other = await startRelay();
   t.after(() => other.stop());

@@ -138,6 +138,42 @@ test("it outlives a relay that is killed, and one that is stopped", async () => 
   await carol.close(1000);
 });
 
+test("a relay that is killed loses what was viewed in the last moment, and nothing before", async () => {
+  const data = await mkdtemp(join(folder, "killed-"));
+  const args = ["--last-seen", "*", "--data", data];
+  const authorization = `Bearer ${mintToken({ sub: "server", can: ["list"] })}`;
+  // Views are written every 250 ms. A machine may stand still for longer, but not each time.
+  let least = Number.POSITIVE_INFINITY;
+  for (let round = 1; least > 1000 && round <= 5; round += 1) {
+    relay = await startRelay({ args });
+    const alice = await Peer.open(relay);
+    await alice.hello(mintToken("alice"));
+    /** @type {{ key: string, at: number }[]} */
+    const viewed = [];
+    for (const end = Date.now() + 3000; Date.now() < end; await sleep(60)) {
+      const key = `killed:${round}-${viewed.length}`;
+      await alice.join(key);
+      viewed.push({ key, at: Date.now() });
+      alice.send({ leave: { key } });
+    }
+    const killedAt = Date.now();
+    await relay.stop("SIGKILL");
+    alice.destroy();
+
+    relay = await startRelay({ args });
+    least = 0;
+    for (const { key, at } of viewed.toReversed()) {
+      const answer = await fetch(`${relay.http}/v1/keys/${key}/last-seen`, {
+        headers: { authorization },
+      });
+      const { seen } = /** @type {any} */ (await answer.json());
+      if (seen.length === 0) least = killedAt - at;
+    }
+    await relay.stop("SIGKILL");
+  }
+  assert.ok(least <= 1000, `what was viewed ${least} ms before was lost`);
+});
+
 test("what is too old is not told, and no longer on the disk", async () => {
   const data = await mkdtemp(join(folder, "short-"));
   const args = ["--last-seen", "*", "--data", data, "--last-seen-retention", "1s"];
@@ -154,8 +190,11 @@ test("what is too old is not told, and no longer on the disk", async () => {
   await relay.stop();
   // It is forgotten at every start, and once an hour.
   relay = await startRelay({ args });
-  await relay.stop();
-  assert.ok(!(await isOnDisk(data, "alice-who-was-here")));
+  const deadline = Date.now() + 10_000;
+  while (await isOnDisk(data, "alice-who-was-here")) {
+    assert.ok(Date.now() < deadline, "it is still on the disk");
+    await sleep(50);
+  }
 });
 
 test("questions beyond what may wait are no reason to close anybody", async () => {

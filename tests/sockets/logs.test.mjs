@@ -2,12 +2,15 @@
 //
 // What is logged, and whom a log doesn't give away.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import { Peer, sleep } from "../support/peer.mjs";
-import { mintToken, startRelay } from "../support/relay.mjs";
+import { mintToken, SECRET, startRelay } from "../support/relay.mjs";
+import { jwkSet, Signer } from "../support/signer.mjs";
 
 /** Whatever has this in it must not be logged. */
 const PRIVATE = /zz/;
@@ -16,6 +19,55 @@ const PRIVATE = /zz/;
 let relay;
 
 afterEach(() => relay?.stop("SIGKILL"));
+
+/** No secret is ever logged, not even at level trace. */
+const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+const RESUME_SECRET = "a secret for resume tokens alone, which is long enough";
+
+test("a log of everything holds no token and no secret", async (t) => {
+  const data = mkdtempSync(join(tmpdir(), "whoshere-"));
+  t.after(() => rmSync(data, { recursive: true, force: true }));
+  const app = await application(t);
+  const signer = new Signer("EdDSA", "the first");
+  app.keys = jwkSet(signer);
+  relay = await startRelay({
+    args: [
+      ...["--log", "trace", "--last-seen", "zz:*", "--data", data],
+      ...["--origin", "https://app.example", "--webhook", `${app.url}/hook`],
+    ],
+    env: {
+      WHOSHERE_WEBHOOK_SECRET: WEBHOOK_SECRET,
+      WHOSHERE_RESUME_SECRET: RESUME_SECRET,
+      WHOSHERE_TOKEN_KEYS_URL: `${app.url}/keys`,
+    },
+  });
+  const signed = await Peer.open(relay);
+  await signed.hello(signer.token("zz-frank"));
+  await signed.join("zz:1");
+  const tokens = await doEverything(relay);
+  const gone = await Peer.open(relay);
+  gone.send({ hello: { token: new Signer("EdDSA", "unknown").token("zz-gil"), dial: 1 } });
+  await gone.closed();
+  await until("webhooks were delivered", () => app.nDelivered >= 2);
+  await signed.close(1001);
+  await relay.stop();
+
+  const { log } = relay;
+  for (const line of [/TRACE .*wire: hello/, /TRACE .*wire: .*zz/, /token refused/]) {
+    assert.match(log, line, "it is a log of everything");
+  }
+  assert.doesNotMatch(log, /eyJ/, "no JWT");
+  assert.ok(tokens.length >= 3);
+  for (const token of tokens) {
+    for (const part of [token, ...token.split(".").filter((it) => it.length > 8)]) {
+      assert.ok(!log.includes(part), "no resume token, nor a part of one");
+    }
+  }
+  for (const secret of [SECRET, RESUME_SECRET, WEBHOOK_SECRET.slice("whsec_".length)]) {
+    assert.ok(!log.includes(secret), "no secret");
+    assert.ok(!log.includes(Buffer.from(secret).toString("base64")), "nor in base64");
+  }
+});
 
 for (const format of ["text", "json"]) {
   test(`a log at level debug names no person, key, meta, token or address: ${format}`, async (t) => {
@@ -124,6 +176,7 @@ async function said(message, times) {
  * Says and asks everything that there is to say and to ask, right and wrong.
  *
  * @param {import("../support/relay.mjs").Relay} relay
+ * @returns {Promise<string[]>} the resume tokens that it was given
  */
 async function doEverything(relay) {
   const key = "zz:1";
@@ -134,6 +187,8 @@ async function doEverything(relay) {
   };
   const alice = await peer({ sub: "zz-alice", name: "zz Alice", avatar: "zz", color: "zz" });
   const { resume } = await alice.next("welcome");
+  alice.send({ token: { token: mintToken({ sub: "zz-alice", name: "zz Alice B." }) } });
+  const renewed = await alice.next("token");
   await alice.join(key, { zz: 1 });
   const bob = await peer({ sub: "zz-bob", keys: [key] });
   await bob.next("welcome");
@@ -214,4 +269,44 @@ async function doEverything(relay) {
   }
   await alice.close(1000);
   await bob.close(1001);
+  const again = await Peer.open(relay);
+  const welcome = await again.hello(mintToken("zz-bob"), { resume: renewed.resume, dial: 3 });
+  await again.close(1001);
+  return [resume, renewed.resume, welcome.resume];
+}
+
+/**
+ * An application that has keys and takes webhooks.
+ *
+ * @param {import("node:test").TestContext} t
+ */
+async function application(t) {
+  const app = { url: "", keys: "", nDelivered: 0 };
+  const server = createServer((request, response) => {
+    request.resume();
+    if (request.url === "/keys") {
+      response.writeHead(200, { "content-type": "application/json" }).end(app.keys);
+    } else {
+      app.nDelivered += 1;
+      response.writeHead(204).end();
+    }
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  app.url = `http://127.0.0.1:${port}`;
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return app;
+}
+
+/**
+ * @param {string} what
+ * @param {() => boolean} condition
+ */
+async function until(what, condition) {
+  for (const deadline = Date.now() + 30_000; !condition(); await sleep(20)) {
+    assert.ok(Date.now() < deadline, `waited until ${what}`);
+  }
 }
