@@ -20,7 +20,7 @@ import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents 
  *
  * Looks: the custom properties at the top of `whoshere.css`, and the parts `bar`, `dots`, `item`, `dot`,
  * `initial`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
- * `flash`, `flash-name`, `said` and `last-seen`.
+ * `flash`, `flash-dot`, `flash-name`, `said` and `last-seen`.
  *
  * An element within the tag that has `slot="self"` is shown in its reader's dot, instead of picture and
  * initial; images fill the dot.

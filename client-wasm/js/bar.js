@@ -64,7 +64,12 @@ export class Bar {
     // Not the button itself, so that "+7" can be kept from turning round.
     element(this.#button, "span", "");
     // A list that scrolls must be within the keyboard's reach.
-    const label = { role: "list", "aria-label": say(messages, "rest"), tabindex: "0" };
+    const label = {
+      role: "list",
+      "aria-label": say(messages, "rest"),
+      tabindex: "0",
+      popover: "manual",
+    };
     this.#rest = rowOf(element(this.#more, "ul", "presence-list", label));
     disclose(this.#more, this.#button, this.#rest.list, () => this.#drawRest());
 

@@ -26,8 +26,8 @@ export function disclose(around, button, list, onOpen) {
     onOpen();
     button.setAttribute("aria-expanded", "true");
     list.hidden = false;
-    keepInView(list);
     document.addEventListener("pointerdown", onPress);
+    rise(button, list);
   });
   around.addEventListener("keydown", (event) => {
     const { key, target } = event;
@@ -55,10 +55,41 @@ export function disclose(around, button, list, onOpen) {
 }
 
 /**
+ * Puts a list that has just come up into the top layer, where nothing around it cuts or covers it, at the place
+ * where it is. Old browsers leave it there.
+ *
+ * @param {HTMLElement} button
+ * @param {HTMLElement} list
+ */
+function rise(button, list) {
+  // Of the last time.
+  for (const side of ["left", "top", "bottom"]) list.style.removeProperty(side);
+  keepInView(list);
+  if (!list.showPopover) return;
+  const { left, top, height } = list.getBoundingClientRect();
+  const from = button.getBoundingClientRect();
+  const gap = top - from.bottom;
+  const { clientHeight } = document.documentElement;
+  // The page doesn't scroll to what is below its end. From there it grows upwards.
+  const isAbove = top + height > clientHeight && from.top > gap + height;
+  const place = () => {
+    if (list.hidden) return removeEventListener("scroll", place, true);
+    const { x, y, bottom } = button.getBoundingClientRect();
+    const across = isAbove ? clientHeight - y : bottom;
+    list.style.setProperty("left", `${left - from.x + x}px`);
+    list.style.setProperty(isAbove ? "bottom" : "top", `${across + gap}px`);
+  };
+  place();
+  list.showPopover();
+  addEventListener("scroll", place, true);
+}
+
+/**
  * @param {HTMLElement} button
  * @param {HTMLElement} list
  */
 export function undisclose(button, list) {
   button.setAttribute("aria-expanded", "false");
+  list.hidePopover?.();
   list.hidden = true;
 }

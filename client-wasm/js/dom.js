@@ -103,8 +103,12 @@ export function flashArea(area, here, onHold) {
           dir: "auto",
           tabindex: "0",
         });
-      flash.replaceChildren(...sentence(here.messages, isJoin, members));
-      flash.style.setProperty("--presence-color", members[0]?.color ?? "");
+      const dots = members.slice(0, 3).map(({ color }) => {
+        const dot = element(null, "span", "presence-flash-dot");
+        dot.style.setProperty("--presence-color", color);
+        return dot;
+      });
+      flash.replaceChildren(...dots, ...sentence(here.messages, isJoin, members));
       if (!flashes.has(id)) area.append(flash);
       flashes.set(id, flash);
     },

@@ -224,6 +224,97 @@ test("who wants less motion sees nobody fade out, nor does a tab that is behind 
   assert.equal(await alice.page.evaluate("left.length"), 0);
 });
 
+test("nothing around the bar cuts or covers the list behind the button, wherever it is", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice", { look: { viewport: { width: 320, height: 600 } } });
+  await alice.enter({ key, token: mintToken("alice") });
+  for (const name of ["bob", "carol", "dave"]) await Peer.join(stage.relay, name, key);
+  await alice.sees(["alice", "bob", "carol", "dave"]);
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    const main = document.createElement("main");
+    main.innerHTML = "<header><div></div></header><section>over it</section><footer></footer>";
+    document.body.replaceChildren(main);
+    const css = new CSSStyleSheet();
+    css.replaceSync(`
+      header { overflow: hidden; height: 40px; transform: scale(1); }
+      section { position: relative; z-index: 9; height: 900px; background: gold; }
+      footer { overflow: hidden; height: 40px; }
+      button { cursor: pointer; }`);
+    document.adoptedStyleSheets.push(css);
+    here.bar("header > div", { max: 2 });
+    here.bar("footer", { max: 2 });
+  });
+  // Whether each person in the list is what one would press there, and how far the list is from its button.
+  const look = (/** @type {string} */ place) =>
+    alice.page.evaluate((place) => {
+      const list = /** @type {HTMLElement} */ (document.querySelector(`${place} .presence-list`));
+      const button = document.querySelector(`${place} .presence-more-button`);
+      const people = [...list.children].map((it) => {
+        const { x, y, width, height } = it.getBoundingClientRect();
+        const found = document.elementFromPoint(x + width / 2, y + height / 2);
+        return it.contains(found);
+      });
+      const { top, bottom, left, right } = list.getBoundingClientRect();
+      const around = /** @type {Element} */ (button).getBoundingClientRect();
+      const isInside = left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight;
+      const gap = Math.round(Math.max(top - around.bottom, around.top - bottom));
+      return { people, isInside, gap };
+    }, place);
+  const wanted = { people: [true, true], isInside: true, gap: 8 };
+  for (const dir of ["ltr", "rtl"]) {
+    await alice.page.evaluate((dir) => document.documentElement.setAttribute("dir", dir), dir);
+    for (const place of ["header", "footer"]) {
+      const button = alice.page.locator(`${place} .presence-more-button`);
+      await button.scrollIntoViewIfNeeded();
+      await button.click();
+      assert.deepEqual(await look(place), wanted, `${place} ${dir}`);
+      // It goes with its button.
+      await alice.page.mouse.move(160, 300);
+      await alice.page.mouse.wheel(0, place === "header" ? 10 : -10);
+      await until("it has scrolled", async () => {
+        const { gap, people } = await look(place);
+        const scrolled = await alice.page.evaluate("scrollY % 100");
+        return gap === 8 && people.every(Boolean) && scrolled !== 0;
+      });
+      if (dir === "rtl") {
+        const erin = await Peer.join(stage.relay, "erin", key);
+        const grown = { people: [true, true, true], isInside: true, gap: 8 };
+        await until("it has grown where it is", async () => {
+          return JSON.stringify(await look(place)) === JSON.stringify(grown);
+        });
+        await erin.close(1001);
+      }
+      await alice.page.keyboard.press("Escape");
+      assert.equal(await alice.page.locator(`${place} .presence-list`).isVisible(), false);
+      await button.click();
+      await alice.page.mouse.click(160, 590);
+      assert.equal(await alice.page.locator(`${place} .presence-list`).isVisible(), false);
+      await alice.page.evaluate(() => scrollTo(0, 0));
+    }
+  }
+});
+
+test("where there are no popovers the list is where it was", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice");
+  await alice.page.evaluate("delete HTMLElement.prototype.showPopover");
+  await alice.page.evaluate("delete HTMLElement.prototype.hidePopover");
+  await alice.enter({ key, token: mintToken("alice") });
+  for (const name of ["bob", "carol", "dave", "erin", "frank"]) {
+    await Peer.join(stage.relay, name, key);
+  }
+  await alice.page.getByText("6 here", { exact: true }).waitFor();
+  const button = alice.page.locator(".presence-more-button");
+  await button.click();
+  const list = alice.page.locator(".presence-list");
+  assert.equal(await list.isVisible(), true);
+  const [above, below] = [await button.boundingBox(), await list.boundingBox()];
+  assert.equal(Math.round((below?.y ?? 0) - (above?.y ?? 0) - (above?.height ?? 0)), 8);
+  await alice.page.keyboard.press("Escape");
+  assert.equal(await list.isVisible(), false);
+});
+
 /** The names on the dots and behind the button, whose text is among them, and what is said beside. @param {Viewer} viewer */
 function shown({ page }) {
   return page.evaluate(() => {

@@ -32,6 +32,40 @@ test("several who come or go in one second are one sentence, which is read out o
   assert.equal((await heard(alice)).length, 2, "nothing is read out twice");
 });
 
+test("each of the first three of a sentence has a dot of their own color", async (t) => {
+  const alice = await entered(t);
+  await alice.page.evaluate(() => {
+    const most = /** @type {unknown[]} */ ([]);
+    Object.assign(window, { most });
+    new MutationObserver(() => {
+      for (const flash of document.querySelectorAll(".presence-flash")) {
+        const dots = [...flash.querySelectorAll(".presence-flash-dot")];
+        most.push([flash.textContent, ...dots.map((it) => getComputedStyle(it).backgroundColor)]);
+      }
+    }).observe(document, { subtree: true, childList: true });
+  });
+  const colors = ["#ff0000", "#00ff00", "#0000ff", "#123456"];
+  for (const [at, color] of colors.entries()) {
+    const peer = await Peer.open(stage.relay);
+    await peer.hello(mintToken({ sub: `u${at}`, color }));
+    await peer.join(stage.key(t));
+  }
+  const seen = () =>
+    alice.page.evaluate(() => /** @type {any[][]} */ (/** @type {any} */ (window).most));
+  const all = "u0, u1 and 2 others joined";
+  await until("all have come", async () => (await seen()).some(([text]) => text === all));
+  const [red, green, blue] = ["rgb(255, 0, 0)", "rgb(0, 255, 0)", "rgb(0, 0, 255)"];
+  const wanted = {
+    "u0 joined": [red],
+    "u0 and u1 joined": [red, green],
+    [all]: [red, green, blue],
+  };
+  for (const [text, dots] of Object.entries(wanted)) {
+    const found = (await seen()).find(([it]) => it === text);
+    assert.deepEqual(found?.slice(1), dots, text);
+  }
+});
+
 test("a sentence reads in the direction of its words, whatever the page's is", async (t) => {
   const alice = await entered(t);
   await alice.page.evaluate(() => document.documentElement.setAttribute("dir", "rtl"));

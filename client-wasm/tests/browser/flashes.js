@@ -69,7 +69,11 @@ export async function joined_and_left_are_shown_for_four_seconds() {
   equal(texts(), ["bob joined"]);
   const [flash] = flashes();
   equal(flash.dataset.kind, "joined");
-  equal(flash.style.getPropertyValue("--presence-color"), "#123456");
+  const dots = [...flash.querySelectorAll(".presence-flash-dot")];
+  equal(
+    dots.map(({ style }) => style.getPropertyValue("--presence-color")),
+    ["#123456"],
+  );
   await clock.pass(2000);
   delta(socket, 2, { joined: [presence("<b>", 0xe1)] });
   equal(texts(), ["bob joined", "<b> joined"]);
