@@ -147,6 +147,35 @@ test("who never reads costs little over TLS, too, and is told the latest when it
   t.diagnostic(await witnesses.testify(16 * MIB));
 });
 
+test("what the socket didn't take at last is told when it does, without anything else to be told", async (t) => {
+  await relay.stop("SIGKILL");
+  // So that no ping comes behind what is held back, and takes it along.
+  const args = ["--max-connects-per-address", "0", "--heartbeat", "300s"];
+  relay = await startRelay({ args: ["--tls-cert", cert, "--tls-key", key, ...args] });
+  const bob = await enter("writer");
+  const filler = "x".repeat(3900);
+  const peers = [];
+  for (let i = 0; i < 120; i += 20) {
+    peers.push(...(await Promise.all(Array.from({ length: 20 }, (_, k) => enter(`deaf${i + k}`)))));
+  }
+  const began = Date.now();
+  let n = 0;
+  // Each stops reading an update later than the one before: for some the socket takes all but the last.
+  for (const peer of peers) {
+    peer.stopReading();
+    n += 1;
+    bob.send({ update: { key: "document:1", meta: { n, filler } } });
+    await bob.until("it is told", () => bob.presence("writer").meta.n === n, PATIENCE_MS);
+  }
+  t.diagnostic(`none reads for ${Date.now() - began} ms`);
+  for (const peer of peers) peer.readAgain();
+  for (const peer of peers) {
+    // On a machine so slow that it took 30 s the relay has given some up, and rightly.
+    const latest = () => peer.presence("writer").meta.n === n || !peer.isOpen;
+    await peer.until("the peer knows the latest", latest, PATIENCE_MS);
+  }
+});
+
 test("a connection that has nothing to say keeps little", async (t) => {
   const before = relay.residentBytes;
   const peers = [];
