@@ -65,10 +65,13 @@ export function follow(here, controller, userId) {
   let frame = 0;
   /** How near it has come. */
   let nearest = Number.POSITIVE_INFINITY;
+  /** What is scrolled to get there, the innermost first. @type {Element[]} */
+  let scrollers = [];
   const move = (/** @type {number} */ now) => {
     frame = 0;
-    const rect = goal && anchorOf(document.body, goal[0])?.getBoundingClientRect();
-    if (!goal || !rect || signal.aborted) return;
+    const anchor = goal && anchorOf(document.body, goal[0]);
+    if (!goal || !anchor || signal.aborted) return;
+    const rect = anchor.getBoundingClientRect();
     const distance = rect.top + goal[2] * rect.height - window.innerHeight * READING_LINE;
     // What is hidden is nowhere, and what is fixed to the window never comes nearer.
     const isFar = (rect.width === 0 && rect.height === 0) || Math.abs(distance) >= nearest;
@@ -81,13 +84,17 @@ export function follow(here, controller, userId) {
     last = now;
     const share = stillness.matches ? 1 : 1 - Math.exp(-passed / GLIDE_MS);
     const step = Math.abs(distance) < 2 ? distance : distance * share;
-    const before = window.scrollY;
     // Whole pixels: a browser may round what is less to nothing.
-    const to = before + (Math.abs(step) < 1 ? Math.round(step) : step);
-    window.scrollTo({ top: to, left: window.scrollX, behavior: "instant" });
-    // It is there, or the page can't be scrolled that far.
-    if (Math.abs(window.scrollY - before) < 0.5) last = 0;
-    else frame = requestAnimationFrame(move);
+    const top = Math.abs(step) < 1 ? Math.round(step) : step;
+    scrollers = scrollersAround(anchor);
+    const hasMoved = scrollers.some((it) => {
+      const before = it.scrollTop;
+      it.scrollBy({ top, behavior: "instant" });
+      return Math.abs(it.scrollTop - before) >= 0.5;
+    });
+    // It is there, or nothing can be scrolled that far.
+    if (hasMoved) frame = requestAnimationFrame(move);
+    else last = 0;
   };
   const take = (/** @type {import("./here.js").Pulse} */ { member, name, value }) => {
     if (name !== "scroll" || member.userId !== userId || !isPlace(value)) return;
@@ -108,9 +115,11 @@ export function follow(here, controller, userId) {
     if (SCROLL_KEYS.includes(event.key) && !isField(event.composedPath()[0])) end();
   };
   window.addEventListener("keydown", onKey, options);
-  const onPress = (/** @type {PointerEvent} */ { target }) => {
-    // Its scroll bar.
-    if (target === document.documentElement) end();
+  const onPress = (/** @type {PointerEvent} */ { target, offsetX }) => {
+    const it = /** @type {Element} */ (target);
+    const isBeside = offsetX < 0 || offsetX >= it.clientWidth;
+    // A scroll bar.
+    if (it === document.documentElement || (scrollers.includes(it) && isBeside)) end();
   };
   window.addEventListener("pointerdown", onPress, options);
   signal.addEventListener("abort", () => {
@@ -122,6 +131,23 @@ export function follow(here, controller, userId) {
       here.update({ following: null });
     }
   });
+}
+
+/**
+ * What around an element can be scrolled, the innermost first and the page last.
+ *
+ * @param {Element} element
+ */
+function scrollersAround(element) {
+  const found = [];
+  for (let it = element.parentElement; it !== null; it = it.parentElement) {
+    const isPage = it === document.body || it === document.documentElement;
+    const { overflowY } = getComputedStyle(it);
+    if (!isPage && /auto|scroll/.test(overflowY) && it.scrollHeight > it.clientHeight) {
+      found.push(it);
+    }
+  }
+  return [...found, document.scrollingElement ?? document.documentElement];
 }
 
 /**
@@ -166,7 +192,8 @@ export function lead(here, { signal }) {
     else if (!wasFollowed) flush();
   };
   const off = here.on("change", look);
-  window.addEventListener("scroll", flush, { signal, passive: true });
+  // By capture: an element that is scrolled tells nobody around it.
+  window.addEventListener("scroll", flush, { signal, passive: true, capture: true });
   window.addEventListener("resize", flush, { signal });
   // What was told ended when the tab was hidden.
   document.addEventListener("visibilitychange", flush, { signal });

@@ -48,6 +48,32 @@ test("who follows somebody reads where they read, on another screen too, until t
   assert.equal(await alice.page.evaluate("scrollY"), before);
 });
 
+test("what scrolls may be an element of the page, and scrolling that oneself ends it, too", async (t) => {
+  const alice = await enterBound(stage, t, "alice", { look: NARROW });
+  const bob = await enterBound(stage, t, "bob", { look: WIDE });
+  for (const { page } of [alice, bob]) {
+    await page.evaluate(() => {
+      const pane = Object.assign(document.createElement("div"), { id: "pane" });
+      pane.style.setProperty("overflow", "auto");
+      pane.style.setProperty("height", "400px");
+      pane.append(/** @type {Node} */ (document.getElementById("article")));
+      document.querySelector("main")?.prepend(pane);
+    });
+  }
+  await alice.sees(["alice", "bob"]);
+  await alice.page.evaluate("here.follow('bob', { onEnd: () => { window.hasEnded = true } }), 0");
+  await until("bob knows", () => bob.page.evaluate("here.members.some((it) => it.meta.following)"));
+  await bob.page.evaluate("document.getElementById('p6').scrollIntoView({ block: 'center' })");
+  await until("alice reads the same", async () => {
+    const read = String(await bob.page.evaluate(() => document.elementFromPoint(500, 200)?.id));
+    const isSame = await alice.page.evaluate(() => document.elementFromPoint(200, 200)?.id);
+    return read === isSame && Number(read.slice(1)) > 3;
+  });
+  await alice.page.mouse.move(200, 200);
+  await alice.page.mouse.wheel(0, -40);
+  await until("she goes her own way", () => alice.page.evaluate("window.hasEnded === true"));
+});
+
 test("following ends when the followed one leaves", async (t) => {
   const alice = await enterBound(stage, t, "alice");
   const bob = await enterBound(stage, t, "bob");
