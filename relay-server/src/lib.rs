@@ -24,7 +24,7 @@ mod frames;
 pub mod fuzzing;
 mod host;
 mod http;
-mod inbox;
+mod input;
 mod limits;
 mod lobby;
 pub mod log;

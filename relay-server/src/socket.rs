@@ -6,7 +6,7 @@
 
 use crate::App;
 use crate::frames::{self, FrameReader, Message};
-use crate::inbox::Input;
+use crate::input::Input;
 use crate::limits::Place;
 use crate::lobby::Seat;
 use crate::log::RequestId;

@@ -1,6 +1,6 @@
 //! TLS without a proxy: the certificate and its key, and what happens when their files change.
 
-use crate::inbox::with_sources;
+use crate::input::with_sources;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -274,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_when_the_relay_stops_is_kept() {
+        let folder = std::env::temp_dir().join(format!("whoshere-stops-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mailbox = Arc::<Mailbox>::default();
+        mailbox.add(occupied("a"));
+        mailbox.lock().is_over = true;
+        serve(&mailbox, Outbox::open(Some(&folder)).unwrap(), &sync_channel(SENDERS).0);
+        let due = Outbox::open(Some(&folder)).unwrap().due(wall(), SENDERS).unwrap();
+        assert_eq!(due.len(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn what_waits_for_the_disk_is_bounded_and_the_oldest_stay() {
         let mailbox = Mailbox::default();
         for n in 0..MAX_WAITING + 2 {

@@ -186,6 +186,14 @@ test("what is too old is not told, and no longer on the disk", async () => {
     return seen.some((it) => it.user.id === "alice-who-was-here");
   };
   while (await isTold()) await sleep(250);
+  // Nor is it told to servers, although it is still kept.
+  assert.ok(await isOnDisk(data, "alice-who-was-here"));
+  const token = mintToken({ sub: "server", can: ["list"] });
+  const answer = await fetch(`${relay.http}/v1/keys/document:1/last-seen`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  assert.equal(answer.status, 200);
+  assert.doesNotMatch(await answer.text(), /alice-who-was-here/);
   await bob.close(1000);
   await relay.stop();
   // It is forgotten at every start, and once an hour.

@@ -170,7 +170,7 @@ impl Keyring {
     /// From now on changes are noticed, for as long as this lives.
     pub(crate) fn watch(&self) -> std::io::Result<()> {
         if let Some((place, error)) = &self.failure {
-            let error = crate::inbox::with_sources(error);
+            let error = crate::input::with_sources(error);
             warn!(place, error, "there are no keys of tokens yet; asking for them again");
         }
         for source in &self.sources {
@@ -261,7 +261,7 @@ impl Source {
                     self.pause
                 }
                 Err(error) => {
-                    let error = crate::inbox::with_sources(&error);
+                    let error = crate::input::with_sources(&error);
                     if complaint.as_ref() != Some(&error) {
                         warn!(place = %self.place, error, "the keys stay as they are");
                     }

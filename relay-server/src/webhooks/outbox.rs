@@ -292,6 +292,14 @@ mod tests {
         assert_eq!(due.len(), 4);
         outbox.settle(due[3].number, true, NOW).unwrap();
         assert_eq!(kinds(&outbox.due(NOW, 4).unwrap()), ["joined k4"]);
+        // What has to wait is due again while later ones are on their way.
+        for it in &due[..2] {
+            outbox.settle(it.number, false, NOW).unwrap();
+        }
+        let later = NOW + LONGEST_PAUSE;
+        assert_eq!(kinds(&outbox.due(NOW, 4).unwrap()), ["joined k5", "joined k6"]);
+        outbox.settle(due[2].number, true, NOW).unwrap();
+        assert_eq!(kinds(&outbox.due(later, 4).unwrap()), ["joined k0"]);
     }
 
     #[test]
