@@ -1,9 +1,13 @@
 //! Several connections and their keys, whatever they say in whatever order.
 
-use presence_core::relay::{Closed, ConnId, Outgoing};
-use presence_protocol::{Delta, Key, Meta, Presence, Rev, ServerFrame, SessionId, decode_client};
+use presence_core::relay::{Closed, ConnId, KeyPattern, LastSeenRules, Outgoing, Request, View};
+use presence_protocol::{
+    Delta, ErrorCode, Key, Meta, Presence, Rev, ServerFrame, SessionId, UserId, decode_client,
+};
 use simulation::relay::{Running, unseal};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 const METAS: [&str; 3] = ["{}", "{\"x\":1}", "{\"y\":[2]}"];
@@ -28,12 +32,18 @@ struct World {
     running: Running,
     now: u64,
     pages: Vec<Page>,
+    /// What a store would keep.
+    views: BTreeMap<(Key, UserId), View>,
 }
 
 /// Two bytes are a step: who does it and what, and with what.
 pub(crate) fn run(data: &[u8]) {
     let pages = std::iter::repeat_with(Page::default).take(4).collect();
-    let mut world = World { running: Running::start(0, 7), now: 0, pages };
+    let mut running = Running::start(0, 7);
+    let all = KeyPattern::parse("*").into_iter().collect();
+    let now = running.now(0);
+    running.relay.keep_last_seen(now, LastSeenRules::new(all, Duration::from_secs(300)));
+    let mut world = World { running, now: 0, pages, views: BTreeMap::new() };
     for step in data.chunks_exact(2) {
         if let [who, with] = step {
             world.step(usize::from(who & 3), who >> 2, usize::from(*with));
@@ -47,7 +57,7 @@ impl World {
         let key = pick(&KEYS, with);
         let meta = pick(&METAS, with / 3);
         let Some(page) = self.pages.get(who) else { return };
-        let frame = match what % 16 {
+        let frame = match what % 20 {
             0 => return self.dial(who),
             1 => return self.hang_up(who, Closed::Lost),
             2 => return self.hang_up(who, Closed::Leave),
@@ -65,6 +75,12 @@ impl World {
                 r#"{{"pulse":{{"key":"{key}","name":"{0}","value":"1"}}}}"#,
                 pick(&["a", "b", "c", "d", "e", "f", "g", "h", "i"], with)
             ),
+            15 => format!(r#"{{"observe":{{"key":"{key}","invisible":{}}}}}"#, with > 99),
+            16 => format!(r#"{{"last_seen":{{"key":"{key}"}}}}"#),
+            17 => format!(
+                r#"{{"token":{{"token":"{}"}}}}"#,
+                pick(&["u0 *", "u2 a", "u9 b", "x"], with)
+            ),
             _ => r#"{"heartbeat":{}}"#.to_owned(),
         };
         if let Some(conn) = page.conn {
@@ -72,7 +88,7 @@ impl World {
         }
         self.read();
         // What comes after a leave is about a presence that no longer is.
-        if what % 16 == 10
+        if what % 20 == 10
             && let Some(page) = self.pages.get_mut(who)
         {
             page.keys.retain(|it, _| it.as_str() != key);
@@ -146,6 +162,7 @@ impl World {
 
     fn read(&mut self) {
         let now = self.running.now(self.now);
+        self.serve_store();
         let mut out = Vec::new();
         while let Some(conn) = self.running.relay.poll_wake() {
             while self.running.relay.collect(now, conn, 1000, &mut out) {}
@@ -163,6 +180,28 @@ impl World {
                 page.conn = None;
                 page.keys.clear();
                 self.running.relay.closed(now, conn, Closed::Lost);
+            }
+        }
+    }
+
+    fn serve_store(&mut self) {
+        let now = self.running.now(self.now);
+        while let Some(request) = self.running.relay.poll_request() {
+            match request {
+                Request::Keep(view) => {
+                    self.views.insert((view.key.clone(), view.user.id().clone()), view);
+                }
+                Request::LookUp(asked) => {
+                    let found = self.views.values().filter(|it| it.key == asked.key).cloned();
+                    // Of one key there is never an answer.
+                    let answer = (asked.key.as_str() != "c")
+                        .then(|| Arc::new(asked.answer(now, found.collect())));
+                    self.running.relay.last_seen(now, asked, answer);
+                }
+                Request::ForgetBefore(before) => self.views.retain(|_, it| it.at >= before),
+                Request::ForgetUser { user, keys } => self
+                    .views
+                    .retain(|(key, of), _| *of != user || !keys.iter().any(|it| it.matches(key))),
             }
         }
     }
@@ -190,10 +229,20 @@ fn pick<'a>(list: &[&'a str], with: usize) -> &'a str {
     list.get(with % list.len()).copied().unwrap_or_default()
 }
 
+/// After such an error the connection isn't in the key.
+const fn puts_out(code: ErrorCode) -> bool {
+    use ErrorCode::{KeyDenied, KeyExpired, KeyFull, Kicked, TooManyKeys};
+    matches!(code, KeyDenied | KeyExpired | KeyFull | Kicked | TooManyKeys)
+}
+
 impl Page {
     fn hear(&mut self, frame: &ServerFrame<Meta>) {
         match frame {
             ServerFrame::Welcome(it) => self.resume = Some(it.resume.clone()),
+            ServerFrame::Token { resume, .. } => self.resume = Some(resume.clone()),
+            ServerFrame::Error { code, key: Some(key), .. } if puts_out(*code) => {
+                self.keys.remove(key);
+            }
             ServerFrame::Snapshot(it) => {
                 let presences = it.presences.iter().map(|it| (it.session, it.clone())).collect();
                 self.keys.insert(it.key.clone(), Known { rev: it.rev, presences });
