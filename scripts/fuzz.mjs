@@ -10,7 +10,7 @@ import { Refusal, runMain } from "./setup/log.mjs";
 import { ensureRust } from "./setup/rust.mjs";
 import { repoRoot } from "./setup/versions.mjs";
 
-const TARGETS = ["frames", "keys", "room", "token"];
+const TARGETS = ["frames", "keys", "room", "token", "token-keys"];
 
 await runMain(async () => {
   const [target = "", seconds = "60"] = process.argv.slice(2);

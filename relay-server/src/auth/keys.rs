@@ -124,7 +124,7 @@ impl TokenKey {
         self.kid.as_deref() == Some(kid)
     }
 
-    pub(super) const fn algorithm(&self) -> Algorithm {
+    pub(crate) const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
@@ -167,7 +167,7 @@ fn parse_pem(text: &str) -> Result<Vec<TokenKey>, KeysError> {
     let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes());
     let mut keys = Vec::new();
     for section in sections {
-        match section.map_err(|error| KeysError::Malformed(error.to_string()))? {
+        match section.map_err(|_| KeysError::Malformed("a section of PEM is broken".to_owned()))? {
             (SectionKind::PublicKey, der) => keys.push(TokenKey::of_public_key(None, &der)?),
             (
                 SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey,
@@ -204,8 +204,10 @@ struct Jwk {
 }
 
 fn parse_jwk_set(text: &str, origin: Origin) -> Result<Vec<TokenKey>, KeysError> {
-    let set: JwkSet =
-        serde_json::from_str(text).map_err(|error| KeysError::Malformed(error.to_string()))?;
+    let set: JwkSet = serde_json::from_str(text).map_err(|error| {
+        // Its words may be the text's own, which may be long, or a secret.
+        KeysError::Malformed(format!("line {}, column {}", error.line(), error.column()))
+    })?;
     let (mut keys, mut flaw) = (Vec::new(), None);
     for (n, jwk) in (1..).zip(set.keys) {
         match Jwk::parse(&jwk).and_then(|it| it.into_key(origin)) {

@@ -13,9 +13,10 @@ mod room;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, each with a folder of its name in `corpus/`.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("frames", frames::run),
     ("keys", keys::run),
     ("room", room::run),
     ("token", relay_server::fuzzing::token),
+    ("token-keys", relay_server::fuzzing::token_keys),
 ];

@@ -195,6 +195,11 @@ fn what_is_no_key_is_refused_and_it_is_said_why() {
     }
     let half = "-----BEGIN PUBLIC KEY-----\nMCow\n";
     assert!(matches!(here(half), Err(KeysError::Malformed(_))));
+    let long = "x".repeat(1000);
+    for text in [format!(r#"{{"keys":"{long}"}}"#), format!("-----BEGIN {long}")] {
+        let complaint = here(&text).unwrap_err().to_string();
+        assert!(complaint.len() < 200, "{complaint}");
+    }
 }
 
 #[test]
