@@ -94,7 +94,16 @@ fn command() -> clap::Command {
     let relay = Args::command();
     let about = relay.get_about().cloned().unwrap_or_default();
     let long_about = relay.get_long_about().cloned().unwrap_or_default();
-    Cli::command().about(about).long_about(long_about)
+    let all = Cli::command().about(about).long_about(long_about).mut_args(ignore_if_empty);
+    all.mut_subcommands(|it| it.mut_args(ignore_if_empty))
+}
+
+/// In files of variables what is empty isn't set.
+fn ignore_if_empty(arg: clap::Arg) -> clap::Arg {
+    match arg.get_env().and_then(std::env::var_os) {
+        Some(value) if value.is_empty() => arg.env(clap::builder::Resettable::Reset),
+        _ => arg,
+    }
 }
 
 /// Most of the relay's flags mean nothing to a token, but may be set all the same.

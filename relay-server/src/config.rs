@@ -1,5 +1,9 @@
 //! Flags and environment variables, read once.
 
+mod kept;
+
+pub use kept::Surplus;
+
 use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey};
 use crate::log::LogFormat;
 use crate::{
@@ -16,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 /// What the relay is asked for, as it is typed.
@@ -464,7 +469,7 @@ pub enum ConfigError {
     #[error("tls_unusable: --tls-cert and --tls-key can't be used")]
     TlsUnusable(#[source] TlsError),
     /// A database that isn't asked for any more and can't be removed.
-    #[error("not_forgotten: {} has a database of who viewed what, which can't be removed", path.display())]
+    #[error("not_forgotten: {} has a database that is asked for no longer and can't be removed", path.display())]
     NotForgotten {
         /// Its folder.
         path: PathBuf,
@@ -496,21 +501,20 @@ pub enum ConfigError {
 }
 
 impl Args {
-    /// Checks what was asked for, and leaves everything as it is.
+    /// Checks what was asked for, and leaves everything as it is. Returns what a start would remove.
     ///
     /// # Errors
     ///
     /// A [`ConfigError`] that says what to change.
-    pub fn check(mut self) -> Result<(), ConfigError> {
-        if self.last_seen.is_empty() {
-            // A relay would remove what was kept there.
-            self.data.take_if(|it| it.is_dir());
+    pub fn check(mut self) -> Result<Vec<Surplus>, ConfigError> {
+        // Everything else is tried with nothing to keep it in.
+        let folder = self.data.take_if(|it| it.is_dir());
+        let (last_seen, has_webhook) = (self.last_seen.clone(), self.webhooks.is_set());
+        if let Some((place, error)) = self.into_config()?.keyring.take_failure() {
+            // A relay would start, and take no token until the address answers.
+            return Err(ConfigError::TokenKeysUnreachable { place, error });
         }
-        let failure = self.into_config()?.keyring.take_failure();
-        // A relay would start, and take no token until the address answers.
-        failure.map_or(Ok(()), |(place, error)| {
-            Err(ConfigError::TokenKeysUnreachable { place, error })
-        })
+        folder.map_or_else(|| Ok(Vec::new()), |it| kept::check(&it, &last_seen, has_webhook))
     }
 
     /// The secret that tokens are signed with, if there is one.
@@ -524,9 +528,11 @@ impl Args {
 
     /// What a token must say.
     pub(crate) fn token_rules(&self) -> TokenRules {
+        // In files of variables what is empty isn't set.
+        let set = |it: &Option<String>| it.clone().filter(|it| !it.trim().is_empty());
         TokenRules {
-            audience: self.audience.clone(),
-            issuer: self.issuer.clone(),
+            audience: set(&self.audience),
+            issuer: set(&self.issuer),
             leeway: self.token_leeway,
         }
     }
@@ -573,10 +579,11 @@ impl Args {
             (None, None) => return Err(ConfigError::ResumeSecretMissing),
         };
         let dev = secret.filter(|_| self.dev);
+        let data = self.data.clone();
         let defaults = RelayConfig::default();
         let limits = self.limits;
         let most = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        Ok(Config {
+        let config = Config {
             keyring,
             resume_secret,
             token,
@@ -605,7 +612,15 @@ impl Args {
                 .transpose()
                 .map_err(ConfigError::TlsUnusable)?,
             dev: dev.map(|secret| Dev { secret, demo: self.demo, sdk: self.sdk }),
-        })
+        };
+        // What was kept when it was asked for is kept no longer.
+        if let Some(folder) = data {
+            let (has_views, has_webhook) = (config.last_seen.is_some(), config.webhooks.is_some());
+            for removed in kept::remove(&folder, has_views, has_webhook)? {
+                warn!(%removed, "what is asked for no longer was removed");
+            }
+        }
+        Ok(config)
     }
 }
 
@@ -658,11 +673,6 @@ fn last_seen(
     data: Option<PathBuf>,
 ) -> Result<Option<LastSeen>, ConfigError> {
     if keys.is_empty() {
-        // What was kept when it was asked for is kept no longer.
-        if let Some(path) = data {
-            SqliteStore::remove(&path)
-                .map_err(|error| ConfigError::NotForgotten { path, error })?;
-        }
         return Ok(None);
     }
     let store = data.as_deref().map_or_else(SqliteStore::in_memory, SqliteStore::open);
@@ -897,6 +907,12 @@ mod tests {
         assert!(!config.origins.same_host);
         assert!(config.last_seen.is_none(), "nothing is kept unless it is asked for");
         assert!(!format!("{config:?}").contains("thirty-two"), "secrets are not shown");
+    }
+
+    #[test]
+    fn what_is_empty_is_not_set() {
+        let config = config(&[SECRET, "--audience=", "--issuer= "]).unwrap();
+        assert_eq!((config.token.audience, config.token.issuer), (None, None));
     }
 
     #[test]

@@ -173,10 +173,13 @@ pub async fn run(
             let keys = rules.keys.clone();
             let inbox = app.shared.keep_last_seen(rules);
             // What was kept when it was asked for more.
-            let forgotten = inbox.later(move |store| {
-                if let Err(error) = store.forget_others(&keys) {
-                    warn!(%error, "what is kept of other keys can't be forgotten");
+            let forgotten = inbox.later(move |store| match store.forget_others(&keys) {
+                Ok(0) => {}
+                Ok(n) => {
+                    let removed = config::Surplus::Views(Some(n));
+                    warn!(%removed, "what is asked for no longer was removed");
                 }
+                Err(error) => warn!(%error, "what is kept of other keys can't be forgotten"),
             });
             debug_assert!(forgotten.is_ok(), "nothing else waits yet");
             let (told, watched) = (Arc::clone(&app), (Arc::clone(&app), Arc::clone(&inbox)));

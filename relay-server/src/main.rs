@@ -30,7 +30,9 @@ async fn main() -> ExitCode {
 
 fn check(args: Args, listing: &str) -> anyhow::Result<()> {
     print(listing)?;
-    args.check()?;
+    for surplus in args.check()? {
+        print(&format!("A start would remove {surplus}."))?;
+    }
     print("A relay with these flags and variables would start.")
 }
 

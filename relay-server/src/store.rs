@@ -5,11 +5,11 @@
 //! is told so. Times are the wall clock's here: what is kept outlives the process, whose own clock stands
 //! still while it does.
 
+pub(crate) mod files;
 mod sqlite;
 mod waiting;
 
 pub use sqlite::SqliteStore;
-pub(crate) use sqlite::keep_private;
 pub(crate) use waiting::Inbox;
 
 use crate::App;
@@ -64,18 +64,25 @@ pub trait Store: std::fmt::Debug + Send {
     /// What the database says.
     fn forget_user(&mut self, user: &UserId, keys: &[KeyPattern]) -> Result<usize, StoreError>;
 
-    /// Forgets all views of any other key.
+    /// Forgets all views of any other key. Returns how many views that were.
     ///
     /// # Errors
     ///
     /// What the database says.
-    fn forget_others(&mut self, keys: &[KeyPattern]) -> Result<(), StoreError>;
+    fn forget_others(&mut self, keys: &[KeyPattern]) -> Result<usize, StoreError>;
 }
 
 /// What a database says when it can't do what it was asked to.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct StoreError(#[from] rusqlite::Error);
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database itself.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// Its folder.
+    #[error("nothing can be written to it")]
+    Folder(#[source] std::io::Error),
+}
 
 /// The store doesn't answer, or too many wait for it.
 #[derive(Clone, Copy, Debug)]

@@ -3,12 +3,19 @@
 // What the relay's program does besides serving.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
-import { Peer } from "../support/peer.mjs";
+import { isDeepStrictEqual } from "node:util";
+import { Peer, sleep } from "../support/peer.mjs";
 import { BINARY, SECRET, startRelay } from "../support/relay.mjs";
+
+/** Nobody is there. */
+const WEBHOOK = [
+  ...["--webhook", "http://127.0.0.1:1/hook"],
+  ...["--webhook-secret", `whsec_${Buffer.alloc(32, 7).toString("base64")}`],
+];
 
 /** @type {import("../support/relay.mjs").Relay | undefined} */
 let relay;
@@ -26,6 +33,20 @@ test("a check says what a relay would do and where each flag is from, and shows 
   assert.ok(!stdout.includes(SECRET));
 });
 
+test("a variable that is empty is none", async () => {
+  const env = {
+    WHOSHERE_AUDIENCE: "",
+    WHOSHERE_ISSUER: "",
+    WHOSHERE_ORIGIN: "",
+    WHOSHERE_DATA: "",
+  };
+  const { status, stdout, stderr } = run(["check"], { ...env, WHOSHERE_SECRET: SECRET });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^audience +none +default$/m);
+  relay = await startRelay({ env });
+  await (await Peer.join(relay, "alice")).close(1001);
+});
+
 test("a check fails with the code that the relay would end with", () => {
   for (const [args, code] of /** @type {const} */ ([
     [[], "secret_missing"],
@@ -40,16 +61,44 @@ test("a check fails with the code that the relay would end with", () => {
   assert.equal(run(["check", "--grace", "tomorrow"]).status, 2);
 });
 
-test("a check of a running relay's flags changes nothing of what it keeps", async (t) => {
-  const data = mkdtempSync(join(tmpdir(), "whoshere-"));
-  t.after(() => rmSync(data, { recursive: true, force: true }));
-  const args = ["--data", data, "--last-seen", "document:*"];
-  relay = await startRelay({ args });
-  await (await Peer.join(relay, "alice")).close(1001);
-  for (const flags of [args, ["--data", data]]) {
-    assert.equal(run(["check", "--secret", SECRET, ...flags]).status, 0, String(flags));
+test("a check puts nothing into the data folder", (t) => {
+  const data = temporary(t);
+  for (const flags of [["--last-seen", "*"], WEBHOOK, []]) {
+    const { status, stderr } = run(["check", "--secret", SECRET, "--data", data, ...flags]);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(readdirSync(data), []);
   }
-  await relay.stop();
+});
+
+test("a check says if the data folder can't be written to", (t) => {
+  if (process.getuid?.() === 0) return t.skip("root can write everywhere");
+  const data = temporary(t);
+  chmodSync(data, 0o500);
+  const args = ["--secret", SECRET, "--data", data];
+  assert.match(run(["check", ...args, "--last-seen", "*"]).stderr, /store_unusable: /);
+  assert.equal(run(["check", ...args]).status, 0, "but nothing is to be written");
+});
+
+test("a check of a running relay's flags changes nothing of what it keeps", async (t) => {
+  const data = temporary(t);
+  const args = ["--data", data, "--last-seen", "document:*", ...WEBHOOK];
+  relay = await startRelay({ args });
+  const alice = await Peer.join(relay, "alice");
+  const bytes = () => readdirSync(data).map((it) => [it, readFileSync(join(data, it), "hex")]);
+  const checked = (/** @type {string[]} */ ...flags) => {
+    const { status, stdout, stderr } = run(["check", "--secret", SECRET, ...flags]);
+    assert.equal(status, 0, stderr);
+    return stdout.match(/would remove \d+ \w+/g);
+  };
+  const [one, two] = ["would remove 1 records", "would remove 2 events"];
+  while (!isDeepStrictEqual(checked("--data", data), [one, two])) await sleep(100);
+  await relay.stop("SIGKILL");
+  alice.destroy();
+  const before = bytes();
+  assert.equal(checked(...args), null);
+  assert.deepEqual(checked("--data", data, "--last-seen", "wiki:*", ...WEBHOOK), [one]);
+  assert.deepEqual(checked("--data", data, "--last-seen", "document:*"), [two]);
+  assert.deepEqual(bytes(), before);
   relay = await startRelay({ args });
   const bob = await Peer.join(relay, "bob");
   bob.send({ last_seen: { key: "document:1" } });
@@ -90,6 +139,13 @@ test("no token is made that a relay would refuse", () => {
   }
   assert.equal(run(["token", "--sub", "a", "--keys", "*", "--can", "fly", ...secret]).status, 2);
 });
+
+/** @param {import("node:test").TestContext} t */
+function temporary(t) {
+  const folder = mkdtempSync(join(tmpdir(), "whoshere-commands-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
 
 /**
  * @param {readonly string[]} args

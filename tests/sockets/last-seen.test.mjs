@@ -95,11 +95,13 @@ test("what is not asked for any more is removed", async () => {
   const seen = await seenBy(bob, "document:1");
   assert.ok(seen.some((it) => it.user.id === "alice-of-documents"));
   await relay.stop();
+  assert.match(relay.log, /WARN.*removed removed=1 records of who viewed/);
   await bob.closed();
   assert.ok(!(await isOnDisk(data, "alice-of-teams")));
 
   relay = await startRelay({ args: ["--data", data] });
   await relay.stop();
+  assert.match(relay.log, /WARN.*removed removed=2 records of who viewed/);
   assert.ok(!(await isOnDisk(data, "alice-of-documents")));
 
   // As something that can't be removed there is a folder of that name.

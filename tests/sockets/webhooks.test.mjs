@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,6 +124,22 @@ test("a restart is told of nobody who stays, and what was to be told outlives it
   await inbox.hears(["joined hook:4 late", "left hook:4 goes"]);
   assert.equal(inbox.taken.length, 5, "nobody else was told of");
   for (const peer of [back, late]) await peer.close(1001);
+});
+
+test("what a webhook was to be told doesn't outlive it", async (t) => {
+  const data = await mkdtemp(join(folder, "data-"));
+  const inbox = await Inbox.open(t);
+  inbox.isDown = true;
+  const first = await start(t, inbox, ["--data", data]);
+  const alice = await Peer.join(first, "alice", "hook:5");
+  await first.stop();
+  await alice.closed();
+  assert.deepEqual(await readdir(data), ["webhooks.db"]);
+  const second = await startRelay({ args: ["--data", data] });
+  t.after(() => second.stop("SIGKILL"));
+  await second.stop();
+  assert.match(second.log, /WARN.*removed removed=2 events/);
+  assert.deepEqual(await readdir(data), []);
 });
 
 test("an address that isn't safe, or no secret, is refused at the start", async () => {

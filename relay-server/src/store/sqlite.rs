@@ -1,5 +1,6 @@
 //! The store that comes with the relay: one `SQLite` database, in a folder or in memory.
 
+use super::files::{count, keep_private, look, remove};
 use super::{MAX_VIEWS_PER_USER, Store, StoreError};
 use presence_core::Time;
 use presence_core::relay::{KeyPattern, View};
@@ -63,13 +64,28 @@ impl SqliteStore {
     ///
     /// What the system says.
     pub fn remove(folder: &Path) -> std::io::Result<()> {
-        for end in ["", "-wal", "-shm"] {
-            match std::fs::remove_file(folder.join(format!("{FILE}{end}"))) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        remove(&folder.join(FILE))
+    }
+
+    /// How many views of other keys a folder keeps, without changing anything; `None` if it keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// What `SQLite` says.
+    pub fn count_others(folder: &Path, keys: &[KeyPattern]) -> Result<Option<usize>, StoreError> {
+        let Some(connection) = look(&folder.join(FILE))? else { return Ok(None) };
+        let all = count(&connection, "last_seen")?;
+        if all == 0 || keys.is_empty() {
+            return Ok(Some(all));
         }
-        Ok(())
+        let mut select = connection.prepare("SELECT key, count(*) FROM last_seen GROUP BY key")?;
+        let of_keys = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut n_others = 0;
+        for of_key in of_keys {
+            let (key, n_rows): (String, i64) = of_key?;
+            n_others += if is_meant(keys, &key) { 0 } else { n_rows };
+        }
+        Ok(Some(usize::try_from(n_others).unwrap_or_default()))
     }
 
     /// One that ends with the process.
@@ -203,9 +219,8 @@ impl Store for SqliteStore {
         let mut select = self.connection.prepare("SELECT key FROM last_seen WHERE user = ?1")?;
         let of_user = select.query_map([user.as_str()], |row| row.get::<_, String>(0))?;
         let of_user = of_user.collect::<rusqlite::Result<Vec<_>>>()?;
-        let is_meant = |it: &String| Key::parse(it).is_some_and(|it| matches(keys, &it));
         let mut n_rows = 0;
-        for key in of_user.iter().filter(|it| is_meant(it)) {
+        for key in of_user.iter().filter(|it| is_meant(keys, it)) {
             let row = params![key, user.as_str()];
             n_rows += self
                 .connection
@@ -217,7 +232,7 @@ impl Store for SqliteStore {
         Ok(n_rows)
     }
 
-    fn forget_others(&mut self, keys: &[KeyPattern]) -> Result<(), StoreError> {
+    fn forget_others(&mut self, keys: &[KeyPattern]) -> Result<usize, StoreError> {
         let mut last = String::new();
         let mut n_rows = 0;
         // From key to key, since a key may have many rows.
@@ -225,7 +240,7 @@ impl Store for SqliteStore {
         while let Some(key) =
             self.connection.query_row(next, [&last], |row| row.get::<_, Option<String>>(0))?
         {
-            if !Key::parse(&key).is_some_and(|it| matches(keys, &it)) {
+            if !is_meant(keys, &key) {
                 loop {
                     let n_deleted = self.delete("key = ?1", [&key])?;
                     n_rows += n_deleted;
@@ -239,12 +254,12 @@ impl Store for SqliteStore {
         if n_rows > 0 {
             self.erase()?;
         }
-        Ok(())
+        Ok(n_rows)
     }
 }
 
-fn matches(keys: &[KeyPattern], key: &Key) -> bool {
-    keys.iter().any(|it| it.matches(key))
+fn is_meant(keys: &[KeyPattern], key: &str) -> bool {
+    Key::parse(key).is_some_and(|key| keys.iter().any(|it| it.matches(&key)))
 }
 
 fn view(
@@ -262,16 +277,4 @@ fn view(
 
 fn number(at: Time) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Whatever comes later takes over the file's permissions: it is nobody else's business who viewed what.
-pub(crate) fn keep_private(file: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // If it fails, so does SQLite, which says why.
-        let _ = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file);
-    }
-    #[cfg(not(unix))]
-    let _ = file;
 }

@@ -41,9 +41,17 @@ pub struct WebhookFlags {
 }
 
 impl WebhookFlags {
+    /// True if somebody is to be told.
+    pub(crate) fn is_set(&self) -> bool {
+        self.webhook.as_ref().is_some_and(|it| !it.trim().is_empty())
+    }
+
     /// Checks them, and opens what is kept.
     pub(crate) fn load(self, data: Option<&Path>) -> Result<Option<Webhooks>, ConfigError> {
-        let Some(url) = self.webhook.filter(|it| !it.trim().is_empty()) else { return Ok(None) };
+        if !self.is_set() {
+            return Ok(None);
+        }
+        let url = self.webhook.unwrap_or_default();
         let address = Address::parse(&url, None)
             .map_err(|error| ConfigError::WebhookAddress { url, error })?;
         let secret = self.webhook_secret.ok_or(ConfigError::WebhookSecretMissing)?;

@@ -1,5 +1,6 @@
 //! What a webhook is still to be told, and who it was told is there: in a folder or in memory.
 
+use crate::store::files;
 use presence_core::Time;
 use presence_core::relay::{Notice, NoticeEvent};
 use presence_protocol::{AvatarUrl, Color, Key, User, UserId};
@@ -69,7 +70,7 @@ impl Outbox {
         let connection = match folder {
             Some(folder) => {
                 let file = folder.join(FILE);
-                crate::store::keep_private(&file);
+                files::keep_private(&file);
                 Connection::open(file)?
             }
             None => Connection::open_in_memory()?,
@@ -82,6 +83,25 @@ impl Outbox {
         connection.pragma_update(None, "secure_delete", true)?;
         connection.execute_batch(SCHEMA)?;
         Ok(Self { connection, is_kept: folder.is_some(), on_their_way: BTreeSet::new() })
+    }
+
+    /// How many events wait in a folder, without changing anything; `None` if nothing is kept there.
+    ///
+    /// # Errors
+    ///
+    /// What `SQLite` says.
+    pub fn count(folder: &Path) -> rusqlite::Result<Option<usize>> {
+        let connection = files::look(&folder.join(FILE))?;
+        connection.map(|it| files::count(&it, "queue")).transpose()
+    }
+
+    /// Removes what is kept in a folder, if there is anything.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn remove(folder: &Path) -> std::io::Result<()> {
+        files::remove(&folder.join(FILE))
     }
 
     /// Who was told to be where when the relay last ran; `None` if that is not kept.
