@@ -335,8 +335,8 @@ export interface Here {
 
   /**
    * Tells the others while the reader types in a field, and shows who of them does: "alice is typing…".
-   * It begins with the first real input, and ends when the field loses the focus, when the page is hidden
-   * or left, after 4 seconds without input (15 while a word is being composed), and after 5 seconds
+   * It begins with the first real input, and ends when the field is sent (by its form, or by Enter) or
+   * emptied, when it loses the focus, when the page is hidden or left, after 4 seconds without input (15 while a word is being composed), and after 5 seconds
    * without a sign of the page. Loaded on first use.
    *
    * @param target an input, a textarea, something editable, or an element around some of them; or a

@@ -15,7 +15,7 @@ import { isHidden } from "./shell.js";
  * @typedef {import("../index.js").Member} Member
  * @typedef {"connecting" | "live" | "stale" | "stopped"} Standing what a bar is worth: nothing is known yet,
  *   up to date, out of reach for longer than the grace, or ended
- * @typedef {{ item: HTMLElement, drawn: Member }} Person
+ * @typedef {{ item: HTMLElement, drawn: Member | null }} Person
  * @typedef {{ list: HTMLElement, people: Map<string, Person>, drawn: readonly Member[] }} Row a list, who is in
  *   it, and in which order
  */
@@ -46,15 +46,10 @@ export class Bar {
    * @param {{ max: number, place: string, look: string }} options
    */
   constructor(messages, { max, place, look }) {
-    this.#messages = messages;
     this.#look = look;
     this.#max = max;
     this.#place = place;
-    this.root = element(null, "div", "presence", {
-      role: "group",
-      "aria-label": say(messages, "bar"),
-      "data-look": look,
-    });
+    this.root = element(null, "div", "presence", { role: "group", "data-look": look });
     // Safari doesn't take a list without bullets for a list.
     this.#dots = rowOf(element(this.root, "ul", "presence-dots", { role: "list" }));
     this.#count = element(this.root, "span", "presence-count");
@@ -64,13 +59,10 @@ export class Bar {
     // Not the button itself, so that "+7" can be kept from turning round.
     element(this.#button, "span", "");
     // A list that scrolls must be within the keyboard's reach.
-    const label = {
-      role: "list",
-      "aria-label": say(messages, "rest"),
-      tabindex: "0",
-      popover: "manual",
-    };
-    this.#rest = rowOf(element(this.#more, "ul", "presence-list", label));
+    const list = { role: "list", tabindex: "0", popover: "manual" };
+    this.#rest = rowOf(element(this.#more, "ul", "presence-list", list));
+    this.#messages = messages;
+    this.speak(messages);
     disclose(this.#more, this.#button, this.#rest.list, () => this.#drawRest());
 
     showNames(this.root);
@@ -81,6 +73,23 @@ export class Bar {
         target.classList.remove("presence-entering");
         if (target.classList.contains("presence-leaving")) target.remove();
       });
+    }
+  }
+
+  /**
+   * Says everything in these texts from the next drawing on, and leaves every element where it is.
+   *
+   * @param {Messages} messages
+   */
+  speak(messages) {
+    this.#messages = messages;
+    this.root.lang = messages.language;
+    this.root.setAttribute("aria-label", say(messages, "bar"));
+    this.#rest.list.setAttribute("aria-label", say(messages, "rest"));
+    this.#counted = "";
+    for (const row of [this.#dots, this.#rest]) {
+      row.drawn = [];
+      for (const it of row.people.values()) it.drawn = null;
     }
   }
 
@@ -205,7 +214,7 @@ export class Bar {
     const inside = isSlot ? element(dot, "slot", "", { name: "self" }) : dot;
     element(inside, "span", "presence-initial", { "aria-hidden": "true" });
     const label = element(isDot ? dot : item, "span", "presence-label");
-    element(label, "span", "presence-name");
+    element(label, "span", "presence-name", { lang: "" });
     element(label, "span", "presence-note");
     // So that the name can be read with the keyboard, too; within the list, by its arrow keys.
     (isDot ? dot : item).tabIndex = isDot ? 0 : -1;

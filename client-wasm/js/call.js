@@ -21,7 +21,7 @@
  * @property {[key: string]} 14
  * @property {[]} 15
  * @property {[key: string, teller: import("./dom.js").Teller, kinds: number, muteAbove: number]} 16
- * @property {[part: number, isHeld: boolean]} 17
+ * @property {[part: number, pointed: number | undefined, focused: number | undefined]} 17
  * @property {[part: number]} 18
  * @property {[]} 19
  */
@@ -55,7 +55,7 @@ export const MEMBERS = 14;
 export const ROUND_TRIP = 15;
 /** Tells who joins (1), who leaves (2) or both (3), unless too many are here. A part's number comes back. */
 export const FLASH = 16;
-/** Keeps what flashes where it is, while somebody reads it. */
+/** Keeps what flashes where it is while somebody reads, by the numbers of what pointer and focus are on. */
 export const HOLD = 17;
 /** Takes flashes away. */
 export const REMOVE = 18;

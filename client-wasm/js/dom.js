@@ -43,10 +43,12 @@ const SAID_FOR_MS = 5000;
  *
  * @param {HTMLElement} area
  * @param {{ readonly messages: Messages }} here may speak another language at each sentence
- * @param {(isHeld: boolean) => void} onHold is told when somebody begins to read, and when nobody does
+ * @param {(pointed: number | undefined, focused: number | undefined) => void} onHold is told what pointer and
+ *   focus are on
+ * @param {(text: string) => boolean} isNews false if another area says it, too
  * @returns {Teller}
  */
-export function flashArea(area, here, onHold) {
+export function flashArea(area, here, onHold, isNews) {
   const missing = Object.entries(FLASH_AREA).filter(([name]) => !area.hasAttribute(name));
   for (const [name, value] of missing) area.setAttribute(name, value);
   const said = element(area, "div", "presence-said");
@@ -54,44 +56,37 @@ export function flashArea(area, here, onHold) {
 
   /** @type {Map<number, HTMLElement>} */
   const flashes = new Map();
-  /** What has the pointer over it, and what has the focus. @type {(Element | null)[]} */
-  const read = [null, null];
-  let isHeld = false;
-  const settle = () => {
-    const isRead = read.some((it) => it !== null);
-    if (isRead === isHeld) return;
-    isHeld = isRead;
-    area.toggleAttribute("data-held", isHeld);
-    onHold(isHeld);
+  /** What has the pointer over it, and what has the focus. @type {(number | undefined)[]} */
+  const read = [undefined, undefined];
+  const settle = (/** @type {number} */ at, /** @type {number | undefined} */ id) => {
+    if (read[at] === id) return;
+    read[at] = id;
+    const [pointed, focused] = read;
+    area.toggleAttribute("data-held", (pointed ?? focused) !== undefined);
+    onHold(pointed, focused);
   };
+  /** Where the focus was before. @type {HTMLElement | null} */
+  let former = null;
   const controller = new AbortController();
-  for (const [at, [begin, end]] of [
+  const { signal } = controller;
+  for (const [at, [begin, end]] of /** @type {const} */ ([
     ["pointerover", "pointerout"],
     ["focusin", "focusout"],
-  ].entries()) {
-    const listen = (
-      /** @type {string} */ type,
-      /** @type {(event: Event) => Element | null} */ find,
-    ) =>
-      area.addEventListener(
-        type,
-        (event) => {
-          read[at] = find(event);
-          settle();
-        },
-        { signal: controller.signal },
-      );
-    listen(begin ?? "", ({ target }) =>
-      target instanceof Element ? target.closest(".presence-flash") : null,
+  ]).entries()) {
+    area.addEventListener(
+      begin,
+      ({ target, relatedTarget }) => {
+        const flash = /** @type {Element} */ (target).closest(".presence-flash");
+        if (at === 1 && !area.contains(/** @type {Node | null} */ (relatedTarget))) {
+          former = /** @type {HTMLElement | null} */ (relatedTarget);
+        }
+        settle(at, [...flashes].find(([, it]) => it === flash)?.[0]);
+      },
+      { signal },
     );
-    listen(end ?? "", () => null);
+    area.addEventListener(end, () => settle(at, undefined), { signal });
   }
 
-  const remove = (/** @type {HTMLElement} */ flash) => {
-    flash.remove();
-    // What is gone has no end of being read.
-    for (const [at, it] of read.entries()) if (it === flash) read[at] = null;
-  };
   return {
     show(id, isJoin, members) {
       const flash =
@@ -103,6 +98,7 @@ export function flashArea(area, here, onHold) {
           dir: "auto",
           tabindex: "0",
         });
+      flash.lang = here.messages.language;
       const dots = members.slice(0, 3).map(({ color }) => {
         const dot = element(null, "span", "presence-flash-dot");
         dot.style.setProperty("--presence-color", color);
@@ -113,8 +109,11 @@ export function flashArea(area, here, onHold) {
       flashes.set(id, flash);
     },
     say(isJoin, members) {
+      const text = flashText(here.messages, isJoin, members);
+      if (!isNews(text)) return;
       const line = document.createElement("div");
-      line.textContent = flashText(here.messages, isJoin, members);
+      line.lang = here.messages.language;
+      line.textContent = text;
       // Whole, so that it is read as one.
       said.append(line);
       // Who comes along later would take it for news.
@@ -123,8 +122,11 @@ export function flashArea(area, here, onHold) {
     hide(id) {
       const flash = flashes.get(id);
       flashes.delete(id);
-      if (flash !== undefined) remove(flash);
-      settle();
+      // Or the focus would be lost.
+      if (flash?.matches(":focus")) ([...flashes.values()].at(-1) ?? former)?.focus();
+      flash?.remove();
+      // What is gone has no end of being read.
+      for (const at of [0, 1]) if (read[at] === id) settle(at, undefined);
     },
     end() {
       controller.abort();
@@ -186,7 +188,7 @@ function sentence(messages, isJoin, members) {
   const parts = list.map(({ type, value }) => {
     // "3 others" is none.
     if (type === "literal" || !members.some(({ name }) => name === value)) return value;
-    const name = element(null, "bdi", "presence-flash-name");
+    const name = element(null, "bdi", "presence-flash-name", { lang: "" });
     name.textContent = value;
     return name;
   });

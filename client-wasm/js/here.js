@@ -72,6 +72,10 @@ export class Here {
   #isFull = false;
   /** @type {string | null} */
   #place = null;
+  /** What has just been said in a flash area. @type {Set<string>} */
+  #said = new Set();
+  /** Who was here when somebody asked for locations, of which there were none. @type {readonly Member[] | null} */
+  #before = null;
   #ask = () => this.#feed(ASK_LAST_SEEN, this.key);
 
   /**
@@ -152,12 +156,9 @@ export class Here {
     if (options !== undefined) throw wrong("on", `"${event}" takes no options`);
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
-    if (event === "location" && !this.#tellsLocations) {
-      this.#tellsLocations = true;
-      const { members } = this;
-      this.#later(loadLocation, (it, controller) => {
-        it.watch(this, controller, members, (...parts) => this.#emit("location", parts));
-      });
+    if (event === "location") {
+      this.#before ??= this.members;
+      this.#locate();
     }
     // Whoever listens twice is called twice.
     const entry = { listener };
@@ -219,14 +220,12 @@ export class Here {
   bar(target, options) {
     const checked = barOptionsOf(options);
     const element = elementOf(target);
-    let bar = new Bar(this.messages, checked);
+    const bar = new Bar(this.messages, checked);
     let endLastSeen = () => {};
     const part = {
       draw: () => bar.draw(this.members, this.#open.standing),
       again: () => {
-        const { root } = bar;
-        bar = new Bar(this.messages, checked);
-        root.replaceWith(bar.root);
+        bar.speak(this.messages);
         part.draw();
       },
       remove: () => {
@@ -241,7 +240,7 @@ export class Here {
     part.draw();
     if (checked.lastSeen) {
       endLastSeen = this.#later(loadLastSeen, (it, controller) => {
-        it.show(this, controller, () => bar.root, this.#bars, this.#ask, say);
+        it.show(this, controller, bar.root, this.#bars, this.#ask, say);
       });
     }
     return part.remove;
@@ -264,8 +263,14 @@ export class Here {
   flash(target, options) {
     const element = elementOf(target);
     const rules = flashOptions(options);
-    const hold = (/** @type {boolean} */ isHeld) => this.#feed(HOLD, part, isHeld);
-    const part = this.#flash(flashArea(element, this, hold), rules);
+    const hold = (/** @type {[number | undefined, number | undefined]} */ ...read) =>
+      this.#feed(HOLD, part, ...read);
+    // Two areas say a thing at about the same time, and a screen reader has to be told once.
+    const isNews = (/** @type {string} */ text) => {
+      setTimeout(() => this.#said.delete(text), 500);
+      return !this.#said.has(text) && !!this.#said.add(text);
+    };
+    const part = this.#flash(flashArea(element, this, hold, isNews), rules);
     return () => this.#remove(part);
   }
 
@@ -413,6 +418,16 @@ export class Here {
     return this.#open.connection.feed(what, ...args);
   }
 
+  /** Tells of locations once there is one. */
+  #locate() {
+    const before = this.#before;
+    if (!before || this.#tellsLocations || !this.members.some(({ meta }) => "at" in meta)) return;
+    this.#tellsLocations = true;
+    this.#later(loadLocation, (it, controller) => {
+      it.watch(this, controller, before, (...parts) => this.#emit("location", parts));
+    });
+  }
+
   /**
    * Somebody says something for the moment, says it again, or no longer says it.
    *
@@ -453,6 +468,7 @@ export class Here {
         this.#pulsed(undefined, pulse.session, pulse.name);
       }
     }
+    if (name === "change") this.#locate();
     if (name === "change" && !this.#leads) {
       const [members, before] = [this.members, this.#seen];
       this.#seen = members;

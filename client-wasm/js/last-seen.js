@@ -72,18 +72,19 @@ export function ask(here, send, signal) {
  *
  * @param {Here} here
  * @param {AbortController} controller ends it
- * @param {() => HTMLElement} rootOf another one after the texts have changed
+ * @param {HTMLElement} root the bar
  * @param {Set<{ draw(): void, again(): void, remove(): void }>} bars what is told of changes
  * @param {() => void} send
  * @param {typeof import("./messages.js").say} say given rather than imported: a module that both import
  *   would be a file of its own
  */
-export function show(here, controller, rootOf, bars, send, say) {
+export function show(here, controller, root, bars, send, say) {
   const { signal } = controller;
   const line = document.createElement("span");
   line.className = "presence-last-seen";
   line.setAttribute("part", "last-seen");
   const name = document.createElement("bdi");
+  name.lang = "";
   /** @type {Seen | undefined} */
   let last;
   let isKnown = false;
@@ -99,7 +100,6 @@ export function show(here, controller, rootOf, bars, send, say) {
       line.remove();
       return;
     }
-    const root = rootOf();
     if (line.parentElement !== root) {
       adopt(root, CSS);
       root.append(line);

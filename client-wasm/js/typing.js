@@ -193,6 +193,7 @@ function display(here, signal, target, field, show, { say, template }) {
     const told = names.length > 0 ? say(here.messages, entry, { names, n: names.length }) : "";
     if (told === shown) return;
     shown = told;
+    for (const part of parts) part.lang = here.messages.language;
     text.replaceChildren(
       ...(told === "" ? [] : nodesOf(here, template(here.messages, entry, names.length), names)),
     );
@@ -247,6 +248,7 @@ function nodeOf({ type, value }) {
   if (type === "literal") return value;
   const name = document.createElement("bdi");
   name.className = "presence-typing-name";
+  name.lang = "";
   name.textContent = value;
   return name;
 }

@@ -137,7 +137,7 @@ impl Driver {
                 driver.session.borrow_mut().token(clock::now(), number(a), token);
             }
             call::ROUND_TRIP => return driver.round_trip.get().into(),
-            call::HOLD => driver.hold(number(a), is_true(b)),
+            call::HOLD => driver.hold(number(a), [b, c].map(flash_id)),
             call::REMOVE => driver.remove(number(a)),
             call::RENEW_TOKEN => driver.session.borrow_mut().renew_token(clock::now()),
             _ => {
@@ -286,11 +286,11 @@ impl Driver {
         id
     }
 
-    /// Somebody reads flashes, or doesn't any more.
-    fn hold(&self, id: u32, is_held: bool) {
+    /// Somebody reads these flashes, or none any more.
+    fn hold(&self, id: u32, read: [Option<u32>; 2]) {
         for flashes in self.flashes() {
             if flashes.id == id {
-                flashes.hold(clock::now(), is_held);
+                flashes.hold(clock::now(), read);
             }
         }
     }
@@ -456,6 +456,10 @@ impl Driver {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
 fn number(value: &JsValue) -> u32 {
     value.as_f64().unwrap_or_default() as u32
+}
+
+fn flash_id(value: &JsValue) -> Option<u32> {
+    value.as_f64().map(|_| number(value))
 }
 
 fn is_true(value: &JsValue) -> bool {

@@ -52,9 +52,9 @@ impl FlashTeller {
         self.draw();
     }
 
-    /// Somebody reads it, or doesn't any more.
-    pub(crate) fn hold(&self, now: Time, is_held: bool) {
-        self.flashes.borrow_mut().hold(now, is_held);
+    /// Somebody reads these, or none any more.
+    pub(crate) fn hold(&self, now: Time, read: [Option<u32>; 2]) {
+        self.flashes.borrow_mut().hold(now, read);
         self.draw();
     }
 

@@ -74,6 +74,8 @@ pub struct Flashes<P> {
     /// Who left lately, and when.
     left: Map<MemberId, Time>,
     held_since: Option<Time>,
+    /// Those that somebody reads.
+    read: [Option<u32>; 2],
     outputs: VecDeque<FlashOutput<P>>,
 }
 
@@ -99,6 +101,7 @@ impl<P: Clone> Flashes<P> {
             flashes: Vec::new(),
             left: Map::new(),
             held_since: None,
+            read: [None; 2],
             outputs: VecDeque::new(),
         }
     }
@@ -158,9 +161,11 @@ impl<P: Clone> Flashes<P> {
         }
     }
 
-    /// While somebody reads a message, none goes.
-    pub fn hold(&mut self, now: Time, is_held: bool) {
+    /// While somebody reads a message, by pointer or focus, none goes for its age, and that one makes no room.
+    pub fn hold(&mut self, now: Time, read: [Option<u32>; 2]) {
         self.handle_timeout(now);
+        let is_held = read != [None; 2];
+        self.read = read;
         if let Some(since) = self.held_since
             && !is_held
         {
@@ -260,8 +265,9 @@ impl<P: Clone> Flashes<P> {
     }
 
     fn hide_first(&mut self) {
-        let first = self.flashes.iter_mut().find(|it| it.hide_at.is_some());
-        if let Some(it) = first {
+        let read = self.read;
+        let can_go = |it: &&mut Flash<P>| it.hide_at.is_some() && !read.contains(&Some(it.id));
+        if let Some(it) = self.flashes.iter_mut().find(can_go) {
             it.hide_at = None;
             self.outputs.push_back(FlashOutput::Hide { id: it.id });
         }

@@ -307,6 +307,25 @@ test("an open list follows those who come and go, and keeps its place", async (t
   await alice.dot("frank").waitFor();
 });
 
+test("another language leaves an open list open, and the focus where it is", async (t) => {
+  const alice = await stage.blank(t, "alice");
+  await alice.enter({ key: stage.key(t), token: mintToken("alice") });
+  await fill(t);
+  await alice.page.getByRole("button", { name: "+7 more" }).click();
+  await alice.page.keyboard.press("ArrowDown");
+  await alice.page.evaluate("window.focused = document.activeElement");
+  await alice.page.evaluate(async () => {
+    const { here } = /** @type {any} */ (window);
+    here.messages = (await import(String("/sdk/locales/de.js"))).default;
+  });
+  await alice.page.getByText("12 hier", { exact: true }).waitFor();
+  assert.ok(await alice.page.locator(".presence-list").isVisible());
+  assert.equal(await alice.page.evaluate("document.activeElement === focused"), true);
+  assert.equal(await alice.page.locator(".presence").getAttribute("lang"), "de");
+  const note = alice.page.locator("[data-name=alice] .presence-note");
+  assert.equal(await note.textContent(), " (du)");
+});
+
 test("who wants less motion gets none, and nothing flickers with high contrast", async (t) => {
   const look = /** @type {const} */ ({ reducedMotion: "reduce", forcedColors: "active" });
   const alice = await stage.visit(t, "alice", { look });

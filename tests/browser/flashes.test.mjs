@@ -162,6 +162,56 @@ for (const way of ["pointer", "focus"]) {
   });
 }
 
+test("five that come later don't push away the flash that is being read", async (t) => {
+  const alice = await entered(t);
+  await Peer.join(stage.relay, "bob", stage.key(t));
+  const flash = alice.page.locator(".presence-flash", { hasText: "bob joined" });
+  // Not the pointer, from under which the others push it.
+  await flash.focus();
+  for (const name of ["c", "d", "e", "f", "g"]) {
+    // Or it would go into the same sentence.
+    await alice.page.waitForTimeout(1100);
+    await Peer.join(stage.relay, name, stage.key(t));
+    await alice.page.locator(".presence-flash", { hasText: `${name} joined` }).waitFor();
+  }
+  assert.equal(await alice.page.locator(".presence-flash").count(), 5);
+  assert.ok(await flash.isVisible());
+  await flash.blur();
+  await flash.waitFor({ state: "detached" });
+});
+
+test("a flash that is withdrawn gives the focus back", async (t) => {
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  const alice = await entered(t);
+  await alice.sees(["alice", "bob"]);
+  await alice.dot("alice").focus();
+  await bob.close(1001);
+  const left = alice.page.locator(".presence-flash[data-kind=left]");
+  await left.focus();
+  await Peer.join(stage.relay, "bob", stage.key(t));
+  await left.waitFor({ state: "detached" });
+  const focused = await alice.page.evaluate("document.activeElement.dataset.name");
+  assert.equal(focused, "alice");
+});
+
+test("of two areas only one is read out", async (t) => {
+  const alice = await entered(t);
+  await alice.page.evaluate(() => {
+    const second = Object.assign(document.createElement("div"), { id: "second" });
+    document.body.append(second);
+    /** @type {any} */ (window).here.flash(second);
+  });
+  await listen(alice);
+  for (const [i, name] of ["bob", "carol"].entries()) {
+    await Peer.join(stage.relay, name, stage.key(t));
+    for (const area of ["#flash", "#second"]) {
+      await alice.page.locator(`${area} .presence-flash`, { hasText: `${name} joined` }).waitFor();
+    }
+    await until(`${name} is read out`, async () => (await heard(alice)).length > i);
+  }
+  assert.deepEqual(await heard(alice), ["bob joined", "carol joined"]);
+});
+
 test("the keyboard reaches a flash", async (t) => {
   const alice = await entered(t);
   await Peer.join(stage.relay, "bob", stage.key(t));

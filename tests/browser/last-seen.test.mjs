@@ -71,6 +71,12 @@ test("P13: the time goes on by itself, in every language", async (t) => {
       Object.assign(/** @type {any} */ (window).here, { messages });
     }, locale);
     await says(bob, String(text));
+    const languages = await bob.page.evaluate(() =>
+      [...document.querySelectorAll(".presence-last-seen, .presence-last-seen > bdi")].map(
+        (it) => /** @type {HTMLElement | null} */ (it.closest("[lang]"))?.lang,
+      ),
+    );
+    assert.deepEqual(languages, [locale, ""], "the sentence's own, and none of the name's");
   }
 });
 

@@ -64,8 +64,13 @@ test("what is loaded on demand is not loaded before it is asked for, and that it
     );
   assert.equal(await loaded(), false);
   await alice.page.route("**/location.js", (route) => route.abort());
+  // Where nobody says where they are there is nothing to tell.
   await alice.page.evaluate("void here.on('location', () => {})");
-  await alice.hasHeard(["state live", "error load_failed"]);
+  assert.deepEqual(await alice.events(), ["state live"]);
+  await alice.page.evaluate("void here.at('cell:B7')");
+  await until("the error is told", async () =>
+    (await alice.events()).includes("error load_failed"),
+  );
 });
 
 /**

@@ -212,29 +212,34 @@ fn nothing_flashes_while_more_than_so_many_are_here() {
 fn nothing_goes_while_somebody_reads_and_each_has_its_time_after_that() {
     let mut flashes = flashes();
     observe(&mut flashes, 0, &joined("bob"));
-    flashes.hold(at(3_000), true);
+    flashes.hold(at(3_000), [Some(0), None]);
     assert_eq!(run(&mut flashes, 60_000), ["say bob joined"]);
     assert_eq!(observe(&mut flashes, 60_000, &joined("carol")), ["1: carol joined"]);
-    flashes.hold(at(61_000), true);
-    flashes.hold(at(62_000), false);
+    flashes.hold(at(61_000), [Some(0), Some(1)]);
+    flashes.hold(at(62_000), [None; 2]);
     assert_eq!(run(&mut flashes, 62_999), ["say carol joined"]);
     assert_eq!(run(&mut flashes, 63_000), ["hide 0"], "a second was left to it");
     assert_eq!(run(&mut flashes, 65_999), NOTHING);
     assert_eq!(run(&mut flashes, 66_000), ["hide 1"], "four seconds were left to it");
-    flashes.hold(at(70_000), false);
+    flashes.hold(at(70_000), [None; 2]);
     assert_eq!(run(&mut flashes, 99_000), NOTHING);
 }
 
 #[test]
-fn at_most_five_are_shown_and_the_oldest_makes_room() {
+fn at_most_five_are_shown_and_the_oldest_that_nobody_reads_makes_room() {
     let mut flashes = flashes();
-    flashes.hold(at(0), true);
+    flashes.hold(at(0), [Some(0), Some(2)]);
     for (id, name) in (0..5).zip(["a", "b", "c", "d", "e"]) {
         let shown = observe(&mut flashes, id * 1_000, &joined(name));
         assert_eq!(shown.last(), Some(&format!("{id}: {name} joined")));
     }
     let outputs = observe(&mut flashes, 5_000, &joined("f"));
-    assert_eq!(outputs, ["say e joined", "hide 0", "5: f joined"]);
+    assert_eq!(outputs, ["say e joined", "hide 1", "5: f joined"]);
+    let outputs = observe(&mut flashes, 6_000, &joined("g"));
+    assert_eq!(outputs, ["say f joined", "hide 3", "6: g joined"]);
+    flashes.hold(at(6_500), [None, Some(2)]);
+    let outputs = observe(&mut flashes, 7_000, &joined("h"));
+    assert_eq!(outputs, ["say g joined", "hide 0", "7: h joined"]);
 }
 
 #[test]
@@ -355,7 +360,7 @@ struct Reader {
 
 impl Reader {
     fn hold(&mut self, flashes: &mut Flashes<String>, now: Time, is_held: bool) {
-        flashes.hold(now, is_held);
+        flashes.hold(now, [is_held.then_some(0), None]);
         match (self.held_since, is_held) {
             (None, true) => self.held_since = Some(now),
             (Some(since), false) => {
