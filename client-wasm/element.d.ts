@@ -6,7 +6,9 @@ import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents 
  *
  * - `last-seen`: like the option `lastSeen` of `bar`
  * - `url`, `dedupe`, `mode`, `max`, `look`, `self`: like the options of `connect` and `bar`
- * - `key`: its placeholders are filled in from the element's `data-*`; `{doc_id}` from `data-doc-id`, too
+ * - `away`: `false`: never away; a number: after so many milliseconds without an input
+ * - `key`, or `data-key` where a framework keeps `key` to itself: its placeholders are filled in from the
+ *   element's `data-*`; `{doc_id}` from `data-doc-id`, too
  * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
  * - `locale`: `en`, `ar`, `de` or `ja`; changing it only changes the texts
  * - `flash`: shows who joins and leaves; may hold options as JSON, which are those of `whoshere-flash`, too:
@@ -19,7 +21,7 @@ import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents 
  * is shown as a warning in the console.
  *
  * Looks: the custom properties at the top of `whoshere.css`, and the parts `bar`, `dots`, `item`, `dot`,
- * `initial`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
+ * `initial`, `avatar`, `leaving`, `label`, `name`, `note`, `count`, `more`, `more-button`, `list`, `person`, `mark`, `flashes`,
  * `flash`, `flash-dot`, `flash-name`, `said` and `last-seen`.
  *
  * An element within the tag that has `slot="self"` is shown in its reader's dot, instead of picture and
@@ -52,6 +54,8 @@ export interface WhosHereEvents {
   "whoshere-join": CustomEvent<PresenceEvents["join"]>;
   "whoshere-leave": CustomEvent<PresenceEvents["leave"]>;
   "whoshere-update": CustomEvent<PresenceEvents["update"]>;
+  "whoshere-pulse": CustomEvent<PresenceEvents["pulse"]>;
+  "whoshere-location": CustomEvent<PresenceEvents["location"]>;
   "whoshere-state": CustomEvent<PresenceEvents["state"]>;
   "whoshere-change": CustomEvent<PresenceEvents["change"]>;
   "whoshere-flash": CustomEvent<PresenceEvents["flash"]>;

@@ -8,9 +8,17 @@ import { BAR_OPTIONS, wrong } from "./js/options.js";
 import css from "./js/styles.js";
 
 /** @typedef {import("./index.js").Here} Here */
-/** @typedef {{ url: string, key: string, dedupe: string, token: unknown, mode: string }} Wish */
+/** @typedef {{ url: string, key: string, dedupe: string, token: unknown, mode: string, away: string | null }} Wish */
 
-const EVENTS = /** @type {const} */ (["join", "leave", "update", "state", "change"]);
+const EVENTS = /** @type {const} */ ([
+  "join",
+  "leave",
+  "update",
+  "pulse",
+  "location",
+  "state",
+  "change",
+]);
 
 const LOCALES = /** @type {Record<string, () => Promise<{ default: object }>>} */ ({
   ar: () => import("./locales/ar.js"),
@@ -153,11 +161,16 @@ export class WhosHereElement extends Base {
 
   /** @returns {Wish | undefined} none if something is still missing */
   #wished() {
-    const [url, key, tokenUrl] = ["url", "key", "token-url"].map((it) => this.getAttribute(it));
+    const names = ["url", "key", "data-key", "token-url", "away"];
+    const [url, plainKey, dataKey, tokenUrl, away = null] = names.map((it) =>
+      this.getAttribute(it),
+    );
+    // Frameworks keep `key` to themselves.
+    const key = plainKey ?? dataKey;
     const token = this.#token ?? (tokenUrl ? tokenSource(tokenUrl) : undefined);
     if (url && key && token) {
       const dedupe = this.getAttribute("dedupe") ?? "user";
-      return { url, key: this.#filledIn(key), dedupe, token, mode: this.mode };
+      return { url, key: this.#filledIn(key), dedupe, token, mode: this.mode, away };
     }
     const missing = url ? (key ? "token-url" : "key") : "url";
     // The page's script may be about to set it.
@@ -183,7 +196,8 @@ export class WhosHereElement extends Base {
   async #enter(wish) {
     try {
       const messages = await this.#texts();
-      const all = /** @type {any} */ ({ ...wish, meta: this.#meta, messages });
+      const away = awayOf(wish.away);
+      const all = /** @type {any} */ ({ ...wish, away, meta: this.#meta, messages });
       const here = await connect(all);
       if (this.#wish !== wish) return here.leave();
       this.#here = here;
@@ -191,7 +205,7 @@ export class WhosHereElement extends Base {
       here.on("error", (error) => this.#fail(error));
       this.#show(here);
       this.#speak(here);
-      bindHelpers();
+      bindHelpers(/** @type {CSSStyleSheet} */ (sheet));
       await here.ready;
       if (this.#here === here) this.#tell("ready", { members: here.members });
     } catch (error) {
@@ -334,7 +348,7 @@ export class WhosHereElement extends Base {
  * @param {boolean} isLive then its mode can be changed
  */
 function isSame(one, other, isLive) {
-  const names = /** @type {const} */ (["url", "key", "dedupe", "token", "mode"]);
+  const names = /** @type {const} */ (["url", "key", "dedupe", "token", "mode", "away"]);
   return names.every((name) => one?.[name] === other?.[name] || (isLive && name === "mode"));
 }
 
@@ -348,6 +362,16 @@ async function messagesOf(locale) {
   if (language === "en") return {};
   if (!Object.hasOwn(LOCALES, language)) throw wrong("locale", `there are no texts in "${locale}"`);
   return (await LOCALES[language]?.())?.default;
+}
+
+/**
+ * What the attribute `away` says: nothing, whether it is ever away, or after how many milliseconds.
+ *
+ * @param {string | null} text
+ */
+function awayOf(text) {
+  const it = text || "true";
+  return it === "true" || (it !== "false" && { idle: Number(it) });
 }
 
 /** @param {string} address */

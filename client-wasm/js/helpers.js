@@ -14,8 +14,16 @@ const bound = new Map();
 let isWatching = false;
 let isDue = false;
 
-/** Binds what the page has now, and from the first call on what it gets. */
-export function bindHelpers() {
+/** The looks of a flash area, which the page needn't link. @type {CSSStyleSheet | undefined} */
+let looks;
+
+/**
+ * Binds what the page has now, and from the first call on what it gets.
+ *
+ * @param {CSSStyleSheet} sheet
+ */
+export function bindHelpers(sheet) {
+  looks = sheet;
   if (!isWatching) {
     isWatching = true;
     const attributeFilter = KINDS.map((kind) => `data-presence-${kind}`);
@@ -82,12 +90,19 @@ function bind(element, kind) {
   if (typeof start === "function") {
     try {
       kinds.set(kind, { here, end: start.call(here, element) });
+      if (kind === "flash") dress(/** @type {Document} */ (element.getRootNode()));
     } catch (error) {
       console.warn(error);
     }
   }
   if (kinds.size > 0) bound.set(element, kinds);
   else bound.delete(element);
+}
+
+/** @param {Document} root */
+function dress(root) {
+  const sheets = root.adoptedStyleSheets;
+  if (looks && !sheets.includes(looks)) root.adoptedStyleSheets = [...sheets, looks];
 }
 
 /**

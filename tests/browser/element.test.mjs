@@ -2,6 +2,7 @@
 //
 // `<whos-here>` on a page with a strict content security policy and no script of its own.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Stage, until } from "../support/browser.mjs";
 import { Peer } from "../support/peer.mjs";
@@ -280,6 +281,8 @@ test("data-presence-flash makes any element a flash area of the nearest or the n
   });
   await alice.page.locator("#b[role=status]").waitFor({ state: "attached" });
   const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  const position = "getComputedStyle(document.querySelector('#a')).position";
+  await until("it looks like one", async () => (await alice.page.evaluate(position)) === "fixed");
   for (const id of ["a", "b"]) {
     await alice.page.locator(`#${id} .presence-flash`, { hasText: "bob joined" }).waitFor();
   }
@@ -329,6 +332,114 @@ test("data-presence-inspect shows in any element what the connection does, and i
   await panel.getByRole("cell", { name: "alice (you)" }).waitFor();
   await alice.page.evaluate("delete doc.dataset.presenceInspect");
   await panel.waitFor({ state: "detached" });
+});
+
+test("it says in which language it speaks, and that names have none", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t), locale: "ja", flash: "" });
+  await alice.page.evaluate(() => {
+    const note = Object.assign(document.createElement("textarea"), { id: "note" });
+    note.dataset.presenceTyping = "";
+    document.querySelector("main")?.append(note);
+  });
+  await alice.page.locator("#note + .presence-typing").waitFor({ state: "attached" });
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  bob.send({ pulse: { key: stage.key(t), name: "typing", value: '"note"' } });
+  for (const [selector, lang] of Object.entries({
+    "whos-here .presence": "ja",
+    "whos-here .presence-name": "",
+    "whos-here .presence-flash": "ja",
+    "whos-here .presence-flash-name": "",
+    "whos-here .presence-said > div": "ja",
+    ".presence-typing-text": "ja",
+    ".presence-typing-name": "",
+  })) {
+    const it = alice.page.locator(selector).first();
+    await it.waitFor({ state: "attached" });
+    await until(selector, async () => (await it.getAttribute("lang")) === lang);
+  }
+});
+
+test("whatever a presence tells, the tag tells, by the names that its types have", async (t) => {
+  const types = readFileSync(new URL("../../client-wasm/index.d.ts", import.meta.url), "utf8");
+  const own = readFileSync(new URL("../../client-wasm/element.d.ts", import.meta.url), "utf8");
+  const [, events = ""] = /interface PresenceEvents \{(.*?)\n\}/s.exec(types) ?? [];
+  const names = [...events.matchAll(/^ {2}(?:readonly )?(\w+):/gm)]
+    .map(([, name]) => name)
+    .toSorted();
+  assert.ok(names.length > 7, String(names));
+  const typed = [...own.matchAll(/"whoshere-(\w+)":/g)].map(([, name]) => name);
+  assert.deepEqual(typed.filter((it) => it !== "ready").toSorted(), names);
+
+  const key = stage.key(t);
+  const alice = await stage.visit(t, "alice", { path: "/" });
+  await alice.page.evaluate((names) => {
+    const heard = new Set();
+    Object.assign(window, { heard });
+    for (const name of names) {
+      document.addEventListener(`whoshere-${name}`, (event) => {
+        event.preventDefault();
+        heard.add(name);
+      });
+    }
+  }, names);
+  await add(alice, { key, max: 1, flash: "" });
+  await alice.page.locator("whos-here .presence").waitFor();
+  await alice.page.evaluate(() => {
+    const parts = new Set();
+    Object.assign(window, { parts });
+    const root = /** @type {ShadowRoot} */ (document.querySelector("whos-here")?.shadowRoot);
+    const look = () => {
+      for (const it of root.querySelectorAll("[part]")) for (const part of it.part) parts.add(part);
+    };
+    new MutationObserver(look).observe(root, { subtree: true, childList: true });
+    look();
+  });
+  await Peer.join(stage.relay, "carol", key);
+  const bob = await Peer.open(stage.relay);
+  const avatar = `${stage.relay.http}/icon.svg`;
+  await bob.hello(mintToken({ sub: "bob", name: "bob", avatar }));
+  await bob.join(key);
+  await alice.page.locator("whos-here").getByRole("button", { name: "+2" }).click();
+  bob.send({ update: { key, meta: { at: "cell:B7" } } });
+  bob.send({ pulse: { key, name: "typing", value: "1" } });
+  await set(alice, "locale", "tlh");
+  const seen = async () => /** @type {string[]} */ (await alice.page.evaluate("[...heard].sort()"));
+  const others = names.filter((it) => it !== "leave").join();
+  await until("all but a leave are told", async () => `${await seen()}` === others);
+  // Whose dot goes fades out.
+  await set(alice, "self", "last");
+  await set(alice, "max", "5");
+  await until("bob has a dot", () =>
+    alice.page.locator("whos-here .presence-dots [data-name=bob]").isVisible(),
+  );
+  await bob.close(1001);
+  await until("all are told", async () => `${await seen()}` === `${names}`);
+  const [, list = ""] = /and the parts (.*?)\.\n/s.exec(own) ?? [];
+  const documented = [...list.matchAll(/`([\w-]+)`/g)].map(([, name]) => name);
+  const parts = async () =>
+    /** @type {string[]} */ (await alice.page.evaluate("[...parts, 'last-seen'].sort()"));
+  await until(
+    "all parts were there",
+    async () => `${await parts()}` === `${documented.toSorted()}`,
+  );
+});
+
+test("without dedupe its two tabs are two, and a key may be in data-key", async (t) => {
+  const attributes = { "data-key": stage.key(t), dedupe: "none" };
+  const [one, other] = [await tagged(t, "alice", attributes), await tagged(t, "alice", attributes)];
+  for (const tab of [one, other]) {
+    await until("both are there", async () => (await shown(tab)).join() === "2 here,alice,alice");
+  }
+});
+
+test("after how long its reader is away is an attribute, and whether at all", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t), away: "1000" });
+  await alice.page.locator("whos-here .presence-dot[data-state=away]").waitFor();
+  await set(alice, "away", "false");
+  await alice.page.locator("whos-here .presence-dot[data-state=active]").waitFor();
+  await set(alice, "away", "soon");
+  await until("it is an error", async () => (await told(alice)).includes("error bad_options"));
+  assert.match(alice.problems.splice(0).join(), /idle: must be/);
 });
 
 test("its parts and custom properties give a page its own looks", async (t) => {
