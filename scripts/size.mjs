@@ -8,7 +8,7 @@ import { join, relative, resolve } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { buildClient } from "./build-client.mjs";
 import { isMain, Refusal, runMain, say } from "./setup/log.mjs";
-import { projectSettings } from "./setup/versions.mjs";
+import { projectSettings, repoRoot } from "./setup/versions.mjs";
 import { ensure } from "./setup.mjs";
 
 /** @typedef {{ name: string, raw: number, gzip: number, brotli: number }} Size */
@@ -34,6 +34,10 @@ export async function size() {
   const { budget, elementBudget } = projectSettings();
   check("The SDK", code, budget, profile);
   check("The SDK with <whos-here>", whole, elementBudget, profile);
+  const readme = readFileSync(join(repoRoot, "README.md"), "utf8");
+  for (const it of [budget, elementBudget].map(kilobytes)) {
+    if (!readme.includes(it)) throw new Refusal(`README.md doesn't name the budget of ${it}.`);
+  }
 }
 
 /**

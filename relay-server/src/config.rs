@@ -11,11 +11,13 @@ use crate::{
     SqliteStore, Store, StoreError, Tls, TlsError, TokenRules, WebhookFlags, WebhookSecretError,
     Webhooks,
 };
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ipnet::IpNet;
 use presence_core::relay::{KeyPattern, LastSeenRules, RelayConfig};
 use presence_protocol::Wait;
 use secrecy::{ExposeSecret, SecretString};
+use std::env;
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -448,6 +450,15 @@ pub enum ConfigError {
         /// The address.
         listen: SocketAddr,
     },
+    /// A variable that no flag has.
+    #[error("unknown_variable: {0} means nothing; `whoshere-relay --help` has the names")]
+    UnknownVariable(String),
+    /// Development behind a proxy.
+    #[error(
+        "dev_behind_proxy: --dev gives a token to whoever asks, and through a proxy that may be \
+         anybody; leave out --trusted-proxy"
+    )]
+    DevBehindProxy,
     /// A folder that isn't there.
     #[error("no_folder: {flag} {} is not a folder", path.display())]
     NoFolder {
@@ -500,6 +511,15 @@ pub enum ConfigError {
     NoRandomness,
 }
 
+/// Those of the variables that look like a flag's and are none's: most likely they are misspelt.
+pub fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let command = Args::command();
+    let known: Vec<_> = command.get_arguments().filter_map(|it| it.get_env()).collect();
+    let unknown = names.filter(|it| !known.contains(&it.as_os_str()));
+    let unknown = unknown.map(|it| it.to_string_lossy().into_owned());
+    unknown.filter(|it| it.starts_with("WHOSHERE_")).collect()
+}
+
 impl Args {
     /// Checks what was asked for, and leaves everything as it is. Returns what a start would remove.
     ///
@@ -507,6 +527,9 @@ impl Args {
     ///
     /// A [`ConfigError`] that says what to change.
     pub fn check(mut self) -> Result<Vec<Surplus>, ConfigError> {
+        if let Some(name) = unknown_variables(env::vars_os().map(|it| it.0)).pop() {
+            return Err(ConfigError::UnknownVariable(name));
+        }
         // Everything else is tried with nothing to keep it in.
         let folder = self.data.take_if(|it| it.is_dir());
         let (last_seen, has_webhook) = (self.last_seen.clone(), self.webhooks.is_set());
@@ -545,6 +568,9 @@ impl Args {
     pub fn into_config(self) -> Result<Config, ConfigError> {
         if self.dev && !self.listen.ip().is_loopback() {
             return Err(ConfigError::DevNotLoopback { listen: self.listen });
+        }
+        if self.dev && !self.trusted_proxies.is_empty() {
+            return Err(ConfigError::DevBehindProxy);
         }
         let folders = [("--demo", &self.demo), ("--sdk", &self.sdk), ("--data", &self.data)];
         for (flag, folder) in folders {
@@ -744,14 +770,20 @@ fn log_filter(text: &str) -> Result<String, String> {
 fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network
-        .map_err(|_| "not an address or a network; write it like 10.0.0.1 or 10.0.0.0/8".to_owned())
+    let network = network.map_err(|_| {
+        "not an address or a network; write it like 10.0.0.1 or 10.0.0.0/8".to_owned()
+    })?;
+    let is_mapped = matches!(network, IpNet::V6(it) if it.network().to_ipv4_mapped().is_some());
+    match network.prefix_len() {
+        0 => Err("everybody can't be trusted; name the proxies".to_owned()),
+        _ if is_mapped => Err("an IPv4 address in IPv6's form; write it like 10.0.0.1".to_owned()),
+        _ => Ok(network),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     const SECRET: &str = "--secret=a secret of at least thirty-two bytes";
     const KEY: &str = include_str!("auth/keys/tests/ed25519.pem");
@@ -833,6 +865,21 @@ mod tests {
     }
 
     #[test]
+    fn who_is_trusted_as_a_proxy_is_somebody_in_particular() {
+        for good in ["10.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32"] {
+            assert!(network(good).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("0.0.0.0/0", "everybody"),
+            ("::/0", "everybody"),
+            ("::ffff:10.0.0.0/104", "IPv6's form"),
+            ("proxy.example", "not an address"),
+        ] {
+            assert!(network(bad).unwrap_err().contains(why), "{bad}");
+        }
+    }
+
+    #[test]
     fn dev_is_for_this_machine_only() {
         for public in ["0.0.0.0:8080", "10.0.0.1:8080", "[::]:8080"] {
             assert!(refusal(&["--dev", "--listen", public]).starts_with("dev_not_loopback: "));
@@ -840,6 +887,8 @@ mod tests {
         for loopback in ["127.0.0.1:0", "127.9.9.9:80", "[::1]:8080"] {
             assert!(config(&["--dev", "--listen", loopback]).is_ok(), "{loopback}");
         }
+        let proxied = refusal(&["--dev", "--trusted-proxy", "127.0.0.1"]);
+        assert!(proxied.starts_with("dev_behind_proxy: "), "{proxied}");
         assert!(refusal(&["--dev", "--demo", "/nowhere"]).starts_with("no_folder: --demo"));
         assert!(Args::try_parse_from(["whoshere-relay", SECRET, "--demo", "www"]).is_err());
     }
@@ -907,6 +956,13 @@ mod tests {
         assert!(!config.origins.same_host);
         assert!(config.last_seen.is_none(), "nothing is kept unless it is asked for");
         assert!(!format!("{config:?}").contains("thirty-two"), "secrets are not shown");
+    }
+
+    #[test]
+    fn a_variable_that_is_misspelt_is_found() {
+        let names = ["WHOSHERE_ORIGIN", "WHOSHERE_ORIGINS", "PATH", "WHOSHERE_WEBHOOK_SECRET"];
+        let unknown = unknown_variables(names.into_iter().map(OsString::from));
+        assert_eq!(unknown, ["WHOSHERE_ORIGINS"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use relay_server::command::Command;
-use relay_server::config::Args;
+use relay_server::config::{Args, unknown_variables};
 use relay_server::log;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -42,6 +42,9 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 async fn serve(args: Args) -> anyhow::Result<()> {
     log::start(&args.log, args.log_format)?;
+    for name in unknown_variables(std::env::vars_os().map(|it| it.0)) {
+        warn!("{name} means nothing; `whoshere-relay --help` has the names");
+    }
     let (listen, listen_metrics) = (args.listen, args.metrics_listen);
     let config = args.into_config()?;
     let (mut interrupt, mut terminate) =

@@ -47,6 +47,15 @@ test("a variable that is empty is none", async () => {
   await (await Peer.join(relay, "alice")).close(1001);
 });
 
+test("a variable that is misspelt fails a check, and a start warns of it", async () => {
+  const env = { WHOSHERE_ORIGINS: "https://app.example" };
+  const { status, stderr } = run(["check"], { ...env, WHOSHERE_SECRET: SECRET });
+  assert.equal(status, 1);
+  assert.match(stderr, /^whoshere-relay: unknown_variable: WHOSHERE_ORIGINS means nothing/);
+  relay = await startRelay({ env });
+  while (!/WARN.* WHOSHERE_ORIGINS means nothing/.test(relay.log)) await sleep(20);
+});
+
 test("a check fails with the code that the relay would end with", () => {
   for (const [args, code] of /** @type {const} */ ([
     [[], "secret_missing"],

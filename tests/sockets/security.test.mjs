@@ -12,7 +12,7 @@ const read = (/** @type {string} */ path) => readFileSync(join(REPO_ROOT, path),
 
 const paper = read("SECURITY.md");
 const protocol = read("presence-protocol/src/close.rs");
-const config = read("relay-server/src/config.rs");
+const config = read("relay-server/src/config.rs") + read("relay-server/src/command.rs");
 const relay = readdirSync(join(REPO_ROOT, "relay-server/src"), { recursive: true })
   .map(String)
   .filter((it) => it.endsWith(".rs"))
