@@ -140,7 +140,7 @@ test("it speaks another language as soon as it is told to, and nobody sees it le
     await alice.page.evaluate("document.querySelector('whos-here').here === here"),
     true,
   );
-  assert.equal(sessions(), before, "it is the same session all the time");
+  await until("it is the same session all the time", () => sessions() === before);
 });
 
 test("its reader may have a picture of the page's own", async (t) => {
@@ -383,7 +383,8 @@ test("whatever a presence tells, the tag tells, by the names that its types have
     }
   }, names);
   await add(alice, { key, max: 1, flash: "" });
-  await alice.page.locator("whos-here .presence").waitFor();
+  // Who is there before the first snapshot joins nobody.
+  await until("alice is here", async () => (await shown(alice))[0] === "1 here");
   await alice.page.evaluate(() => {
     const parts = new Set();
     Object.assign(window, { parts });
