@@ -13,7 +13,8 @@ let loading;
 
 /** @param {import("./whoshere.js").InitInput} [source] */
 export async function init(source) {
-  loading ??= load(source === undefined ? undefined : { module_or_path: source });
+  // Without a source it is the one beside this module.
+  loading ??= load({ module_or_path: /** @type {any} */ (source) });
   try {
     await loading;
   } catch (cause) {

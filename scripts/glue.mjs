@@ -9,7 +9,7 @@ import { Refusal } from "./setup/log.mjs";
  * only lent. What it knows by name from the start are `undefined`, `null`, `true` and `false`.
  */
 const HELPERS = `
-const heap = [...new Array(1024), undefined, null, true, false];
+const heap = [...Array(1024), undefined, null, true, false];
 let heap_next = heap.length;
 let stack_pointer = 1024;
 let wasm;
@@ -41,7 +41,7 @@ function addBorrowedObject(obj) {
 }
 
 // Its memory is another buffer when it has grown.
-const bytesOf = (ptr, len) => new Uint8Array(wasm.memory.buffer, ptr >>> 0, len);
+const bytesOf = (ptr, len) => new Uint8Array(wasm.memory.buffer, ptr, len);
 
 const getDataViewMemory0 = () => new DataView(wasm.memory.buffer);
 
@@ -55,7 +55,7 @@ function passStringToWasm0(arg) {
     return ptr;
 }
 
-export default async function load({ module_or_path = new URL('whoshere_bg.wasm', import.meta.url) } = {}) {
+export default async function load({ module_or_path = new URL('whoshere_bg.wasm', import.meta.url) }) {
     let source = await module_or_path;
     if (typeof source === 'string' || source instanceof URL || source instanceof Request) source = await fetch(source);
     if (source instanceof Response) {
@@ -67,6 +67,14 @@ export default async function load({ module_or_path = new URL('whoshere_bg.wasm'
     wasm = (made.instance ?? made).exports;
 }
 `;
+
+/** What the module exports for wasm-bindgen's helpers, and these don't call. */
+export const NOT_CALLED = [
+  "__abort_handler",
+  "__instance_terminated",
+  "__wbindgen_realloc",
+  "__wbindgen_free",
+];
 
 /**
  * The glue with helpers that are a quarter of the size.
@@ -84,5 +92,10 @@ export function withOwnHelpers(glue) {
     (name) => !ours.includes(name) && new RegExp(`\\b${name}\\b`).test(kept),
   );
   if (missing.length > 0) throw new Refusal(`The glue needs helpers of ours: ${missing}.`);
-  return kept + HELPERS;
+  const plain = kept
+    .replaceAll(", wasm.__wbindgen_malloc, wasm.__wbindgen_realloc)", ")")
+    .replaceAll("__proto__: null,", "")
+    // No memory of a page's is half of what there can be.
+    .replaceAll("(arg0 >>> 0) + 4 *", "arg0 + 4 *");
+  return plain + HELPERS;
 }

@@ -4,7 +4,7 @@
 // they hold hashes, and hashes don't pack: they are a tenth of what a page downloads.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { withOwnHelpers } from "./glue.mjs";
+import { NOT_CALLED, withOwnHelpers } from "./glue.mjs";
 import { Refusal } from "./setup/log.mjs";
 import { collect } from "./setup/run.mjs";
 
@@ -15,6 +15,8 @@ import { collect } from "./setup/run.mjs";
 export async function minifyNames(folder, env) {
   const modulePath = join(folder, "whoshere_bg.wasm");
   const passes = [
+    ...NOT_CALLED.map((name) => `--remove-exports=${name}`),
+    "--remove-unused-module-elements",
     "--minify-imports-and-exports-and-modules",
     // wasm-bindgen and wasm-opt have read what these say.
     "--strip-producers",
@@ -35,12 +37,14 @@ export async function minifyNames(folder, env) {
     if (module === "./whoshere_bg.js") {
       glue = replaceOnce(glue, `\n        ${long}: `, `\n        ${short}: `);
     } else {
-      const [line, variable] = entryOf(module).exec(glue) ?? [];
-      if (line === undefined) throw new Refusal(`The glue has no entry for ${module}.`);
-      direct.push({ line, member: `${short}: ${variable}.${long}` });
+      const entry = entryOf(module);
+      const [, variable] = [...glue.matchAll(entry)][0] ?? [];
+      if (variable === undefined) throw new Refusal(`The glue has no entry for ${module}.`);
+      direct.push({ entry, member: `${short}: ${variable}.${long}` });
     }
   }
-  for (const line of new Set(direct.map(({ line }) => line))) glue = replaceOnce(glue, line, "");
+  // There is one for each function, all of the same module.
+  for (const { entry } of direct) glue = glue.replaceAll(entry, "");
   const members = direct.map(({ member }) => member).join(", ");
   glue = replaceOnce(glue, '"./whoshere_bg.js": import0', `"a": { ...import0, ${members} }`);
   for (const [long, short] of names.exports) {
@@ -52,12 +56,12 @@ export async function minifyNames(folder, env) {
 }
 
 /**
- * The line that says what a module is to the compiled one.
+ * The lines that say what a module is to the compiled one.
  *
  * @param {string} module
  */
 function entryOf(module) {
-  return new RegExp(`\\n *${JSON.stringify(module).replaceAll(".", "\\.")}: (import\\d+),`);
+  return new RegExp(`\\n *${JSON.stringify(module).replaceAll(".", "\\.")}: (import\\d+),`, "g");
 }
 
 /**

@@ -1,6 +1,6 @@
 // @ts-check
 //
-// What the module can be told and asked, by the numbers of driver.rs, and what each call takes.
+// What the module can be told and asked, by the numbers of driver.rs, and what each call takes and answers.
 
 /**
  * @typedef {object} Calls what comes after a call's number; a key is always the first
@@ -30,14 +30,14 @@
 export const START = 0;
 /** Ends it: calls with its number mean nothing any more. */
 export const STOP = 1;
-/** What is to be done next, as `Connection` has it; `undefined` if nothing is. */
+/** What is to be done next, as `Connection` has it; nothing if nothing is. */
 export const POLL = 2;
-/** In how many milliseconds `TIMER` is to be called; `undefined` if there is nothing to wait for. */
+/** In how many milliseconds `TIMER` is to be called; nothing if there is nothing to wait for. */
 export const DELAY = 3;
 export const TIMER = 4;
 export const PAGE_EVENT = 5;
 export const SOCKET_OPEN = 6;
-/** A text came in, or what isn't one. What is to be done with it at once comes back, as from `POLL`. */
+/** A text came in, or what isn't one. If it says who has viewed a key, that key and the reader come back. */
 export const SOCKET_MESSAGE = 7;
 /** A socket was closed, or could not be opened. */
 export const SOCKET_CLOSED = 8;
@@ -46,7 +46,7 @@ export const TOKEN = 9;
 /** Enters a key, or changes its meta and mode if it is entered already. The modes are those of options.js. */
 export const JOIN = 10;
 export const LEAVE = 11;
-/** Says something as JSON, or ends it. False if it is no pulse, or one too many. */
+/** Says something as JSON, or ends it. 0 comes back if it is one too many, else 1. */
 export const PULSE = 12;
 export const ASK_LAST_SEEN = 13;
 /** Everybody who is in a key, oldest first. */

@@ -23,7 +23,17 @@ import {
 import { PresenceError } from "./error.js";
 import { patched } from "./meta.js";
 import { MODES } from "./options.js";
-import { ACTIVATE, isHidden, isPrerendering, watchPage } from "./shell.js";
+import {
+  ACTIVATE,
+  beacon,
+  ERRORS,
+  give,
+  heard,
+  isHidden,
+  isPrerendering,
+  watchPage,
+  written,
+} from "./shell.js";
 
 /**
  * @typedef {import("./call.js").Calls} Calls
@@ -34,6 +44,19 @@ import { ACTIVATE, isHidden, isPrerendering, watchPage } from "./shell.js";
  */
 
 const SUBPROTOCOL = "whoshere.v1";
+
+// What the module says is to be done, by the numbers of driver.rs. What follows it is passed on to the page.
+const FETCH_TOKEN = 0;
+const DIAL = 1;
+const SEND = 2;
+const CLOSE = 3;
+const BEACON = 4;
+const STATE = 5;
+const READY = 6;
+const CHANGE = 11;
+const REFUSE = 12;
+const COMPLAIN = 13;
+const EVENTS = ["ready", "join", "leave", "update", "pulse"];
 
 /** The longest delay that a browser doesn't take for none at all. */
 const LONGEST_MS = 0x7fff_ffff;
@@ -148,7 +171,7 @@ export class Connection {
     this.#core = core;
     this.#options = options;
     const seed = Math.random() * Number.MAX_SAFE_INTEGER;
-    this.#id = this.#call(START, options.idleMs, isHidden(), seed);
+    [this.#id] = this.#call(START, options.idleMs, isHidden(), seed);
     connections.add(this);
     this.#unwatch = watchPage((event) => {
       if (event === ACTIVATE) {
@@ -161,16 +184,16 @@ export class Connection {
   }
 
   /**
-   * Tells the module something, and does what comes of it.
+   * Tells the module something, and does what comes of it. Returns what it has answered.
    *
    * @template {keyof Calls} What
    * @param {What} what
    * @param {Calls[What]} args
    */
   feed(what, ...args) {
-    const result = this.#call(what, ...args);
+    const [answer] = this.#call(what, ...args);
     this.#drain();
-    return result;
+    return answer;
   }
 
   /**
@@ -179,8 +202,9 @@ export class Connection {
    * @param {Calls[What]} args
    */
   #call(what, ...args) {
-    const [a, b, c, d] = args;
-    return this.#core(this.#id, what, a, b, c, d);
+    give(args);
+    this.#core(this.#id, what);
+    return heard();
   }
 
   /**
@@ -204,12 +228,12 @@ export class Connection {
 
   /** @param {string} key */
   members(key) {
-    return this.#call(MEMBERS, key);
+    return this.#call(MEMBERS, key)[0];
   }
 
   /** How long the last heartbeat's answer took. */
   get roundTrip() {
-    const it = this.#call(ROUND_TRIP);
+    const [it] = this.#call(ROUND_TRIP);
     return Number.isNaN(it) ? undefined : it;
   }
 
@@ -219,9 +243,9 @@ export class Connection {
     this.#isDraining = true;
     for (;;) {
       const next = this.#call(POLL);
-      if (next === undefined) break;
+      if (next.length === 0) break;
       try {
-        this.#perform(next);
+        this.#perform(/** @type {any} */ (next));
       } catch (fault) {
         // One of this package's own, which must not keep the page from hearing what comes next.
         reportError(fault);
@@ -237,57 +261,59 @@ export class Connection {
     }
     if (isOver) this.#call(STOP);
     clearTimeout(this.#timer);
-    const delay = this.#call(DELAY);
+    const [delay] = this.#call(DELAY);
     if (delay !== undefined) {
       this.#timer = setTimeout(() => this.feed(TIMER), Math.min(delay, LONGEST_MS));
     }
   }
 
   /**
-   * @param {[name: string, key: string | undefined, number: number, ...parts: any[]]} next as `poll` says it
+   * @param {[what: number, key: string | undefined, ...parts: any[]]} next as `poll` says it
    */
-  #perform([name, key, number, ...parts]) {
+  #perform([what, key, ...parts]) {
     const [first, second, third] = parts;
     const open = this.keys.get(key ?? "");
-    switch (name) {
-      case "fetchToken":
-        return this.#fetchToken(number);
-      case "dial":
-        return this.#open(number);
-      case "send":
+    switch (what) {
+      case FETCH_TOKEN:
+        return this.#fetchToken(first);
+      case DIAL:
+        return this.#open(first);
+      case SEND: {
+        const [dial, ...frame] = parts;
         // One that isn't open any more will say so by itself, and the browser would complain until then.
-        if (this.#dial === number && this.#socket?.readyState === 1) this.#socket.send(first);
+        if (this.#dial !== dial || this.#socket?.readyState !== 1) return;
+        return this.#socket.send(written(/** @type {any} */ (frame)));
+      }
+      case CLOSE:
+        if (this.#dial === first) this.#drop()?.close(second);
         return;
-      case "close":
-        if (this.#dial === number) this.#drop()?.close(first);
+      case BEACON:
+        navigator.sendBeacon(this.#options.beaconUrl, beacon(/** @type {any} */ (parts)));
         return;
-      case "beacon":
-        navigator.sendBeacon(this.#options.beaconUrl, first);
-        return;
-      case "state":
-        return this.#tellState(first, second, third);
-      case "complain":
-        return this.#complain(key, new PresenceError(first, second));
-      case "refuse":
+      case STATE:
+        return this.#tellState(first, ERRORS[second] ?? second, third);
+      case COMPLAIN:
+        return this.#complain(key, errorOf(first, second));
+      case REFUSE:
         this.keys.delete(key ?? "");
         if (open === undefined) return;
         open.isRefused = true;
-        open.emit("state", "stopped", first);
-        return open.fail(new PresenceError(first, second));
-      case "ready":
+        open.emit("state", "stopped", ERRORS[first]);
+        return open.fail(errorOf(first, second));
+      case READY:
         if (open) open.isReady = true;
         break;
-      case "change":
-        if (open) open.isStale = first;
+      case CHANGE:
+        if (open) open.isStale = !!first;
         return open?.emit("change", this.members(open.key));
     }
-    open?.emit(name, ...parts);
+    open?.emit(EVENTS[what - READY] ?? "", ...parts);
   }
 
   /**
    * @param {string} state
    * @param {string | undefined} reason
-   * @param {boolean} isRefused
+   * @param {number | undefined} isRefused
    */
   #tellState(state, reason, isRefused) {
     this.state = state;
@@ -342,8 +368,10 @@ export class Connection {
       const socket = new WebSocket(this.#options.socketUrl, SUBPROTOCOL);
       socket.onopen = () => this.feed(SOCKET_OPEN, dial);
       socket.onmessage = ({ data }) => {
-        const next = this.feed(SOCKET_MESSAGE, dial, data);
-        if (next !== undefined) this.#perform(next);
+        const [key, me] = this.#call(SOCKET_MESSAGE, dial, data);
+        this.#drain();
+        // Nobody but who has asked for it reads it.
+        this.keys.get(key)?.emit("seen", data, me);
       };
       socket.onclose = ({ code }) => this.feed(SOCKET_CLOSED, dial, code);
       this.#socket = socket;
@@ -361,4 +389,12 @@ export class Connection {
     this.#socket = undefined;
     return socket;
   }
+}
+
+/**
+ * @param {number} code
+ * @param {string} message
+ */
+function errorOf(code, message) {
+  return new PresenceError(/** @type {string} */ (ERRORS[code]), message);
 }

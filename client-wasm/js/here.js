@@ -18,6 +18,7 @@ import {
   typingOptions,
   wrong,
 } from "./options.js";
+import { bytesOf, idOf, MAX_PULSE, PULSE_NAME, REASONS } from "./shell.js";
 
 /**
  * @typedef {import("./options.js").Options} Options
@@ -33,7 +34,7 @@ import {
  */
 const EVENTS = {
   join: (member, quiet) => ({ member, quiet }),
-  leave: (member, quiet, reason) => ({ member, reason, quiet }),
+  leave: (member, quiet, reason) => ({ member, reason: REASONS[reason], quiet }),
   update: (member, before) => ({ member, before }),
   pulse: (pulse) => pulse,
   location: (member, location, before) => ({ member, location, before }),
@@ -97,8 +98,10 @@ export class Here {
     this.#sink = (name, ...parts) => {
       if (name === "ready") resolve(undefined);
       else if (name === "failed") reject(parts[0]);
-      else if (name === "pulse") this.#pulsed(.../** @type {[any, any, any, any]} */ (parts));
-      else this.#emit(name, parts);
+      else if (name === "pulse") {
+        const [member, high, low, ...what] = /** @type {[any, number, number, string]} */ (parts);
+        this.#pulsed(member, idOf(high, low), ...what);
+      } else this.#emit(name, parts);
     };
     this.#open = Connection.enter(core, options, this.#sink);
   }
@@ -181,7 +184,8 @@ export class Here {
    */
   pulse(name, value) {
     const text = value === null ? undefined : textOf(value);
-    const fits = typeof name === "string" && text !== null;
+    const isShort = text !== null && bytesOf(text ?? "") <= MAX_PULSE;
+    const fits = typeof name === "string" && PULSE_NAME.test(name) && isShort;
     if (fits && (this.#isOver || this.#feed(PULSE, this.key, name, text))) return;
     const rule = "takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 8 at a time";
     throw new PresenceError("bad_pulse", `pulse: ${rule}`);

@@ -2,11 +2,11 @@
 //
 // What a page puts into its presence, checked: the relay would refuse the rest too, but only later.
 import { PresenceError } from "./error.js";
+import { bytesOf, depth, MAX_DEPTH } from "./shell.js";
 
 /** @typedef {import("./shell.js").Meta} Meta */
 
 const MAX_BYTES = 4096;
-const MAX_DEPTH = 16;
 
 /**
  * A copy as JSON has it: no two pages' metas share anything, and nothing in it can run.
@@ -24,11 +24,12 @@ export function metaOf(value) {
   const bad = (/** @type {string} */ problem) =>
     new PresenceError("bad_meta", `meta must ${problem}`);
   if (!text.startsWith("{")) throw bad("be a JSON object");
-  if (new TextEncoder().encode(text).length > MAX_BYTES) {
+  if (bytesOf(text) > MAX_BYTES) {
     throw bad(`not be larger than ${MAX_BYTES} bytes`);
   }
-  if (depth(text) > MAX_DEPTH) throw bad(`not be nested deeper than ${MAX_DEPTH} levels`);
-  return JSON.parse(text);
+  const meta = JSON.parse(text);
+  if (depth(meta) > MAX_DEPTH) throw bad(`not be nested deeper than ${MAX_DEPTH} levels`);
+  return meta;
 }
 
 /**
@@ -41,19 +42,4 @@ export function patched(meta, patch) {
   const changes = metaOf(patch);
   const entries = Object.entries(meta).concat(Object.entries(changes));
   return metaOf(Object.fromEntries(entries.filter(([name]) => changes[name] !== null)));
-}
-
-/**
- * The deepest nesting in a JSON text; brackets inside strings do not count.
- *
- * @param {string} json
- */
-function depth(json) {
-  let level = 0;
-  let deepest = 0;
-  for (const [bracket] of json.replace(/"(\\.|[^"\\])*"/g, "").matchAll(/[[\]{}]/g)) {
-    level += "[{".includes(bracket) ? 1 : -1;
-    deepest = Math.max(deepest, level);
-  }
-  return deepest;
 }

@@ -4,6 +4,7 @@
 import { PresenceError } from "./error.js";
 import { messagesOf } from "./messages.js";
 import { metaOf } from "./meta.js";
+import { KEY } from "./shell.js";
 
 /**
  * @typedef {object} Options what `connect` needs, all of it
@@ -51,8 +52,6 @@ export function connectOptions(value) {
     idleMs: idleMsOf(away),
   };
 }
-
-const KEY = /^[\w:./@-]{1,128}$/;
 
 /** As what a page is in a key, by the numbers of driver.rs. */
 export const MODES = ["join", "observe", "invisible"];

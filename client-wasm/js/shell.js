@@ -82,26 +82,84 @@ export function isPrerendering() {
   return "prerendering" in document && document.prerendering === true;
 }
 
+/** How a presence is. */
+const STATES = ["active", "away", "reconnecting"];
+/** Why a presence is gone. */
+export const REASONS = ["left", "timeout", "kicked"];
+/** What the relay complains about. All three in the order in which presence-protocol has them. */
+export const ERRORS = [
+  "bad_frame",
+  "bad_key",
+  "bad_meta",
+  "bad_pulse",
+  "key_denied",
+  "key_expired",
+  "key_full",
+  "too_many_keys",
+  "not_joined",
+  "not_allowed",
+  "kicked",
+  "unavailable",
+  "token_expired",
+  "token_denied",
+];
+
+/**
+ * An id of 64 bits.
+ *
+ * @param {number[]} halves
+ */
+export function idOf(...halves) {
+  return halves.map((half) => half.toString(16).padStart(8, "0")).join("");
+}
+
 /**
  * A member as the page gets to see it. Nobody can change it, and least of all what the roster holds.
  *
- * @param {string} id
- * @param {string} userId
- * @param {string} name
- * @param {number} rgb
- * @param {string | undefined} avatar
- * @param {string | undefined} info its JSON
+ * @param {{ userId: string }} user
+ * @param {boolean} isSession false if it is all sessions of the user
+ * @param {number} high of the session's id
+ * @param {number} low
  * @param {boolean} self
- * @param {string} state
+ * @param {number} state
  * @param {number} since
  * @param {Meta[]} metas those of its sessions, newest first
  */
-export function member(id, userId, name, rgb, avatar, info, self, state, since, metas) {
+export function member(user, isSession, high, low, self, state, since, metas) {
+  const id = isSession ? idOf(high, low) : user.userId;
   const sessions = metas.length;
-  const color = `#${rgb.toString(16).padStart(6, "0")}`;
   const meta = Object.freeze(merged(metas));
-  const user = { userId, name, color, avatar: avatar ?? null, info: JSON.parse(info ?? "null") };
-  return Object.freeze({ id, ...user, self, state, since, sessions, meta });
+  const copy = structuredClone(user);
+  return Object.freeze({ id, ...copy, self, state: STATES[state], since, sessions, meta });
+}
+
+/** What a key is. */
+export const KEY = /^[\w:./@-]{1,128}$/;
+/** What a pulse is called. */
+export const PULSE_NAME = /^[a-z]{1,16}$/;
+/** How many bytes of JSON a pulse may have. */
+export const MAX_PULSE = 512;
+/** How deep a meta and an info may be nested. */
+export const MAX_DEPTH = 16;
+
+/**
+ * How many bytes a text is on the wire.
+ *
+ * @param {string} text
+ */
+export function bytesOf(text) {
+  return new TextEncoder().encode(text).length;
+}
+
+/**
+ * How deep a value out of `JSON.parse` is nested.
+ *
+ * @param {unknown} value
+ * @returns {number}
+ */
+export function depth(value) {
+  if (typeof value !== "object" || value === null) return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depth));
 }
 
 /**
@@ -136,28 +194,91 @@ function merged(metas) {
   return JSON.parse(JSON.stringify(Object.fromEntries(entries)));
 }
 
+/** This page's frames, by the numbers of wire.rs, and what each is of. */
+const SENT = /** @type {[string, ...string[]][]} */ (
+  [
+    "hello token resume dial",
+    "join key token meta age away",
+    "observe key token invisible",
+    "update key meta",
+    "pulse key name value",
+    "leave key",
+    "resync key",
+    "last_seen key",
+    "attention away",
+    "token token",
+    "heartbeat",
+  ].map((it) => it.split(" "))
+);
+
 /**
  * A frame of this page. What is undefined isn't written.
  *
- * @param {string} frame
- * @param {string} [key]
- * @param {string} [token]
- * @param {string} [resume]
- * @param {number} [dial]
- * @param {unknown} [meta]
- * @param {number} [age]
- * @param {boolean} [away]
- * @param {string} [name]
- * @param {string} [value]
- * @param {boolean} [invisible]
+ * @param {[frame: number, ...values: unknown[]]} said
  */
-export function frame(frame, key, token, resume, dial, meta, age, away, name, value, invisible) {
-  const body = { key, token, resume, dial, meta, age, away, name, value, invisible };
-  return JSON.stringify({ [frame]: body });
+export function written([frame, ...values]) {
+  const [name, ...fields] = SENT[frame] ?? [""];
+  const body = Object.fromEntries(fields.map((field, at) => [field, values[at]]));
+  return JSON.stringify({ [name]: body });
 }
 
-/** What is in the frame that was read last, one value after the other, and how far they are taken. */
+/**
+ * What a page that is closed while it is disconnected posts to the relay.
+ *
+ * @param {[resume: string, dial: number, ...keys: string[]]} said
+ */
+export function beacon([resume, dial, ...keys]) {
+  return JSON.stringify({ resume, dial, keys });
+}
+
+/** What the module has said since the last time. @type {any[]} */
+let said = [];
+
+/**
+ * The module says something.
+ *
+ * @param {unknown} value
+ */
+export function say(value) {
+  said.push(value);
+}
+
+/**
+ * The same of a natural number, which crosses by itself, but with a sign.
+ *
+ * @param {number} value
+ */
+export function sayInt(value) {
+  said.push(value >>> 0);
+}
+
+/** What the module has said. */
+export function heard() {
+  const it = said;
+  said = [];
+  return it;
+}
+
+/** What the module is to take, one value after the other, and how far it is. */
 const taken = { values: /** @type {any[]} */ ([]), at: 0 };
+
+/**
+ * Gives the module something to take.
+ *
+ * @param {unknown[]} values
+ */
+export function give(values) {
+  taken.values = values;
+  taken.at = 0;
+}
+
+/** The next value. */
+export function take() {
+  return taken.values[taken.at++];
+}
+
+// As a number it crosses by itself.
+export { take as takeInt };
 
 /** @typedef {(value: any) => boolean} Check whether a value is of a kind; what it is of goes into `taken` */
 
@@ -167,12 +288,15 @@ const put = (value) => taken.values.push(value) > 0;
 /** @type {(type: string) => Check} */
 const typeOf = (type) => (value) => typeof value === type && put(value);
 
-/** @type {(pattern: RegExp, parse: (text: string) => void) => Check} */
-const matching = (pattern, parse) => (value) => {
-  if (typeof value !== "string" || !pattern.test(value)) return false;
-  parse(value);
-  return true;
-};
+/** @type {(value: unknown, pattern: RegExp, mostBytes?: any) => value is string} */
+const isText = (value, pattern, mostBytes) =>
+  typeof value === "string" && pattern.test(value) && !(bytesOf(value) > mostBytes);
+
+/** @type {(pattern: RegExp, mostBytes?: number) => Check} */
+const matching = (pattern, mostBytes) => (value) => isText(value, pattern, mostBytes) && put(value);
+
+/** @type {(names: string[]) => Check} */
+const oneOf = (names) => (value) => names.includes(value) && put(names.indexOf(value));
 
 /** @type {(check: Check, otherwise?: unknown) => Check} may be missing or `null`, but not wrong */
 const maybe = (check, otherwise) => (value) => (value == null ? put(otherwise) : check(value));
@@ -188,7 +312,6 @@ const isObject = (value) => typeof value === "object" && value !== null && !Arra
 const object = (checks) => (value) =>
   isObject(value) && Object.entries(checks).every(([name, check]) => check(value[name]));
 
-const hexOf = (/** @type {string} */ text) => put(Number.parseInt(text, 16));
 const text = typeOf("string");
 /** @type {Check} */
 const whole = (value) => Number.isSafeInteger(value) && put(value);
@@ -196,18 +319,48 @@ const whole = (value) => Number.isSafeInteger(value) && put(value);
 const natural = (value) => value >= 0 && whole(value);
 /** @type {Check} */
 const meta = (value) => isObject(value) && put(value);
-// In two halves, since all of it is no number of JavaScript.
-const id = matching(/^[\da-f]{16}$/, (it) => hexOf(it.slice(0, 8)) && hexOf(it.slice(8)));
-const color = matching(/^#[\da-f]{6}$/i, (it) => hexOf(it.slice(1)));
+/** @type {Check} in two halves, since all of it is no number of JavaScript */
+const id = (value) =>
+  isText(value, /^[\da-f]{16}$/) &&
+  [value.slice(0, 8), value.slice(8)].every((half) => put(Number.parseInt(half, 16)));
+const key = matching(KEY);
 // As `AvatarUrl` in presence-protocol has it.
-const avatar = matching(
-  /^(?=https:\/\/[^/?#]|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d*)?([/?#]|$)|\/(?!\/))[^\p{Cc}\p{White_Space}\\]{1,1024}$/u,
-  put,
-);
+const AVATAR =
+  /^(?=https:\/\/[^/?#]|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d*)?([/?#]|$)|\/(?!\/))[^\p{Cc}\p{White_Space}\\]{1,1024}$/u;
+const NAME = /^\P{Cc}+$/u;
+/** @type {(value: unknown) => boolean} */
+const isInfo = (value) =>
+  isObject(value) && bytesOf(JSON.stringify(value)) <= 1024 && depth(value) <= MAX_DEPTH;
 /** @type {Check} */
-const info = (value) => isObject(value) && put(JSON.stringify(value));
-const user = object({ id: text, name: text, color, avatar: maybe(avatar), info: maybe(info) });
-const presence = object({ session: id, user, since: whole, state: text, meta });
+const user = (value) => {
+  if (!isObject(value)) return false;
+  const { id: userId, name, color, avatar, info } = value;
+  return (
+    isText(userId, NAME, 128) &&
+    isText(name, NAME, 256) &&
+    isText(color, /^#[\da-f]{6}$/i) &&
+    (avatar == null || isText(avatar, AVATAR)) &&
+    (info == null || isInfo(info)) &&
+    put(userId) &&
+    put({
+      userId,
+      name,
+      color: color.toLowerCase(),
+      avatar: avatar ?? null,
+      info: info ?? null,
+    })
+  );
+};
+const userId = matching(NAME, 128);
+const state = oneOf(STATES);
+/** @type {Check} one that hasn't changed is 0 */
+const changed = (value) => (value == null ? put(0) : put(1) && state(value));
+const presence = object({ session: id, user, since: whole, state, meta });
+const pulse = object({
+  session: id,
+  name: matching(PULSE_NAME),
+  value: maybe(matching(/^/, MAX_PULSE)),
+});
 
 /** What a relay sends, in the order in which wire.rs takes it. @type {Record<string, Check>} */
 const FRAMES = {
@@ -218,66 +371,39 @@ const FRAMES = {
     heartbeat_ms: natural,
     grace_ms: natural,
     expires_in_ms: natural,
-    user_id: maybe(text),
+    user_id: maybe(userId),
     epoch: object({ id, age_ms: natural }),
   }),
-  snapshot: object({ key: text, rev: natural, presences: list(presence) }),
+  snapshot: object({ key, rev: natural, presences: list(presence) }),
   delta: object({
-    key: text,
+    key,
     from: natural,
     to: natural,
     joined: maybe(list(presence), 0),
-    left: maybe(list(object({ session: id, reason: text })), 0),
-    updated: maybe(list(object({ session: id, state: maybe(text), meta: maybe(meta) })), 0),
-    pulses: maybe(list(object({ session: id, name: text, value: maybe(text) })), 0),
+    left: maybe(list(object({ session: id, reason: oneOf(REASONS) })), 0),
+    updated: maybe(list(object({ session: id, state: changed, meta: maybe(meta) })), 0),
+    pulses: maybe(list(pulse), 0),
   }),
-  heartbeat: object({ revs: list(object({ key: text, rev: natural })) }),
+  heartbeat: object({ revs: list(object({ key, rev: natural })) }),
   // What it says is for JavaScript, which reads the text itself.
-  last_seen: object({ key: text }),
-  error: object({ code: text, message: text, key: maybe(text) }),
-  token: object({ resume: text, expires_in_ms: natural, user_id: maybe(text) }),
+  last_seen: object({ key }),
+  error: object({ code: oneOf(ERRORS), message: text, key: maybe(key) }),
+  token: object({ resume: text, expires_in_ms: natural, user_id: maybe(userId) }),
 };
 
 /**
- * Reads a relay's frame, whose values are then to be taken. Returns the place of its name in `FRAMES`, or -1 if
- * it isn't a frame.
- *
- * @param {unknown} data
+ * Reads a relay's frame, which is the next value, and whose own ones are then to be taken. Returns the place of its
+ * name in `FRAMES`, or -1 if it isn't a frame.
  */
-export function read(data) {
-  taken.values = [];
-  taken.at = 0;
+export function read() {
+  const data = take();
+  give([]);
   try {
-    const [[name, body], ...more] = Object.entries(JSON.parse(/** @type {string} */ (data)));
+    const [[name, body], ...more] = Object.entries(JSON.parse(data));
     const at = Object.keys(FRAMES).indexOf(name);
     if (typeof data === "string" && more.length === 0 && FRAMES[name]?.(body)) return at;
   } catch {
     // It isn't even JSON, or there is nothing in it.
   }
   return -1;
-}
-
-/** The next value. */
-export function take() {
-  return taken.values[taken.at++];
-}
-
-/**
- * What a page that is closed while it is disconnected posts to the relay.
- *
- * @param {string} resume
- * @param {number} dial
- * @param {string[]} keys
- */
-export function beacon(resume, dial, keys) {
-  return JSON.stringify({ resume, dial, keys });
-}
-
-/**
- * What `poll` says is to be done next.
- *
- * @param {unknown[]} parts
- */
-export function output(...parts) {
-  return parts;
 }

@@ -16,7 +16,7 @@ extern "C" {
 ///
 /// `performance.now()` may stand still in sleep, and `Date.now()` jumps when somebody sets the
 /// clock. Deadlines must count sleep: after it everybody has been gone from the relay's sight.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     running: f64,
     wall: f64,
@@ -27,7 +27,7 @@ pub(crate) struct Clock {
 const SLEEP: f64 = 1000.0;
 
 impl Clock {
-    fn new(running: f64, wall: f64) -> Self {
+    const fn new(running: f64, wall: f64) -> Self {
         Self { running, wall, slept: 0.0 }
     }
 
@@ -44,7 +44,8 @@ impl Clock {
 }
 
 thread_local! {
-    static CLOCK: Cell<Option<Clock>> = const { Cell::new(None) };
+    /// Before the first look no sleep can be told.
+    static CLOCK: Cell<Clock> = const { Cell::new(Clock::new(0.0, f64::NAN)) };
 }
 
 /// What the browser's running clock says, with fractions of a millisecond.
@@ -56,9 +57,9 @@ pub(crate) fn running() -> f64 {
 pub(crate) fn now() -> Time {
     let (running, wall) = (performance_now(), date_now());
     CLOCK.with(|cell| {
-        let mut clock = cell.take().unwrap_or_else(|| Clock::new(running, wall));
+        let mut clock = cell.get();
         let now = clock.look(running, wall);
-        cell.set(Some(clock));
+        cell.set(clock);
         now
     })
 }

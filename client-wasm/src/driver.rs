@@ -6,36 +6,26 @@ use crate::clock;
 use crate::flash::{FlashTeller, Teller};
 use crate::members::Members;
 use crate::meta::Meta;
-use crate::text::digits;
+use crate::page::{
+    say, say_bits, say_flag, say_index, say_number, say_optional_text, say_text, take, take_flag,
+    take_index, take_number, take_optional_text, take_text,
+};
+use crate::user::{Member, User};
 use crate::wire;
 use core::cell::{Cell, RefCell, RefMut};
 use core::time::Duration;
 use presence_core::flash::FlashRules;
 use presence_core::session::{Event, Output, State, StopReason};
-use presence_core::{Attention, Dedupe, Member, Mode, Roster, Session, Time};
+use presence_core::{Attention, Dedupe, Mode, Roster, Session, Time};
 use presence_protocol::{
     ClientFrame, Dial, Key, Pulse, PulseName, PulseValue, ServerFrame, UserId,
 };
 use std::rc::Rc;
 use std::sync::Arc;
-use wasm_bindgen::prelude::{JsCast, JsValue, wasm_bindgen};
-
-#[wasm_bindgen(raw_module = "./js/shell.js")]
-extern "C" {
-    /// What JavaScript is to do: the name of a method of `Connection`, and its arguments.
-    fn output(
-        name: &str,
-        key: Option<&str>,
-        number: u32,
-        a: &JsValue,
-        b: &JsValue,
-        c: &JsValue,
-        d: &JsValue,
-    ) -> JsValue;
-}
+use wasm_bindgen::prelude::{JsCast, JsValue};
 
 thread_local! {
-    static DRIVERS: RefCell<Vec<(u32, Rc<Driver>)>> = const { RefCell::new(Vec::new()) };
+    static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
     /// Numbers of drivers and flashes. None is used twice.
     static LAST_ID: Cell<u32> = const { Cell::new(0) };
 }
@@ -79,10 +69,29 @@ mod mode {
     pub(super) const OBSERVE: u32 = 1;
 }
 
+/// What JavaScript is to do, by the numbers of `js/connection.js`.
+mod order {
+    pub(super) const FETCH_TOKEN: u32 = 0;
+    pub(super) const DIAL: u32 = 1;
+    pub(super) const SEND: u32 = 2;
+    pub(super) const CLOSE: u32 = 3;
+    pub(super) const BEACON: u32 = 4;
+    pub(super) const STATE: u32 = 5;
+    pub(super) const READY: u32 = 6;
+    pub(super) const JOIN: u32 = 7;
+    pub(super) const LEAVE: u32 = 8;
+    pub(super) const UPDATE: u32 = 9;
+    pub(super) const PULSE: u32 = 10;
+    pub(super) const CHANGE: u32 = 11;
+    pub(super) const REFUSE: u32 = 12;
+    pub(super) const COMPLAIN: u32 = 13;
+}
+
 /// A session and its surroundings.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    session: RefCell<Session<Meta>>,
+    id: u32,
+    session: RefCell<Session<Meta, User>>,
     /// Whether somebody is looking; `None` if that is nobody's business.
     attention: Cell<Option<Attention>>,
     rosters: RefCell<Vec<Shown>>,
@@ -103,102 +112,94 @@ struct Shown {
 }
 
 impl Driver {
-    /// Does a call; `undefined` comes back if there is nothing to say, or no such driver.
-    pub(crate) fn call(
-        id: u32,
-        what: u32,
-        a: &JsValue,
-        b: &JsValue,
-        c: &JsValue,
-        d: &JsValue,
-    ) -> JsValue {
+    /// Does a call; nothing is said if there is no such driver.
+    pub(crate) fn call(id: u32, what: u32) {
+        let driver = DRIVERS.with_borrow_mut(|drivers| {
+            match what {
+                call::START => drivers.push(Rc::new(Self::start())),
+                call::STOP => drivers.retain(|it| it.id != id),
+                _ => {}
+            }
+            drivers.iter().find(|it| it.id == id).cloned()
+        });
+        let Some(driver) = driver else { return };
         match what {
-            call::START => return Self::start(number(a), is_true(b), c).into(),
-            call::STOP => DRIVERS.with_borrow_mut(|drivers| drivers.retain(|it| it.0 != id)),
-            _ => {}
-        }
-        let known = |drivers: &Vec<(u32, Rc<Self>)>| drivers.iter().find(|it| it.0 == id).cloned();
-        let Some((_, driver)) = DRIVERS.with_borrow(known) else { return JsValue::UNDEFINED };
-        match what {
-            call::POLL => return driver.poll(),
-            call::DELAY => return driver.delay().into(),
-            call::TIMER => driver.timer(),
-            call::PAGE_EVENT => driver.page_event(number(a), is_true(b)),
-            call::SOCKET_OPEN => {
-                driver.session.borrow_mut().socket_open(clock::now(), Dial(number(a)));
-            }
-            call::SOCKET_MESSAGE => return driver.socket_message(Dial(number(a)), b),
-            call::SOCKET_CLOSED => {
-                let code = u16::try_from(number(b)).unwrap_or_default();
-                driver.session.borrow_mut().socket_closed(clock::now(), Dial(number(a)), code);
-            }
-            call::TOKEN => {
-                let token = b.as_string().ok_or(());
-                driver.session.borrow_mut().token(clock::now(), number(a), token);
-            }
-            call::ROUND_TRIP => return driver.round_trip.get().into(),
-            call::HOLD => driver.hold(number(a), [b, c].map(flash_id)),
-            call::REMOVE => driver.remove(number(a)),
-            call::RENEW_TOKEN => driver.session.borrow_mut().renew_token(clock::now()),
-            _ => {
-                if let Some(key) = a.as_string().and_then(|it| Key::parse(&it)) {
-                    return driver.call_of_key(key, what, b, c, d);
+            call::POLL => driver.poll(),
+            call::DELAY => {
+                if let Some(delay) = driver.delay() {
+                    say_number(delay);
                 }
             }
+            call::TIMER => driver.timer(),
+            call::PAGE_EVENT => driver.page_event(take_index(), take_flag()),
+            call::SOCKET_OPEN => {
+                driver.session.borrow_mut().socket_open(clock::now(), dial());
+            }
+            call::SOCKET_MESSAGE => driver.socket_message(dial()),
+            call::SOCKET_CLOSED => {
+                let dial = dial();
+                let code = u16::try_from(take_index()).unwrap_or_default();
+                driver.session.borrow_mut().socket_closed(clock::now(), dial, code);
+            }
+            call::TOKEN => {
+                let fetch = take_index();
+                let token = take_optional_text().ok_or(());
+                driver.session.borrow_mut().token(clock::now(), fetch, token);
+            }
+            call::ROUND_TRIP => say_number(driver.round_trip.get()),
+            call::HOLD => driver.hold(take_index(), [flash_id(), flash_id()]),
+            call::REMOVE => driver.remove(take_index()),
+            call::RENEW_TOKEN => driver.session.borrow_mut().renew_token(clock::now()),
+            _ => driver.call_of_key(what, wire::key()),
         }
-        JsValue::UNDEFINED
     }
 
     /// Does a call that is about a key.
-    fn call_of_key(&self, key: Key, what: u32, b: &JsValue, c: &JsValue, d: &JsValue) -> JsValue {
+    fn call_of_key(&self, what: u32, key: Key) {
         let session = || self.session.borrow_mut();
         match what {
             call::JOIN => {
-                let dedupe = if is_true(c) { Dedupe::User } else { Dedupe::None };
-                let mode = match number(d) {
+                let meta = Meta::new(take());
+                let dedupe = if take_flag() { Dedupe::User } else { Dedupe::None };
+                let mode = match take_index() {
                     mode::JOIN => Mode::Join,
                     mode::OBSERVE => Mode::Observe,
                     _ => Mode::Invisible,
                 };
-                if let Some(meta) = Meta::given(b.clone()) {
-                    session().join(clock::now(), key, meta, dedupe, mode);
-                }
+                session().join(clock::now(), key, meta, dedupe, mode);
             }
             call::LEAVE => {
                 session().leave(&key);
                 self.rosters.borrow_mut().retain(|it| it.key != key);
             }
             call::PULSE => {
-                let text = c.as_string();
-                let value = text.as_deref().and_then(PulseValue::parse);
-                let is_said = value.is_some() == text.is_some()
-                    && b.as_string()
-                        .and_then(|it| PulseName::parse(&it))
-                        .is_some_and(|it| session().pulse(clock::now(), &key, it, value));
-                return is_said.into();
+                let name = PulseName::parsed(&take_text());
+                let value = take_optional_text().map(|it| PulseValue::parsed(&it));
+                say_flag(session().pulse(clock::now(), &key, name, value));
             }
             call::ASK_LAST_SEEN => session().ask_last_seen(&key),
-            call::MEMBERS => return self.members(&key).list().into(),
+            call::MEMBERS => say(self.members(&key).list()),
             call::FLASH => {
-                let kinds = number(c);
-                let mute_above = number(d) as usize;
+                let teller = take().unchecked_into();
+                let kinds = take_index();
+                let mute_above = take_index() as usize;
                 let rules = FlashRules { joins: kinds & 1 > 0, leaves: kinds & 2 > 0, mute_above };
-                return self.add_flashes(key, b.unchecked_ref::<Teller>().clone(), rules).into();
+                say_index(self.add_flashes(key, teller, rules));
             }
             _ => {}
         }
-        JsValue::UNDEFINED
     }
 
-    /// A new driver, and its number. The page counts as away while it is hidden and after `idle_ms` without an
+    /// A new driver, whose number is said. The page counts as away while it is hidden and after `idle_ms` without an
     /// input, or never if that is 0.
-    fn start(idle_ms: u32, is_hidden: bool, seed: &JsValue) -> u32 {
+    fn start() -> Self {
         let now = clock::now();
+        let (idle_ms, is_hidden) = (take_index(), take_flag());
         let idle = (idle_ms > 0).then(|| Duration::from_millis(idle_ms.into()));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a seed")]
-        let mut session = Session::new(seed.as_f64().unwrap_or_default() as u64);
+        let mut session = Session::new(take_number().to_bits());
         session.hidden(now, is_hidden);
         let driver = Self {
+            id: next_id(),
             session: RefCell::new(session),
             attention: Cell::new(idle.map(|it| Attention::new(now, it, is_hidden))),
             rosters: RefCell::default(),
@@ -207,9 +208,8 @@ impl Driver {
             round_trip: Cell::new(f64::NAN),
         };
         driver.attend(now);
-        let id = next_id();
-        DRIVERS.with_borrow_mut(|drivers| drivers.push((id, Rc::new(driver))));
-        id
+        say_index(driver.id);
+        driver
     }
 
     fn page_event(&self, event: u32, is_hidden: bool) {
@@ -235,28 +235,26 @@ impl Driver {
         }
     }
 
-    /// What comes back is to be told at once: it is nothing to the session.
-    fn socket_message(&self, dial: Dial, data: &JsValue) -> JsValue {
-        const NONE: &JsValue = &JsValue::UNDEFINED;
-        let frame = wire::decode(data);
-        let next = match &frame {
+    /// Says the key that JavaScript is to tell of the frame, and who the viewer is there: who has viewed it is
+    /// nothing to the session.
+    fn socket_message(&self, dial: Dial) {
+        let frame = wire::decode();
+        match &frame {
             Some(ServerFrame::Heartbeat { .. }) => {
                 self.round_trip.set(clock::running() - self.beat_at.get());
-                JsValue::UNDEFINED
             }
             Some(ServerFrame::LastSeen { key, .. }) => {
                 let session = self.session.borrow();
-                let me = session.roster(key).and_then(Roster::me).map(UserId::as_str);
-                output("seen", Some(key.as_str()), 0, data, &me.into(), NONE, NONE)
+                say_text(key.as_str());
+                say_optional_text(session.roster(key).and_then(Roster::me).map(UserId::as_str));
             }
-            _ => JsValue::UNDEFINED,
-        };
+            _ => {}
+        }
         let (session, now) = (&mut *self.session.borrow_mut(), clock::now());
         match frame {
             Some(frame) => session.socket_frame(now, dial, frame),
             None => session.socket_garbage(now, dial),
         }
-        next
     }
 
     fn timer(&self) {
@@ -306,96 +304,108 @@ impl Driver {
         }
     }
 
-    /// What is to be done next.
-    fn poll(&self) -> JsValue {
-        const NONE: &JsValue = &JsValue::UNDEFINED;
+    /// Says what is to be done next, if anything is.
+    fn poll(&self) {
         let next = self.session.borrow_mut().poll_output();
         match next {
-            None => JsValue::UNDEFINED,
+            None => {}
             Some(Output::FetchToken { fetch }) => {
-                output("fetchToken", None, fetch, NONE, NONE, NONE, NONE)
+                order(order::FETCH_TOKEN, None);
+                say_index(fetch);
             }
-            Some(Output::Dial { dial }) => output("dial", None, dial.0, NONE, NONE, NONE, NONE),
+            Some(Output::Dial { dial }) => {
+                order(order::DIAL, None);
+                say_index(dial.0);
+            }
             Some(Output::Send { dial, frame }) => {
                 if matches!(frame, ClientFrame::Heartbeat) {
                     self.beat_at.set(clock::running());
                 }
-                output("send", None, dial.0, &wire::encode(&frame), NONE, NONE, NONE)
+                order(order::SEND, None);
+                say_index(dial.0);
+                wire::encode(&frame);
             }
             Some(Output::Close { dial, code }) => {
-                output("close", None, dial.0, &code.code().into(), NONE, NONE, NONE)
+                order(order::CLOSE, None);
+                say_index(dial.0);
+                say_index(code.code().into());
             }
             Some(Output::Beacon { resume, dial, keys }) => {
-                let body = wire::encode_beacon(&resume, dial, &keys);
-                output("beacon", None, 0, &body, NONE, NONE, NONE)
+                order(order::BEACON, None);
+                wire::encode_beacon(&resume, dial, &keys);
             }
             Some(Output::Event(event)) => self.tell(&event),
         }
     }
 
-    fn tell(&self, event: &Event<Meta>) -> JsValue {
+    fn tell(&self, event: &Event<Meta, User>) {
         self.flash(event);
-        let object = |key: &Key, member: &Arc<Member<Meta>>| self.members(key).object_of(member);
-        let mut parts = [const { JsValue::UNDEFINED }; 4];
-        let (name, key) = match event {
+        let object = |key: &Key, member: &Arc<Member>| self.members(key).object_of(member);
+        match event {
             Event::State(state) => {
-                parts[0] = state.name().into();
-                if let State::Stopped(reason) = state {
-                    parts[1] = reason.name().into();
-                    parts[2] = matches!(reason, StopReason::Refused(_)).into();
+                order(order::STATE, None);
+                say_text(state.name());
+                match state {
+                    State::Stopped(StopReason::Left) => say_text("left"),
+                    State::Stopped(StopReason::Refused(code)) => {
+                        say_text(code.name());
+                        say_flag(true);
+                    }
+                    State::Stopped(StopReason::KeyRefused(code)) => say_index(code.row()),
+                    _ => {}
                 }
-                ("state", None)
             }
-            Event::Ready { key } => ("ready", Some(key)),
+            Event::Ready { key } => order(order::READY, Some(key)),
             Event::Joined { key, member, quiet } => {
-                parts[0] = object(key, member);
-                parts[1] = (*quiet).into();
-                ("join", Some(key))
+                order(order::JOIN, Some(key));
+                say(&object(key, member));
+                say(&(*quiet).into());
             }
             Event::Left { key, member, reason, quiet } => {
-                parts[0] = object(key, member);
-                parts[1] = (*quiet).into();
-                parts[2] = reason.name().into();
-                ("leave", Some(key))
+                order(order::LEAVE, Some(key));
+                say(&object(key, member));
+                say(&(*quiet).into());
+                say_index(*reason as u32);
             }
             Event::Updated { key, before, member } => {
-                parts[0] = object(key, member);
-                parts[1] = object(key, before);
-                ("update", Some(key))
+                order(order::UPDATE, Some(key));
+                say(&object(key, member));
+                say(&object(key, before));
             }
             Event::Pulse { key, pulse: Pulse { session, name, value } } => {
                 let session_ = self.session.borrow();
                 let member = session_.roster(key).and_then(|it| it.member_of(*session)).cloned();
                 drop(session_);
-                parts[0] = member.map(|it| object(key, &it)).unwrap_or_default();
-                parts[1] = digits(session.bits(), 16, 16).into();
-                parts[2] = name.as_str().into();
-                parts[3] = value.as_ref().map(PulseValue::as_str).into();
-                ("pulse", Some(key))
+                order(order::PULSE, Some(key));
+                match member {
+                    Some(it) => say(&object(key, &it)),
+                    None => say_optional_text(None),
+                }
+                say_bits(session.bits());
+                say_text(name.as_str());
+                say_optional_text(value.as_ref().map(PulseValue::as_str));
             }
             Event::Changed { key } => {
                 let is_stale = self.session.borrow().roster(key).is_some_and(Roster::is_stale);
-                parts[0] = is_stale.into();
-                ("change", Some(key))
+                order(order::CHANGE, Some(key));
+                say_flag(is_stale);
             }
             Event::Refused { key, code, message } => {
                 self.rosters.borrow_mut().retain(|it| it.key != *key);
-                parts[0] = code.name().into();
-                parts[1] = message.into();
-                ("refuse", Some(key))
+                order(order::REFUSE, Some(key));
+                say_index(code.row());
+                say_text(message);
             }
             Event::Complaint { key, code, message } => {
-                parts[0] = code.name().into();
-                parts[1] = message.into();
-                ("complain", key.as_ref())
+                order(order::COMPLAIN, key.as_ref());
+                say_index(code.row());
+                say_text(message);
             }
-        };
-        let [a, b, c, d] = &parts;
-        output(name, key.map(Key::as_str), 0, a, b, c, d)
+        }
     }
 
     /// Lets flashes hear of what is theirs.
-    fn flash(&self, event: &Event<Meta>) {
+    fn flash(&self, event: &Event<Meta, User>) {
         let (key, n_members, object) = match event {
             Event::Joined { key, member, .. } | Event::Left { key, member, .. } => {
                 let members = self.members(key);
@@ -452,18 +462,21 @@ impl Driver {
     }
 }
 
-/// What JavaScript gives as a whole number.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-fn number(value: &JsValue) -> u32 {
-    value.as_f64().unwrap_or_default() as u32
+fn dial() -> Dial {
+    Dial(take_index())
 }
 
-fn flash_id(value: &JsValue) -> Option<u32> {
-    value.as_f64().map(|_| number(value))
+/// Begins to say what is to be done, and about which key.
+fn order(what: u32, key: Option<&Key>) {
+    say_index(what);
+    say_optional_text(key.map(Key::as_str));
 }
 
-fn is_true(value: &JsValue) -> bool {
-    value.as_bool().unwrap_or_default()
+/// A flash, if there is one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of ours")]
+fn flash_id() -> Option<u32> {
+    let id = take_number();
+    (!id.is_nan()).then_some(id as u32)
 }
 
 fn next_id() -> u32 {

@@ -41,11 +41,11 @@ impl FlashTeller {
     }
 
     /// Takes an event of the key; `member` stands for whom it is about.
-    pub(crate) fn observe<M>(
+    pub(crate) fn observe<M, U>(
         &self,
         now: Time,
         n_members: usize,
-        event: &Event<M>,
+        event: &Event<M, U>,
         member: &JsValue,
     ) {
         self.flashes.borrow_mut().observe(now, n_members, event, |_| member.clone());

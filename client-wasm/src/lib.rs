@@ -13,22 +13,23 @@ mod driver;
 mod flash;
 mod members;
 mod meta;
-mod text;
+mod page;
+mod user;
 mod wire;
 #[cfg(all(test, target_arch = "wasm32"))]
 mod wire_tests;
 
 use crate::driver::Driver;
-use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::wasm_bindgen;
 
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
 
 /// Everything that goes in: what happens to a page, what it wants, and its questions. What each call is called
-/// and takes is in `js/call.js`. One function, because each would be converted to by code of its own.
-#[must_use]
+/// and takes is in `js/call.js`. One function, because each would be converted to by code of its own; it says its
+/// answer as it takes its parts, one after the other.
 #[wasm_bindgen]
-pub fn call(driver: u32, what: u32, a: &JsValue, b: &JsValue, c: &JsValue, d: &JsValue) -> JsValue {
-    Driver::call(driver, what, a, b, c, d)
+pub fn call(driver: u32, what: u32) {
+    Driver::call(driver, what);
 }

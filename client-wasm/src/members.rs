@@ -1,25 +1,24 @@
 //! A key's members, as the page gets to see them.
 
 use crate::meta::Meta;
-use crate::text::digits;
+use crate::page::halves;
+use crate::user::{Member, User};
 use js_sys::Array;
-use presence_core::{Member, MemberId};
-use presence_protocol::{AvatarUrl, Color, Info};
+use presence_core::MemberId;
 use std::sync::Arc;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 #[wasm_bindgen(raw_module = "./js/shell.js")]
 extern "C" {
+    /// The id is the user's, or that of the one session.
     #[wasm_bindgen(js_name = member)]
     fn js_member(
-        id: &str,
-        user_id: &str,
-        name: &str,
-        color: u32,
-        avatar: Option<&str>,
-        info: Option<&str>,
+        user: &JsValue,
+        is_session: bool,
+        high: u32,
+        low: u32,
         is_me: bool,
-        state: &str,
+        state: u32,
         since: f64,
         metas: &Array,
     ) -> JsValue;
@@ -38,11 +37,11 @@ extern "C" {
 /// The members of a key, oldest first.
 #[derive(Debug)]
 pub(crate) struct Members {
-    entries: Vec<Entry<Meta>>,
+    entries: Vec<Entry<Meta, User>>,
     /// What stands for the entries in JavaScript. It never changes: another one takes its place.
     list: Array,
     /// Those who were in the list before, and no longer are: events are about them.
-    gone: Vec<(Arc<Member<Meta>>, JsValue)>,
+    gone: Vec<(Arc<Member>, JsValue)>,
     /// When the relay's epoch began, on the same scale as [`Entry::since`].
     epoch: f64,
 }
@@ -56,7 +55,7 @@ impl Members {
     }
 
     /// Takes over what has changed in the roster. Only what has changed is told to JavaScript.
-    pub(crate) fn refresh(&mut self, members: &[Arc<Member<Meta>>], epoch: f64) {
+    pub(crate) fn refresh(&mut self, members: &[Arc<Member>], epoch: f64) {
         self.epoch = epoch;
         self.gone.clear();
         let (list, gone) = (&self.list, &mut self.gone);
@@ -87,7 +86,7 @@ impl Members {
     }
 
     /// What stands for a member: the object that is in the list, or was until the last change.
-    pub(crate) fn object_of(&self, member: &Arc<Member<Meta>>) -> JsValue {
+    pub(crate) fn object_of(&self, member: &Arc<Member>) -> JsValue {
         let at = self.entries.partition_point(|it| it.member.age() < member.age());
         if self.entries.get(at).is_some_and(|it| Arc::ptr_eq(&it.member, member)) {
             return self.list.get(u32::try_from(at).unwrap_or(u32::MAX));
@@ -101,23 +100,23 @@ impl Members {
 
 /// A member, and when it came, in milliseconds after 1970 by the page's clock.
 #[derive(Debug)]
-struct Entry<M> {
-    member: Arc<Member<M>>,
+struct Entry<M, U> {
+    member: Arc<presence_core::Member<M, U>>,
     since: f64,
 }
 
 /// Makes the entries those of other members, who are in the order of their age as well, and tells of each
 /// change: in which place, who is no longer there, and who is there now.
-fn follow<M>(
-    entries: &mut Vec<Entry<M>>,
-    members: &[Arc<Member<M>>],
+fn follow<M, U>(
+    entries: &mut Vec<Entry<M, U>>,
+    members: &[Arc<presence_core::Member<M, U>>],
     epoch: f64,
-    mut change: impl FnMut(usize, Option<Arc<Member<M>>>, Option<&Entry<M>>),
+    mut change: impl FnMut(usize, Option<Arc<presence_core::Member<M, U>>>, Option<&Entry<M, U>>),
 ) {
     let mut at = 0;
     for member in members {
         // Mostly it is the very same one.
-        let is_known = |it: &Entry<M>| Arc::ptr_eq(&it.member, member);
+        let is_known = |it: &Entry<M, U>| Arc::ptr_eq(&it.member, member);
         while entries.get(at).is_some_and(|it| !is_known(it) && it.member.age() < member.age()) {
             change(at, Some(entries.remove(at).member), None);
         }
@@ -138,43 +137,29 @@ fn follow<M>(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no presence is older than 2^53 milliseconds")]
-fn since<M>(member: &Member<M>, epoch: f64) -> f64 {
+fn since<M, U>(member: &presence_core::Member<M, U>, epoch: f64) -> f64 {
     epoch + member.since as f64
 }
 
 /// What JavaScript gets.
-fn object(Member { id, user, is_me, state, sessions, .. }: &Member<Meta>, since: f64) -> JsValue {
+fn object(Member { id, user, is_me, state, sessions, .. }: &Member, since: f64) -> JsValue {
     let metas = Array::new();
     for session in sessions {
         metas.push(session.meta.value());
     }
-    let Color([red, green, blue]) = user.color();
-    js_member(
-        &id_text(id),
-        user.id().as_str(),
-        user.name(),
-        u32::from_be_bytes([0, red, green, blue]),
-        user.avatar().map(AvatarUrl::as_str),
-        user.info().map(Info::as_str),
-        *is_me,
-        state.name(),
-        since,
-        &metas,
-    )
-}
-
-fn id_text(id: &MemberId) -> String {
-    match id {
-        MemberId::User(id) => id.as_str().into(),
-        MemberId::Session(id) => digits(id.bits(), 16, 16),
-    }
+    let bits = match id {
+        MemberId::User(_) => None,
+        MemberId::Session(id) => Some(id.bits()),
+    };
+    let [high, low] = halves(bits.unwrap_or_default());
+    js_member(user.value(), bits.is_some(), high, low, *is_me, *state as u32, since, &metas)
 }
 
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 mod followed {
     use super::*;
-    use presence_protocol::{PresenceState, SessionId, User, UserId};
+    use presence_protocol::{Color, PresenceState, SessionId, User, UserId};
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
@@ -183,11 +168,11 @@ mod followed {
         fn a_list_that_is_edited_is_the_one_that_would_be_made_anew(
             lists in vec(btree_map(0..9_u64, (0..3_i64, any::<bool>()), 0..9), 1..20),
         ) {
-            let mut entries: Vec<Entry<u8>> = Vec::new();
-            let mut edited: Vec<(Arc<Member<u8>>, f64)> = Vec::new();
+            let mut entries: Vec<Entry<u8, Arc<User>>> = Vec::new();
+            let mut edited: Vec<(Arc<presence_core::Member<u8>>, f64)> = Vec::new();
             for (wanted, epoch) in lists.into_iter().zip([0.0, 0.5, 0.25].into_iter().cycle()) {
                 let before = edited.clone();
-                let known = |new: Arc<Member<u8>>| {
+                let known = |new: Arc<presence_core::Member<u8>>| {
                     let former = before.iter().find(|(it, _)| *it == new);
                     former.map_or(new, |(it, _)| it.clone())
                 };
@@ -210,7 +195,7 @@ mod followed {
                     (member.clone(), former.map_or_else(|| since(member, epoch), |it| it.1))
                 }).collect();
                 prop_assert_eq!(&edited, &anew);
-                let is_in = |list: &[(Arc<Member<u8>>, f64)], it: &Arc<Member<u8>>| {
+                let is_in = |list: &[(Arc<presence_core::Member<u8>>, f64)], it: &Arc<presence_core::Member<u8>>| {
                     list.iter().any(|(other, _)| Arc::ptr_eq(other, it))
                 };
                 let n_new = members.iter().filter(|it| !is_in(&before, it)).count();
@@ -220,10 +205,10 @@ mod followed {
         }
     }
 
-    fn of(id: u64, since: i64, away: bool) -> Arc<Member<u8>> {
+    fn of(id: u64, since: i64, away: bool) -> Arc<presence_core::Member<u8>> {
         let user = UserId::parse("a").and_then(|it| User::new(it, "a", Color([1, 2, 3])).ok());
         let state = if away { PresenceState::Away } else { PresenceState::Active };
-        Arc::new(Member {
+        Arc::new(presence_core::Member {
             id: MemberId::Session(SessionId::new(id)),
             user: Arc::new(user.unwrap()),
             is_me: false,

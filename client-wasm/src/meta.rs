@@ -1,5 +1,6 @@
 //! What a page puts into its presence: a JSON object of the engine's own.
 
+use crate::page;
 use core::fmt;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
@@ -16,8 +17,14 @@ pub(crate) struct Meta(JsValue);
 
 impl Meta {
     /// A meta that came out of `JSON.parse`, from the relay or from `js/meta.js`, which have checked that it is an
-    /// object; `None` for `undefined`.
-    pub(crate) fn given(value: JsValue) -> Option<Self> {
+    /// object.
+    pub(crate) const fn new(value: JsValue) -> Self {
+        Self(value)
+    }
+
+    /// The next value, unless that is `undefined`.
+    pub(crate) fn take_optional() -> Option<Self> {
+        let value = page::take();
         (!value.is_undefined()).then_some(Self(value))
     }
 

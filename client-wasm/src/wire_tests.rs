@@ -5,16 +5,44 @@
 )]
 
 use crate::meta::Meta;
-use crate::wire::{decode, encode, encode_beacon};
+use crate::user::{PresenceHere, User};
+use crate::wire;
+use js_sys::Array;
 use presence_protocol as protocol;
 use presence_protocol::{
-    ClientFrame, Delta, LeaveBeacon, Presence, ServerFrame, Snapshot, Updated, decode_client,
-    decode_server,
+    ClientFrame, Delta, Dial, ErrorCode, Info, Key, LeaveBeacon, LeaveReason, Presence,
+    PresenceState, ServerFrame, Snapshot, Updated, decode_client, decode_server,
 };
-use wasm_bindgen::prelude::JsValue;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
+
+#[wasm_bindgen(raw_module = "./js/shell.js")]
+extern "C" {
+    fn give(values: &Array);
+    fn heard() -> Array;
+    fn written(said: &Array) -> String;
+    #[wasm_bindgen(js_name = beacon)]
+    fn written_beacon(said: &Array) -> String;
+}
+
+type Frame = ServerFrame<Meta, User>;
+
+fn decode(data: &JsValue) -> Option<Frame> {
+    give(&Array::of1(data));
+    wire::decode()
+}
+
+fn encode(frame: &ClientFrame<Meta>) -> String {
+    wire::encode(frame);
+    written(&heard())
+}
+
+fn encode_beacon(resume: &str, dial: Dial, keys: &[Key]) -> String {
+    wire::encode_beacon(resume, dial, keys);
+    written_beacon(&heard())
+}
 
 /// Texts of `presence-protocol/fixtures`, by name.
 macro_rules! fixtures {
@@ -79,7 +107,7 @@ fn a_golden_client_frame_is_written_to_the_byte() {
             ClientFrame::Token { token } => ClientFrame::Token { token },
             ClientFrame::Heartbeat => ClientFrame::Heartbeat,
         };
-        assert_eq!(String::from(encode(&frame)), text, "{name}");
+        assert_eq!(encode(&frame), text, "{name}");
     }
 }
 
@@ -88,7 +116,7 @@ fn a_golden_beacon_is_written_to_the_byte() {
     for (name, text) in fixtures!("beacon": "leave" "leave-nothing") {
         let text = text.trim_end();
         let LeaveBeacon { resume, dial, keys } = LeaveBeacon::decode(text).unwrap();
-        assert_eq!(String::from(encode_beacon(&resume, dial, &keys)), text, "{name}");
+        assert_eq!(encode_beacon(&resume, dial, &keys), text, "{name}");
     }
 }
 
@@ -111,13 +139,33 @@ fn a_hostile_text_is_refused() {
 }
 
 #[wasm_bindgen_test]
+fn every_name_of_the_protocol_is_known_by_its_place() {
+    let same = |text: String| {
+        let expected = in_browser(decode_server(&text).unwrap());
+        assert_eq!(decode(&text.as_str().into()), Some(expected), "{text}");
+    };
+    for code in ErrorCode::ALL {
+        same(format!(r#"{{"error":{{"code":"{}","message":"m"}}}}"#, code.name()));
+    }
+    let session = "00000000000000a1";
+    for reason in LeaveReason::ALL {
+        let left = format!(r#"{{"session":"{session}","reason":"{}"}}"#, reason.name());
+        same(format!(r#"{{"delta":{{"key":"a","from":1,"to":2,"left":[{left}]}}}}"#));
+    }
+    for state in PresenceState::ALL {
+        let updated = format!(r#"{{"session":"{session}","state":"{}"}}"#, state.name());
+        same(format!(r#"{{"delta":{{"key":"a","from":1,"to":2,"updated":[{updated}]}}}}"#));
+    }
+}
+
+#[wasm_bindgen_test]
 fn what_is_no_text_is_refused() {
-    for value in [JsValue::UNDEFINED, JsValue::NULL, 42.into(), js_sys::Array::new().into()] {
+    for value in [JsValue::UNDEFINED, JsValue::NULL, 42.into(), Array::new().into()] {
         assert_eq!(decode(&value), None);
     }
 }
 
-fn rows(text: &str) -> js_sys::Array {
+fn rows(text: &str) -> Array {
     js_sys::JSON::parse(text).unwrap().into()
 }
 
@@ -126,14 +174,36 @@ fn fields<const N: usize>(row: &JsValue, names: [&str; N]) -> [JsValue; N] {
 }
 
 fn in_engine(meta: &protocol::Meta) -> Meta {
-    Meta::given(js_sys::JSON::parse(meta.as_str()).unwrap()).unwrap()
+    Meta::new(js_sys::JSON::parse(meta.as_str()).unwrap())
 }
 
-fn in_browser(frame: ServerFrame<protocol::Meta>) -> ServerFrame<Meta> {
-    let presences = |them: Vec<Presence<protocol::Meta>>| {
-        let convert = |Presence { session, user, since, state, meta }| {
-            let meta = in_engine(&meta);
-            Presence { session, user, since, state, meta }
+/// The user as JavaScript has it.
+fn user_in_engine(user: &protocol::User) -> User {
+    let json = |text: Option<&str>| match text {
+        Some(text) => js_sys::JSON::parse(text).unwrap(),
+        None => JsValue::NULL,
+    };
+    let object = js_sys::Object::new();
+    let fields: [(&str, JsValue); 5] = [
+        ("userId", user.id().as_str().into()),
+        ("name", user.name().into()),
+        ("color", user.color().to_string().into()),
+        ("avatar", user.avatar().map_or(JsValue::NULL, |it| it.as_str().into())),
+        ("info", json(user.info().map(Info::as_str))),
+    ];
+    for (name, value) in &fields {
+        js_sys::Reflect::set(&object, &(*name).into(), value).unwrap();
+    }
+    give(&Array::of2(&user.id().as_str().into(), &object));
+    User::take()
+}
+
+fn in_browser(frame: ServerFrame<protocol::Meta>) -> Frame {
+    let presences = |them: Vec<Presence<protocol::Meta>>| -> Vec<PresenceHere> {
+        let convert = |it: Presence<protocol::Meta>| {
+            let Presence { session, user, since, state, meta } = it;
+            let (user, meta) = (user_in_engine(&user), in_engine(&meta));
+            PresenceHere { session, user, since, state, meta }
         };
         them.into_iter().map(convert).collect()
     };

@@ -1,6 +1,7 @@
 //! Whether somebody is looking at a page.
 
 use crate::Time;
+use crate::time::Millis;
 use core::time::Duration;
 
 /// How long nobody may touch a page until it counts as away, unless the page says otherwise.
@@ -9,7 +10,7 @@ pub const IDLE: Duration = Duration::from_secs(300);
 /// Decides when a page is away: at once while its tab is hidden, and when nobody has touched it for long.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
-    idle: Duration,
+    idle: Millis,
     last_input: Time,
     is_hidden: bool,
 }
@@ -18,7 +19,7 @@ impl Attention {
     /// The attention to a page that begins now.
     #[must_use]
     pub const fn new(now: Time, idle: Duration, is_hidden: bool) -> Self {
-        Self { idle, last_input: now, is_hidden }
+        Self { idle: Millis::of(idle), last_input: now, is_hidden }
     }
 
     /// The tab was looked at: it is hidden, or it isn't. Bringing it to the front is as good as an input.

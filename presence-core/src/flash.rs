@@ -2,10 +2,10 @@
 
 use crate::Time;
 use crate::map::Map;
+use crate::queue::Queue;
 use crate::roster::{Member, MemberId};
 use crate::session::{Event, State};
 use core::time::Duration;
-use std::collections::VecDeque;
 
 /// How long a message is shown. The tutorial's figure.
 pub const SHOWN_FOR: Duration = Duration::from_secs(4);
@@ -76,7 +76,7 @@ pub struct Flashes<P> {
     held_since: Option<Time>,
     /// Those that somebody reads.
     read: [Option<u32>; 2],
-    outputs: VecDeque<FlashOutput<P>>,
+    outputs: Queue<FlashOutput<P>>,
 }
 
 #[derive(Debug)]
@@ -102,17 +102,17 @@ impl<P: Clone> Flashes<P> {
             left: Map::new(),
             held_since: None,
             read: [None; 2],
-            outputs: VecDeque::new(),
+            outputs: Queue::new(),
         }
     }
 
     /// Takes what the session tells of this key, in which so many are now.
-    pub fn observe<M>(
+    pub fn observe<M, U>(
         &mut self,
         now: Time,
         n_members: usize,
-        event: &Event<M>,
-        who: impl FnOnce(&Member<M>) -> P,
+        event: &Event<M, U>,
+        who: impl FnOnce(&Member<M, U>) -> P,
     ) {
         self.handle_timeout(now);
         let is_muted = n_members > self.rules.mute_above;
@@ -149,7 +149,7 @@ impl<P: Clone> Flashes<P> {
                 // No time passes for a key that has ended.
                 for it in core::mem::take(&mut self.flashes) {
                     if it.hide_at.is_some() {
-                        self.outputs.push_back(FlashOutput::Hide { id: it.id });
+                        self.outputs.push(FlashOutput::Hide { id: it.id });
                     }
                 }
             }
@@ -171,7 +171,7 @@ impl<P: Clone> Flashes<P> {
         {
             for it in &mut self.flashes {
                 if let Some(hide_at) = &mut it.hide_at {
-                    *hide_at += now.since(since.max(it.shown_at));
+                    *hide_at = *hide_at + now.millis_since(since.max(it.shown_at));
                 }
             }
             self.held_since = None;
@@ -187,10 +187,10 @@ impl<P: Clone> Flashes<P> {
         let outputs = &mut self.outputs;
         self.flashes.retain_mut(|it| {
             if it.say_at.take_if(|at| *at <= now).is_some() {
-                outputs.push_back(FlashOutput::Say { kind: it.kind, who: it.people() });
+                outputs.push(FlashOutput::Say { kind: it.kind, who: it.people() });
             }
             if !is_held && it.hide_at.take_if(|at| *at <= now).is_some() {
-                outputs.push_back(FlashOutput::Hide { id: it.id });
+                outputs.push(FlashOutput::Hide { id: it.id });
             }
             it.say_at.is_some() || it.hide_at.is_some()
         });
@@ -209,7 +209,7 @@ impl<P: Clone> Flashes<P> {
 
     /// The next thing to do. Call until `None`.
     pub fn poll_output(&mut self) -> Option<FlashOutput<P>> {
-        self.outputs.pop_front()
+        self.outputs.pop()
     }
 
     fn show(&mut self, now: Time, kind: FlashKind, member: &MemberId, who: P) {
@@ -238,7 +238,7 @@ impl<P: Clone> Flashes<P> {
             flash.say_at = Some(now + RELOAD);
         }
         flash.who.push((member.clone(), who));
-        self.outputs.push_back(flash.show());
+        self.outputs.push(flash.show());
     }
 
     /// Takes somebody out of the messages of a kind; true if that wasn't said yet.
@@ -253,7 +253,7 @@ impl<P: Clone> Flashes<P> {
             if it.who.len() < before {
                 was_unsaid |= it.say_at.is_some();
                 if it.hide_at.is_some() {
-                    outputs.push_back(match it.who.as_slice() {
+                    outputs.push(match it.who.as_slice() {
                         [] => FlashOutput::Hide { id: it.id },
                         _ => it.show(),
                     });
@@ -269,7 +269,7 @@ impl<P: Clone> Flashes<P> {
         let can_go = |it: &&mut Flash<P>| it.hide_at.is_some() && !read.contains(&Some(it.id));
         if let Some(it) = self.flashes.iter_mut().find(can_go) {
             it.hide_at = None;
-            self.outputs.push_back(FlashOutput::Hide { id: it.id });
+            self.outputs.push(FlashOutput::Hide { id: it.id });
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod attention;
 pub mod flash;
 mod map;
 pub mod pulses;
+mod queue;
 mod random;
 pub mod relay;
 pub mod roster;

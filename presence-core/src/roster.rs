@@ -21,6 +21,18 @@ pub enum Dedupe {
     None,
 }
 
+/// A person, of whom a roster only has to know who is who.
+pub trait Person: Clone + PartialEq {
+    /// The id that people are told apart by.
+    fn id(&self) -> &UserId;
+}
+
+impl Person for Arc<User> {
+    fn id(&self) -> &UserId {
+        (**self).id()
+    }
+}
+
 /// What makes a member the same one as before.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberId {
@@ -41,11 +53,11 @@ impl fmt::Display for MemberId {
 
 /// One person in a key, as people see it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Member<M> {
+pub struct Member<M, U = Arc<User>> {
     /// Its identity.
     pub id: MemberId,
     /// Who it is.
-    pub user: Arc<User>,
+    pub user: U,
     /// True if it is the viewer.
     pub is_me: bool,
     /// How it is: the best of its sessions, so away or reconnecting only if all of them are.
@@ -54,32 +66,32 @@ pub struct Member<M> {
     /// that nobody changes places when the first of two tabs closes.
     pub since: i64,
     /// Its sessions, newest first.
-    pub sessions: Vec<Presence<M>>,
+    pub sessions: Vec<Presence<M, U>>,
 }
 
 /// What became of a member.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Difference<M> {
+pub enum Difference<M, U = Arc<User>> {
     /// It wasn't here before.
     Joined {
         /// The member.
-        member: Arc<Member<M>>,
+        member: Arc<Member<M, U>>,
         /// True if it was here before the relay's epoch: it came back after a restart of the relay.
         is_return: bool,
     },
     /// It is gone.
     Left {
         /// As it was.
-        member: Arc<Member<M>>,
+        member: Arc<Member<M, U>>,
         /// Why.
         reason: LeaveReason,
     },
     /// Its meta, its state or the number of its sessions changed.
     Updated {
         /// As it was.
-        before: Arc<Member<M>>,
+        before: Arc<Member<M, U>>,
         /// As it is.
-        member: Arc<Member<M>>,
+        member: Arc<Member<M, U>>,
     },
 }
 
@@ -100,7 +112,7 @@ pub struct Gap;
 
 /// A key's members.
 #[derive(Clone, Debug)]
-pub struct Roster<M> {
+pub struct Roster<M, U = Arc<User>> {
     dedupe: Dedupe,
     /// Who the viewer is: whose its own presence is, or, without one, whom the relay took it for.
     me: Option<UserId>,
@@ -111,9 +123,9 @@ pub struct Roster<M> {
     rev: Option<Rev>,
     /// Counts what has changed for those who look, over epochs and without gaps.
     n_changes: u32,
-    members: Map<MemberId, Arc<Member<M>>>,
+    members: Map<MemberId, Arc<Member<M, U>>>,
     /// The same, oldest first.
-    by_age: Vec<Arc<Member<M>>>,
+    by_age: Vec<Arc<Member<M, U>>>,
     places: Map<SessionId, Place>,
     /// Sessions older than the epoch that were seen to go: should one come back, that is news.
     gone: Map<SessionId, ()>,
@@ -130,9 +142,9 @@ struct Place {
 }
 
 /// Members as they were before a change, and why their last session went.
-type Batch<M> = Map<MemberId, (Option<Arc<Member<M>>>, LeaveReason)>;
+type Batch<M, U> = Map<MemberId, (Option<Arc<Member<M, U>>>, LeaveReason)>;
 
-impl<M: Clone + PartialEq> Roster<M> {
+impl<M: Clone + PartialEq, U: Person> Roster<M, U> {
     /// An empty roster.
     #[must_use]
     pub const fn new(dedupe: Dedupe) -> Self {
@@ -154,7 +166,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The members, oldest first. One about whom nothing changes stays the same value.
     #[must_use]
-    pub fn members(&self) -> &[Arc<Member<M>>] {
+    pub fn members(&self) -> &[Arc<Member<M, U>>] {
         &self.by_age
     }
 
@@ -166,7 +178,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The member of an identity.
     #[cfg(test)]
-    fn member(&self, id: &MemberId) -> Option<&Arc<Member<M>>> {
+    fn member(&self, id: &MemberId) -> Option<&Arc<Member<M, U>>> {
         self.members.get(id)
     }
 
@@ -207,7 +219,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The viewer's own presence.
     #[must_use]
-    pub fn my_presence(&self) -> Option<&Presence<M>> {
+    pub fn my_presence(&self) -> Option<&Presence<M, U>> {
         let session = self.my_session?;
         let member = self.members.get(&self.places.get(&session)?.member)?;
         member.sessions.iter().find(|it| it.session == session)
@@ -215,7 +227,7 @@ impl<M: Clone + PartialEq> Roster<M> {
 
     /// The member that a session is part of.
     #[must_use]
-    pub fn member_of(&self, session: SessionId) -> Option<&Arc<Member<M>>> {
+    pub fn member_of(&self, session: SessionId) -> Option<&Arc<Member<M, U>>> {
         self.members.get(&self.places.get(&session)?.member)
     }
 
@@ -235,7 +247,7 @@ impl<M: Clone + PartialEq> Roster<M> {
         &mut self,
         is_observer: bool,
         me: Option<&UserId>,
-    ) -> Vec<Difference<M>> {
+    ) -> Vec<Difference<M, U>> {
         let mut batch = Batch::new();
         self.is_observer = is_observer;
         if is_observer {
@@ -279,9 +291,9 @@ impl<M: Clone + PartialEq> Roster<M> {
     /// Takes a snapshot.
     pub(crate) fn snapshot(
         &mut self,
-        snapshot: Snapshot<M>,
+        snapshot: Snapshot<M, U>,
         missing: Missing,
-    ) -> Vec<Difference<M>> {
+    ) -> Vec<Difference<M, U>> {
         let mut batch = Batch::new();
         // A map, because there is one for sessions already, and sorting is some more to download.
         let mut known = Map::new();
@@ -317,7 +329,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     ///
     /// [`Gap`] if it doesn't follow on what is known; nothing has changed then but that a snapshot is
     /// awaited.
-    pub(crate) fn delta(&mut self, delta: Delta<M>) -> Result<Vec<Difference<M>>, Gap> {
+    pub(crate) fn delta(&mut self, delta: Delta<M, U>) -> Result<Vec<Difference<M, U>>, Gap> {
         // Of itself a viewer may know better than the relay did.
         let known = |session: &SessionId| {
             self.my_session == Some(*session)
@@ -360,7 +372,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// Lets go of those held who did not come back.
-    pub(crate) fn handle_timeout(&mut self, now: Time) -> Vec<Difference<M>> {
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Vec<Difference<M, U>> {
         let mut batch = Batch::new();
         let is_due = |_: &_, place: &Place| place.held.is_some_and(|until| until <= now);
         for session in self.sessions(&is_due) {
@@ -381,7 +393,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// Says who the viewer is, if it is anybody.
-    fn set_me(&mut self, batch: &mut Batch<M>, me: Option<&UserId>) {
+    fn set_me(&mut self, batch: &mut Batch<M, U>, me: Option<&UserId>) {
         if self.me.as_ref() == me {
             return;
         }
@@ -399,7 +411,7 @@ impl<M: Clone + PartialEq> Roster<M> {
         }
     }
 
-    fn id_of(&self, presence: &Presence<M>) -> MemberId {
+    fn id_of(&self, presence: &Presence<M, U>) -> MemberId {
         match self.dedupe {
             Dedupe::User => MemberId::User(presence.user.id().clone()),
             Dedupe::None => MemberId::Session(presence.session),
@@ -407,7 +419,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// Shows a presence, in place of the one that its session had.
-    fn put(&mut self, batch: &mut Batch<M>, presence: Presence<M>) {
+    fn put(&mut self, batch: &mut Batch<M, U>, presence: Presence<M, U>) {
         let id = self.id_of(&presence);
         let session = presence.session;
         if self.is_observer && Some(session) == self.my_session {
@@ -437,13 +449,13 @@ impl<M: Clone + PartialEq> Roster<M> {
         member.is_me = is_me;
         member.since = member.since.min(presence.since);
         member.sessions.retain(|it| it.session != session);
-        let age = |it: &Presence<M>| (core::cmp::Reverse(it.since), it.session);
+        let age = |it: &Presence<M, U>| (core::cmp::Reverse(it.since), it.session);
         let place = member.sessions.partition_point(|it| age(it) < age(&presence));
         member.sessions.insert(place, presence);
         member.fold();
     }
 
-    fn remove(&mut self, batch: &mut Batch<M>, session: SessionId, reason: LeaveReason) {
+    fn remove(&mut self, batch: &mut Batch<M, U>, session: SessionId, reason: LeaveReason) {
         let Some(place) = self.places.remove(&session) else { return };
         let id = place.member;
         self.remember(batch, &id);
@@ -464,20 +476,20 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// A member that is about to change, if it is here.
-    fn changing(&mut self, batch: &mut Batch<M>, id: &MemberId) -> Option<&mut Member<M>> {
+    fn changing(&mut self, batch: &mut Batch<M, U>, id: &MemberId) -> Option<&mut Member<M, U>> {
         self.remember(batch, id);
         self.members.get_mut(id).map(Arc::make_mut)
     }
 
     /// Keeps a member as it was before the batch.
-    fn remember(&self, batch: &mut Batch<M>, id: &MemberId) {
+    fn remember(&self, batch: &mut Batch<M, U>, id: &MemberId) {
         if !batch.contains_key(id) {
             batch.insert(id.clone(), (self.members.get(id).cloned(), LeaveReason::Left));
         }
     }
 
     /// The net differences of a batch.
-    fn differences(&mut self, batch: Batch<M>) -> Vec<Difference<M>> {
+    fn differences(&mut self, batch: Batch<M, U>) -> Vec<Difference<M, U>> {
         self.n_changes = self.n_changes.wrapping_add(1);
         let mut differences = Vec::new();
         for (id, (before, reason)) in batch.into_iter() {
@@ -509,8 +521,8 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 
     /// Puts a member in the place of what it was before, or where its age says.
-    fn arrange(&mut self, before: Option<&Member<M>>, after: Option<&Arc<Member<M>>>) {
-        let place = |list: &[Arc<Member<M>>], it: &Member<M>| {
+    fn arrange(&mut self, before: Option<&Member<M, U>>, after: Option<&Arc<Member<M, U>>>) {
+        let place = |list: &[Arc<Member<M, U>>], it: &Member<M, U>| {
             list.partition_point(|other| other.age() < it.age())
         };
         if let Some(before) = before {
@@ -525,7 +537,7 @@ impl<M: Clone + PartialEq> Roster<M> {
     }
 }
 
-impl<M> Member<M> {
+impl<M, U> Member<M, U> {
     /// What members are in the order of: the oldest come first.
     #[must_use]
     pub const fn age(&self) -> (i64, &MemberId) {
@@ -533,7 +545,7 @@ impl<M> Member<M> {
     }
 }
 
-impl<M: PartialEq> Member<M> {
+impl<M: PartialEq, U: Person> Member<M, U> {
     /// Takes over what follows from the sessions: it is called what the newest one is called, and
     /// is as well as the best of them is.
     fn fold(&mut self) {
@@ -545,7 +557,7 @@ impl<M: PartialEq> Member<M> {
 
     /// True if people are shown the same; exact ages, which wobble with the network, aren't shown.
     fn looks_like(&self, other: &Self) -> bool {
-        let same = |(a, b): (&Presence<M>, &Presence<M>)| {
+        let same = |(a, b): (&Presence<M, U>, &Presence<M, U>)| {
             a.session == b.session && a.state == b.state && a.meta == b.meta
         };
         self.user == other.user
@@ -556,7 +568,8 @@ impl<M: PartialEq> Member<M> {
 
     /// True if nothing else differs either of two that look alike.
     fn is_as_old_as(&self, other: &Self) -> bool {
-        let same = |(a, b): (&Presence<M>, &Presence<M>)| a.since == b.since && a.user == b.user;
+        let same =
+            |(a, b): (&Presence<M, U>, &Presence<M, U>)| a.since == b.since && a.user == b.user;
         self.since == other.since
             && self.is_me == other.is_me
             && self.sessions.iter().zip(&other.sessions).all(same)

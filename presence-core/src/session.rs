@@ -6,15 +6,15 @@
 use crate::Time;
 use crate::map::Map;
 use crate::pulses::{self, Pulses};
+use crate::queue::Queue;
 use crate::random::Random;
-use crate::roster::{Dedupe, Difference, Member, Missing, Roster};
-use crate::time::millis;
+use crate::roster::{Dedupe, Difference, Member, Missing, Person, Roster};
+use crate::time::{Millis, millis};
 use core::time::Duration;
 use presence_protocol::{
     ClientFrame, CloseCode, Dial, Epoch, ErrorCode, Key, LeaveReason, Pulse, PulseName, PulseValue,
-    Reaction, Rev, ServerFrame, SessionId, UserId, Wait, Welcome, limits,
+    Reaction, Rev, ServerFrame, SessionId, User, UserId, Wait, Welcome, limits,
 };
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// How long a dial may take until the socket is open.
@@ -109,7 +109,7 @@ pub enum Mode {
 
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Output<M> {
+pub enum Output<M, U = Arc<User>> {
     /// Ask the page for a token and answer with [`Session::token`].
     FetchToken {
         /// To be handed back.
@@ -144,12 +144,12 @@ pub enum Output<M> {
         keys: Vec<Key>,
     },
     /// Tell the page.
-    Event(Event<M>),
+    Event(Event<M, U>),
 }
 
 /// What a page is told.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event<M> {
+pub enum Event<M, U = Arc<User>> {
     /// The connection's state changed.
     State(State),
     /// A key's first snapshot is in.
@@ -162,7 +162,7 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// Who.
-        member: Arc<Member<M>>,
+        member: Arc<Member<M, U>>,
         /// True if it is no news: found after an own reconnect, or back after a relay's restart.
         quiet: bool,
     },
@@ -171,7 +171,7 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// Who.
-        member: Arc<Member<M>>,
+        member: Arc<Member<M, U>>,
         /// Why.
         reason: LeaveReason,
         /// True if it is no news: found after an own reconnect.
@@ -182,9 +182,9 @@ pub enum Event<M> {
         /// The key.
         key: Key,
         /// As it was.
-        before: Arc<Member<M>>,
+        before: Arc<Member<M, U>>,
         /// As it is.
-        member: Arc<Member<M>>,
+        member: Arc<Member<M, U>>,
     },
     /// Somebody else says something that is true for a moment only, says it again, or no longer says it.
     /// Never told of this session, but of the user's other ones.
@@ -221,7 +221,7 @@ pub enum Event<M> {
 
 /// The browser's half of presence.
 #[derive(Debug)]
-pub struct Session<M> {
+pub struct Session<M, U = Arc<User>> {
     random: Random,
     phase: Phase,
     token: Option<Token>,
@@ -239,16 +239,16 @@ pub struct Session<M> {
     lost: Option<Time>,
     /// Claims this session again.
     resume: Option<String>,
-    heartbeat: Duration,
-    grace: Duration,
+    heartbeat: Millis,
+    grace: Millis,
     epoch: Option<CurrentEpoch>,
     session: Option<SessionId>,
     /// Whose token the relay has taken; `None` if it is older than saying so.
     user: Option<UserId>,
-    keys: Map<Key, Joined<M>>,
+    keys: Map<Key, Joined<M, U>>,
     /// No roster that is gone has counted further.
     n_changes: u32,
-    outputs: VecDeque<Output<M>>,
+    outputs: Queue<Output<M, U>>,
     shown: State,
     /// True while the page is in the back-forward cache.
     is_put_away: bool,
@@ -336,9 +336,9 @@ struct CurrentEpoch {
 
 /// A key that the page wants to be in.
 #[derive(Debug)]
-struct Joined<M> {
+struct Joined<M, U> {
     mode: Mode,
-    roster: Roster<M>,
+    roster: Roster<M, U>,
     meta: M,
     pulses: Pulses,
     /// True if the relay has said that this page's token allows no pulses.
@@ -380,7 +380,7 @@ enum Telling {
     Silent,
 }
 
-impl<M: Clone + PartialEq> Session<M> {
+impl<M: Clone + PartialEq, U: Person> Session<M, U> {
     /// A session that wants nothing yet. The seed decides the jitter.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
@@ -396,14 +396,14 @@ impl<M: Clone + PartialEq> Session<M> {
             attempts: 0,
             lost: None,
             resume: None,
-            heartbeat: limits::HEARTBEAT,
-            grace: limits::GRACE,
+            heartbeat: Millis::of(limits::HEARTBEAT),
+            grace: Millis::of(limits::GRACE),
             epoch: None,
             session: None,
             user: None,
             keys: Map::new(),
             n_changes: 0,
-            outputs: VecDeque::new(),
+            outputs: Queue::new(),
             shown: State::Connecting,
             is_put_away: false,
             is_away: false,
@@ -555,7 +555,7 @@ impl<M: Clone + PartialEq> Session<M> {
         match self.phase {
             Phase::Waiting { .. } => self.begin(now),
             Phase::Live { last_heard, answer: Answer::None, .. }
-                if now.since(last_heard) >= Duration::from_secs(1) =>
+                if now.millis_since(last_heard) >= Millis(1000) =>
             {
                 self.beat(now);
             }
@@ -577,7 +577,7 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// A frame came in.
-    pub fn socket_frame(&mut self, now: Time, dial: Dial, frame: ServerFrame<M>) {
+    pub fn socket_frame(&mut self, now: Time, dial: Dial, frame: ServerFrame<M, U>) {
         match &mut self.phase {
             Phase::Greeting { dial: current, .. } if *current == dial => {
                 if let ServerFrame::Welcome(welcome) = frame {
@@ -622,10 +622,10 @@ impl<M: Clone + PartialEq> Session<M> {
                 }
             }
             Some(it) if it.reaction() == Reaction::BackOff => {
-                self.lose_for(now, BUSY_WAIT, BUSY_WAIT);
+                self.lose_for(now, Millis::of(BUSY_WAIT), BUSY_WAIT);
             }
             _ => match Wait::from_code(code) {
-                Some(wait) => self.lose_for(now, wait.duration(), RESTART_JITTER),
+                Some(wait) => self.lose_for(now, Millis::of(wait.duration()), RESTART_JITTER),
                 None => self.lose(now, now),
             },
         }
@@ -761,8 +761,8 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// The next thing to do. Call until `None`.
-    pub fn poll_output(&mut self) -> Option<Output<M>> {
-        self.outputs.pop_front()
+    pub fn poll_output(&mut self) -> Option<Output<M, U>> {
+        self.outputs.pop()
     }
 
     /// How the connection is.
@@ -778,7 +778,7 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// The members of a key that was joined.
     #[must_use]
-    pub fn roster(&self, key: &Key) -> Option<&Roster<M>> {
+    pub fn roster(&self, key: &Key) -> Option<&Roster<M, U>> {
         self.keys.get(key).map(|it| &it.roster)
     }
 
@@ -797,9 +797,9 @@ impl<M: Clone + PartialEq> Session<M> {
     fn welcome(&mut self, now: Time, dial: Dial, welcome: Welcome) {
         self.session = Some(welcome.session);
         self.resume = Some(welcome.resume);
-        self.heartbeat = Duration::from_millis(welcome.heartbeat_ms.max(1));
-        self.grace = Duration::from_millis(welcome.grace_ms);
-        let expires_in = Duration::from_millis(welcome.expires_in_ms);
+        self.heartbeat = Millis(welcome.heartbeat_ms.max(1));
+        self.grace = Millis(welcome.grace_ms);
+        let expires_in = Millis(welcome.expires_in_ms);
         if let Some(token) = &mut self.token {
             token.good_until = Some(now + expires_in - TOKEN_MARGIN);
         }
@@ -844,25 +844,25 @@ impl<M: Clone + PartialEq> Session<M> {
 
     /// When to fetch the token that follows one that expires in so long. A page is not the only one whose
     /// token was made at that moment.
-    fn renewal(&mut self, now: Time, expires_in: Duration) -> Renewal {
+    fn renewal(&mut self, now: Time, expires_in: Millis) -> Renewal {
         if self.is_outdated {
             return Renewal::At(now);
         }
-        let before = RENEW_BEFORE.min(expires_in / 3);
-        let wait = expires_in - before - self.jitter(before / 4);
-        Renewal::At(now + wait.max(RENEW_WAIT))
+        let before = millis(RENEW_BEFORE).min(expires_in.0 / 3);
+        let wait = expires_in - Millis(before) - self.jitter(before / 4);
+        Renewal::At(now + wait.max(Millis::of(RENEW_WAIT)))
     }
 
     /// There is no next token, or it is none: another is fetched, ever more slowly.
     fn renew_later(&mut self, now: Time) {
-        let wait = RENEW_WAIT.saturating_mul(1 << self.failed_renewals.min(10)).min(MAX_WAIT);
+        let wait = backoff(RENEW_WAIT, self.failed_renewals, MAX_WAIT);
         self.failed_renewals = self.failed_renewals.saturating_add(1);
-        let wait = wait + self.jitter(wait / 2);
+        let wait = wait + self.jitter(wait.0 / 2);
         self.set_renewal(Renewal::At(now + wait));
     }
 
     /// The relay has taken the next token.
-    fn renewed(&mut self, now: Time, resume: String, expires_in: Duration) {
+    fn renewed(&mut self, now: Time, resume: String, expires_in: Millis) {
         self.resume = Some(resume);
         let Some(text) = self.next_token.take() else { return };
         let good_until = now + expires_in - TOKEN_MARGIN;
@@ -885,7 +885,7 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
-    fn receive(&mut self, now: Time, dial: Dial, frame: ServerFrame<M>) {
+    fn receive(&mut self, now: Time, dial: Dial, frame: ServerFrame<M, U>) {
         match frame {
             ServerFrame::Welcome(_) => {}
             ServerFrame::Snapshot(snapshot) => {
@@ -940,7 +940,7 @@ impl<M: Clone + PartialEq> Session<M> {
             ServerFrame::LastSeen { .. } => {}
             ServerFrame::Token { resume, expires_in_ms, user_id } => {
                 self.set_user(user_id);
-                self.renewed(now, resume, Duration::from_millis(expires_in_ms));
+                self.renewed(now, resume, Millis(expires_in_ms));
             }
             ServerFrame::Error { code, message, key } => self.complaint(now, code, message, key),
         }
@@ -989,7 +989,8 @@ impl<M: Clone + PartialEq> Session<M> {
     /// True if the relay has written another rev to this socket than the one that arrived.
     fn has_drifted(&self, now: Time, key: &Key, rev: Rev) -> bool {
         let Some(joined) = self.keys.get(key) else { return false };
-        let asked_lately = joined.asked_at.is_some_and(|at| now.since(at) < limits::ANSWER_TIMEOUT);
+        let lately = Millis::of(limits::ANSWER_TIMEOUT);
+        let asked_lately = joined.asked_at.is_some_and(|at| now.millis_since(at) < lately);
         joined.is_sent && joined.roster.rev() != Some(rev) && !asked_lately
     }
 
@@ -1081,9 +1082,9 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
-    fn update_interval(&self) -> Duration {
-        let crowd = u32::try_from(self.keys.len().div_ceil(4)).unwrap_or(u32::MAX);
-        UPDATE_INTERVAL.saturating_mul(crowd.max(1))
+    fn update_interval(&self) -> Millis {
+        let crowd = self.keys.len().div_ceil(4) as u64;
+        Millis(millis(UPDATE_INTERVAL) * crowd.max(1))
     }
 
     fn retry_full_keys(&mut self, now: Time) {
@@ -1096,7 +1097,7 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// Says goodbye for one key, over the socket if it is joined there.
-    fn say_goodbye(&mut self, key: Key, joined: &Joined<M>) {
+    fn say_goodbye(&mut self, key: Key, joined: &Joined<M, U>) {
         match self.phase {
             Phase::Live { dial, .. } if joined.is_sent => {
                 self.output(Output::Send { dial, frame: ClientFrame::Leave { key } });
@@ -1187,7 +1188,7 @@ impl<M: Clone + PartialEq> Session<M> {
             }
         }
         if was_live && self.attempts <= 1 {
-            let wait = self.jitter(FIRST_WAIT);
+            let wait = self.jitter(millis(FIRST_WAIT));
             self.phase = Phase::Waiting { retry_at: now + wait };
         } else {
             self.wait(now);
@@ -1195,27 +1196,27 @@ impl<M: Clone + PartialEq> Session<M> {
     }
 
     /// The socket is gone, and the relay has said how long to stay away.
-    fn lose_for(&mut self, now: Time, wait: Duration, jitter: Duration) {
+    fn lose_for(&mut self, now: Time, wait: Millis, jitter: Duration) {
         self.lose(now, now);
-        let jitter = self.jitter(jitter);
+        let jitter = self.jitter(millis(jitter));
         self.phase = Phase::Waiting { retry_at: now + wait + jitter };
     }
 
     /// Waits before the next attempt, longer each time, with jitter.
     fn wait(&mut self, now: Time) {
         let most = if self.is_held(now) { MAX_WAIT_IN_GRACE } else { MAX_WAIT };
-        let base = BASE_WAIT.saturating_mul(1 << self.attempts.min(10)).min(most);
-        let wait = base / 2 + self.jitter(base / 2);
+        let half = backoff(BASE_WAIT, self.attempts, most).0 / 2;
+        let wait = Millis(half) + self.jitter(half);
         self.phase = Phase::Waiting { retry_at: now + wait };
     }
 
     /// True while the relay still holds this session for us.
     fn is_held(&self, now: Time) -> bool {
-        self.lost.is_some_and(|at| now.since(at) < self.grace)
+        self.lost.is_some_and(|at| now.millis_since(at) < self.grace)
     }
 
-    fn jitter(&mut self, most: Duration) -> Duration {
-        Duration::from_millis(self.random.below(millis(most).saturating_add(1)))
+    fn jitter(&mut self, most: u64) -> Millis {
+        Millis(self.random.below(most.saturating_add(1)))
     }
 
     fn beat(&mut self, now: Time) {
@@ -1258,7 +1259,7 @@ impl<M: Clone + PartialEq> Session<M> {
     fn tell(
         &mut self,
         key: &Key,
-        differences: Vec<Difference<M>>,
+        differences: Vec<Difference<M, U>>,
         telling: Telling,
         is_changed: bool,
     ) {
@@ -1297,17 +1298,22 @@ impl<M: Clone + PartialEq> Session<M> {
         }
     }
 
-    fn output(&mut self, output: Output<M>) {
+    fn output(&mut self, output: Output<M, U>) {
         put(&mut self.outputs, output);
     }
 }
 
-/// Apart from the session, so that its keys can be looked at meanwhile.
-fn put<M>(outputs: &mut VecDeque<Output<M>>, output: Output<M>) {
-    outputs.push_back(output);
+/// A wait that is doubled with every attempt, up to the longest.
+fn backoff(first: Duration, n_attempts: u32, most: Duration) -> Millis {
+    Millis(millis(first) << n_attempts.min(10)).min(Millis::of(most))
 }
 
-impl<M: Clone + PartialEq> Joined<M> {
+/// Apart from the session, so that its keys can be looked at meanwhile.
+fn put<M, U>(outputs: &mut Queue<Output<M, U>>, output: Output<M, U>) {
+    outputs.push(output);
+}
+
+impl<M: Clone + PartialEq, U: Person> Joined<M, U> {
     /// How far its pulses lie apart, in milliseconds; `None` if there is nobody to get them.
     fn pulses_apart(&self, n_keys: usize) -> Option<u64> {
         let n_sessions = self.roster.n_sessions();
@@ -1332,14 +1338,16 @@ impl<M: Clone + PartialEq> Joined<M> {
         &self,
         now: Time,
         epoch: Option<CurrentEpoch>,
-        grace: Duration,
+        grace: Millis,
     ) -> (Telling, Missing) {
         let is_same_epoch = self.epoch.map(|it| it.id) == epoch.map(|it| it.id);
         match self.away {
             _ if !self.roster.is_ready() => (Telling::Silent, Missing::Gone),
             Away::No => (Telling::Loud, Missing::Gone),
             Away::Parked => (Telling::Silent, Missing::GoneAndHeld),
-            Away::Since(at) if now.since(at) > grace => (Telling::Silent, Missing::GoneAndHeld),
+            Away::Since(at) if now.millis_since(at) > grace => {
+                (Telling::Silent, Missing::GoneAndHeld)
+            }
             Away::Since(_) if is_same_epoch => (Telling::Quiet, Missing::Gone),
             // The others were lost at the latest when the relay began anew.
             Away::Since(at) => {
@@ -1351,16 +1359,16 @@ impl<M: Clone + PartialEq> Joined<M> {
     }
 
     /// For how long this presence has existed, if a relay that was restarted needs to be told.
-    fn age(&self, now: Time, grace: Duration) -> Option<u64> {
+    fn age(&self, now: Time, grace: Millis) -> Option<u64> {
         let Away::Since(at) = self.away else { return None };
-        if now.since(at) > grace {
+        if now.millis_since(at) > grace {
             return None;
         }
         let began = self.epoch?.began.saturating_add(self.roster.my_presence()?.since);
         u64::try_from(now.as_millis().cast_signed().saturating_sub(began)).ok()
     }
 
-    fn stale_at(&self, grace: Duration) -> Option<Time> {
+    fn stale_at(&self, grace: Millis) -> Option<Time> {
         match self.away {
             Away::Since(at) => Some(at + grace),
             Away::No | Away::Parked => None,

@@ -166,6 +166,12 @@ macro_rules! error_codes {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// Which row it is, from 0.
+            #[must_use]
+            pub const fn row(self) -> u32 {
+                self as u32
+            }
+
             /// The row of a name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {

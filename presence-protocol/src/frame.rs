@@ -87,13 +87,13 @@ pub enum ClientFrame<M> {
 
 /// What a relay sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServerFrame<M> {
+pub enum ServerFrame<M, U = Arc<User>> {
     /// The answer to `hello`.
     Welcome(Welcome),
     /// A key's whole roster.
-    Snapshot(Snapshot<M>),
+    Snapshot(Snapshot<M, U>),
     /// What changed in a key since the last frame about it.
-    Delta(Delta<M>),
+    Delta(Delta<M, U>),
     /// The answer to `heartbeat`: the rev last written to this socket, for each of its keys.
     Heartbeat {
         /// The revs.
@@ -167,11 +167,11 @@ pub struct EpochInfo {
 
 /// One session in one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Presence<M> {
+pub struct Presence<M, U = Arc<User>> {
     /// The session.
     pub session: SessionId,
     /// Whose session it is.
-    pub user: Arc<User>,
+    pub user: U,
     /// When the presence began, in milliseconds after the epoch began; negative if before it.
     pub since: i64,
     /// How it is.
@@ -192,6 +192,9 @@ pub enum PresenceState {
 }
 
 impl PresenceState {
+    /// All of them, the best first.
+    pub const ALL: &[Self] = &[Self::Active, Self::Away, Self::Reconnecting];
+
     /// The name on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -216,18 +219,18 @@ impl PresenceState {
 
 /// A key's roster at a flush point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot<M> {
+pub struct Snapshot<M, U = Arc<User>> {
     /// The key.
     pub key: Key,
     /// The roster's version.
     pub rev: Rev,
     /// Everybody, in no particular order.
-    pub presences: Vec<Presence<M>>,
+    pub presences: Vec<Presence<M, U>>,
 }
 
 /// The net change of a key between two flush points. Each presence is in it at most once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta<M> {
+pub struct Delta<M, U = Arc<User>> {
     /// The key.
     pub key: Key,
     /// The version it starts from: the last one that was sent.
@@ -235,7 +238,7 @@ pub struct Delta<M> {
     /// The version it leads to.
     pub to: Rev,
     /// Presences that are new; one that is known is replaced.
-    pub joined: Vec<Presence<M>>,
+    pub joined: Vec<Presence<M, U>>,
     /// Presences that are gone.
     pub left: Vec<Left>,
     /// Presences that changed.
@@ -265,6 +268,9 @@ pub enum LeaveReason {
 }
 
 impl LeaveReason {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Left, Self::Timeout, Self::Kicked];
+
     /// The name on the wire.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -17,6 +17,12 @@ impl PulseName {
         (fits && text.bytes().all(|it| it.is_ascii_lowercase())).then(|| Self(text.into()))
     }
 
+    /// A name that something else has parsed: in a browser, JavaScript does it in a tenth of the size.
+    #[must_use]
+    pub fn parsed(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -39,6 +45,12 @@ impl PulseValue {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() <= MAX_PULSE_BYTES).then(|| Self(text.into()))
+    }
+
+    /// A value that something else has parsed: in a browser, JavaScript does it in a tenth of the size.
+    #[must_use]
+    pub fn parsed(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The text.
