@@ -35,7 +35,7 @@ test("names are text wherever they are shown, and nothing in them runs", async (
     await peer.join(key, { at: "goals", hand: true });
     await alice.sees(["alice", name]);
     const flash = (await alice.seen()).flashes.at(-1);
-    assert.deepEqual([flash?.text, flash?.tags], [`${name} joined`, "BDI"]);
+    assert.deepEqual([flash?.text, flash?.tags], [`${name} joined`, "SPAN,BDI"]);
     const dots = alice.page.locator(".presence-dots .presence-name");
     assert.equal(await dots.last().textContent(), name);
     await peer.close(1001);
