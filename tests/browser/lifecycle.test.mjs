@@ -78,6 +78,7 @@ test("a page in the back-forward cache has left; restored, it has joined and is 
   );
 
   await bob.evaluate("document.getElementById('note').focus()");
+  await bob.evaluate("document.getElementById('note').value = 'x'");
   await bob.evaluate("document.getElementById('note').dispatchEvent(new Event('input'))");
   await carol.page.getByText("bob is typing…").waitFor();
   await carol.page.close();
