@@ -140,6 +140,7 @@ test("a reload is heard and seen by nobody", async (t) => {
   await until("carol is read out", async () => (await heard(alice)).length > 1);
   await carol.close(1001);
   await until("carol's leaving is read out", async () => (await heard(alice)).length > 2, 10_000);
+  await until("it is told, too", async () => (await told(alice)).length > 2);
   assert.deepEqual(await heard(alice), ["bob joined", "carol joined", "carol left"]);
   assert.deepEqual(await told(alice), ["bob joined", "carol joined", "carol left"]);
 });
