@@ -4,7 +4,7 @@ mod address;
 mod keyring;
 mod keys;
 
-pub(crate) use address::Address;
+pub(crate) use address::{Address, redacted};
 pub use address::{AddressError, FetchError};
 pub(crate) use keyring::Place;
 pub use keyring::{Keyring, LoadError};

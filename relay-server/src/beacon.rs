@@ -7,7 +7,7 @@ use crate::proxies::Peer;
 use axum::Extension;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use presence_protocol::LeaveBeacon;
+use presence_protocol::{ErrorCode, FrameError, LeaveBeacon};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +34,14 @@ pub(crate) async fn leave(
             _ => Problem::bad_request("the body can't be read as UTF-8 text"),
         }
     })?;
-    let LeaveBeacon { resume, dial, keys } = LeaveBeacon::decode(&body)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.code.name(), error.message))?;
+    let LeaveBeacon { resume, dial, keys } =
+        LeaveBeacon::decode(&body).map_err(|FrameError { code, message, .. }| match code {
+            ErrorCode::TooManyKeys => {
+                Problem::new(StatusCode::BAD_REQUEST, "too_many_keys", message)
+            }
+            ErrorCode::BadKey => Problem::new(StatusCode::BAD_REQUEST, "bad_key", message),
+            _ => Problem::new(StatusCode::BAD_REQUEST, "bad_frame", message),
+        })?;
     let claims = app.resume_key.verify(&resume).ok_or_else(|| {
         Problem::new(StatusCode::UNAUTHORIZED, "denied", "the resume token is not one of ours")
     })?;

@@ -1,7 +1,7 @@
 //! What the program does besides serving: `check` and `token`.
 
 use crate::Keyring;
-use crate::auth::{Authority, TokenKey};
+use crate::auth::{Authority, TokenKey, redacted};
 use crate::config::{Args, ConfigError, duration};
 use crate::mint::{Mint, Wish};
 use clap::parser::ValueSource;
@@ -130,6 +130,7 @@ fn listing(matches: &ArgMatches) -> String {
         let value = match &*values.join(",") {
             "" => "none".to_owned(),
             _ if arg.is_hide_env_values_set() => "(not shown)".to_owned(),
+            url if ["webhook", "token_keys_url"].contains(&id) => redacted(url),
             value => value.to_owned(),
         };
         let _ = writeln!(text, "{flag:<28} {value:<28} {source}");
@@ -233,6 +234,18 @@ mod tests {
         assert!(!text.contains("thirty-two"));
         let n_flags = Args::command().get_arguments().filter(|it| it.get_long().is_some()).count();
         assert_eq!(text.lines().count(), n_flags);
+    }
+
+    #[test]
+    fn a_check_shows_of_addresses_what_is_no_secret() {
+        let urls = ["--webhook=https://me:hush@app.example/hook?key=hush"];
+        let keys = ["--token-keys-url=https://login.example/jwks?key=hush"];
+        let Command::Check(_, text) = parsed(&[&["check", SECRET], &urls[..], &keys].concat())
+        else {
+            panic!("no check")
+        };
+        assert!(text.contains("https://app.example/hook ") && !text.contains("hush"), "{text}");
+        assert!(text.contains("https://login.example/jwks "), "{text}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Flags and environment variables, read once.
 
+mod advice;
 mod kept;
 
 pub use kept::Surplus;
 
-use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey};
+use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey, redacted};
 use crate::log::LogFormat;
 use crate::{
     AddressError, Dev, Keyring, KeysError, Limits, LoadError, Origin, Origins, Proxies,
@@ -85,7 +86,7 @@ pub struct Args {
     ///
     /// Besides the secret or instead of it.
     #[arg(long, env = "WHOSHERE_TOKEN_KEYS", value_name = "TEXT", hide_env_values = true)]
-    pub token_keys: Option<String>,
+    pub token_keys: Option<SecretString>,
 
     /// A file of such keys, read again when it changes; a JWK set may hold secrets as well.
     ///
@@ -131,7 +132,7 @@ pub struct Args {
         env = "WHOSHERE_TOKEN_LEEWAY",
         value_name = "DURATION",
         default_value = "0s",
-        value_parser = duration(Duration::ZERO, Duration::from_secs(600))
+        value_parser = leeway
     )]
     pub token_leeway: Duration,
 
@@ -189,6 +190,9 @@ pub struct Args {
 
     /// For how long the relay goes on as ever after it was told to stop, while /readyz says no: the time
     /// in which a load balancer notices. A second signal ends it.
+    ///
+    /// Whoever stops the relay must wait for this, --drain and some seconds more: the service's unit waits
+    /// for 60 s.
     ///
     /// Example: 10s
     #[arg(
@@ -426,7 +430,7 @@ pub enum ConfigError {
     /// An address of keys that isn't one.
     #[error("token_keys_address: {url}")]
     TokenKeysAddress {
-        /// What was given.
+        /// What was given, without what may be secret in it.
         url: String,
         /// Why it is none.
         #[source]
@@ -491,7 +495,7 @@ pub enum ConfigError {
     /// A webhook's address that isn't one.
     #[error("webhook_address: --webhook {url} can't be told anything")]
     WebhookAddress {
-        /// What was given.
+        /// What was given, without what may be secret in it.
         url: String,
         /// What is wrong with it.
         #[source]
@@ -609,6 +613,7 @@ impl Args {
         let defaults = RelayConfig::default();
         let limits = self.limits;
         let most = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let most_if_any = |it| NonZeroU32::new(it).map_or(usize::MAX, |it| most(it.get()));
         let config = Config {
             keyring,
             resume_secret,
@@ -618,8 +623,9 @@ impl Args {
                 grace: self.grace,
                 heartbeat: self.heartbeat,
                 max_connections: most(self.max_connections),
-                max_connections_per_user: NonZeroU32::new(limits.connections_per_user)
-                    .map_or(usize::MAX, |it| most(it.get())),
+                max_connections_per_user: most_if_any(limits.connections_per_user),
+                max_presences: most(limits.presences),
+                max_presences_per_user_in_all: most_if_any(limits.presences_per_user),
                 max_presences_per_key: most(limits.presences_per_key),
                 max_keys_per_connection: most(limits.keys_per_connection),
                 ..defaults
@@ -652,7 +658,7 @@ impl Args {
 
 /// Where the keys of tokens are, apart from the secret.
 struct KeySources {
-    text: Option<String>,
+    text: Option<SecretString>,
     file: Option<PathBuf>,
     url: Option<String>,
     authorities: Option<PathBuf>,
@@ -661,9 +667,10 @@ struct KeySources {
 impl KeySources {
     fn load(self, secret: Option<&SecretString>) -> Result<Keyring, ConfigError> {
         let secret = secret.map(|it| TokenKey::of_secret(it.expose_secret().as_bytes()));
-        let fixed = self.text.filter(|it| !it.trim().is_empty()).map(|text| {
+        let text = self.text.filter(|it| !it.expose_secret().trim().is_empty());
+        let fixed = text.map(|text| {
             // Files of variables have no other way to write a line break.
-            let text = text.replace("\\n", "\n");
+            let text = text.expose_secret().replace("\\n", "\n");
             TokenKey::parse_all(&text, auth::Origin::Here).map_err(|error| {
                 ConfigError::TokenKeysUnusable { place: "WHOSHERE_TOKEN_KEYS".to_owned(), error }
             })
@@ -678,7 +685,7 @@ impl KeySources {
                     .map_err(|error| ConfigError::TokenKeysCaUnreadable { path, error })
             });
             let address = Address::parse(&url, authorities.transpose()?.as_deref())
-                .map_err(|error| ConfigError::TokenKeysAddress { url, error })?;
+                .map_err(|error| ConfigError::TokenKeysAddress { url: redacted(&url), error })?;
             load_place(&mut keyring, Place::Address(Box::new(address)))?;
         }
         Ok(keyring)
@@ -745,6 +752,15 @@ pub(crate) fn duration(
         }
         let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
         Err(format!("it must be between {least} and {most}"))
+    }
+}
+
+/// JWTs count in whole seconds.
+fn leeway(text: &str) -> Result<Duration, String> {
+    let leeway = duration(Duration::ZERO, Duration::from_secs(600))(text)?;
+    match leeway.subsec_nanos() {
+        0 => Ok(leeway),
+        _ => Err("it must be whole seconds, like 5s".to_owned()),
     }
 }
 
@@ -923,6 +939,9 @@ mod tests {
         check(&["--log", "loud=very"], "like info, or like");
         check(&["--grace", "30"], "write it like 30s");
         check(&["--grace", "0s"], "between 100ms and 1h");
+        check(&["--token-leeway", "1500ms"], "whole seconds");
+        check(&["--token-leeway", "11m"], "between 0s and 10m");
+        check(&["--max-presences", "0"], "is not in 1..=10000000");
         check(&["--heartbeat", "1h"], "between 100ms and 5m");
         check(&["--drain", "10s"], "between 0s and 9s 900ms");
         check(&["--origin", "app.example"], "like https://app.example");
@@ -946,16 +965,39 @@ mod tests {
             "--origin=http://localhost:3000",
             "--max-connections=7",
             "--max-connections-per-user=0",
+            "--max-presences=500",
+            "--max-presences-per-user=50",
         ])
         .unwrap();
         assert_eq!(config.relay.grace, Duration::from_secs(90));
         assert_eq!(config.relay.heartbeat, Duration::from_millis(500));
         assert_eq!(config.relay.max_connections, 7);
         assert_eq!(config.relay.max_connections_per_user, usize::MAX, "0 is no limit");
+        assert_eq!(config.relay.max_presences, 500);
+        assert_eq!(config.relay.max_presences_per_user_in_all, 50);
         assert_eq!(config.origins.listed.len(), 3);
         assert!(!config.origins.same_host);
         assert!(config.last_seen.is_none(), "nothing is kept unless it is asked for");
         assert!(!format!("{config:?}").contains("thirty-two"), "secrets are not shown");
+    }
+
+    #[test]
+    fn keys_given_as_text_and_what_is_secret_in_addresses_are_not_shown() {
+        let args = [
+            "whoshere-relay",
+            SECRET,
+            "--token-keys=hush",
+            "--token-keys-url=http://me:hush@login.example/jwks?key=hush",
+        ];
+        let args = Args::try_parse_from(args).unwrap();
+        assert!(!format!("{:?}", args.token_keys).contains("hush"));
+        let only_url = Args { token_keys: None, ..args };
+        let error = format!("{:#}", anyhow::Error::from(only_url.into_config().unwrap_err()));
+        assert!(error.starts_with("token_keys_address: http://login.example/jwks: "), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+        let hook = refusal(&[SECRET, "--webhook=https://me:hush@app.example/hook?key=hush"]);
+        assert!(hook.starts_with("webhook_address: --webhook https://app.example/hook "), "{hook}");
+        assert!(!hook.contains("hush"), "{hook}");
     }
 
     #[test]

@@ -20,6 +20,10 @@ use tower_http::services::{ServeDir, ServeFile};
 /// How long a token is good for unless `ttl` says otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 
+/// What a proxy adds to a request, one or the other of them.
+const FORWARDING: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+
 /// What `--dev` adds.
 #[derive(Clone, Debug)]
 pub struct Dev {
@@ -71,6 +75,10 @@ async fn token(
     if !is_loopback_name(&headers) {
         let message = "tokens are minted for http://localhost and http://127.0.0.1 only";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message));
+    }
+    if FORWARDING.iter().any(|it| headers.contains_key(*it)) {
+        let message = "a proxy brought this, and through it anybody may have asked";
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "proxied", message));
     }
     let Query(query) = query.map_err(|_| Problem::bad_request("say who: /dev/token?user=alice"))?;
     let ttl = match query.ttl.as_deref().map(humantime::parse_duration) {

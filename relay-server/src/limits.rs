@@ -131,6 +131,30 @@ pub struct Limits {
     )]
     pub presences_per_key: u32,
 
+    /// Most presences in all keys, those of lost sessions and of observers included. Each takes up to 6 KB
+    /// with its meta.
+    #[arg(
+        long = "max-presences",
+        env = "WHOSHERE_MAX_PRESENCES",
+        value_name = "NUMBER",
+        default_value_t = 200_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000)
+    )]
+    pub presences: u32,
+
+    /// Most presences of one user in all keys, whatever number of connections they have; 0 is no limit.
+    ///
+    /// Those that a server keeps for its user are counted and never refused for it. Who has them all can
+    /// enter no further key; nobody else notices.
+    #[arg(
+        long = "max-presences-per-user",
+        env = "WHOSHERE_MAX_PRESENCES_PER_USER",
+        value_name = "NUMBER",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(0..=1_000_000)
+    )]
+    pub presences_per_user: u32,
+
     /// Most keys that one connection may be in.
     #[arg(
         long = "max-keys-per-connection",
@@ -154,6 +178,8 @@ impl Limits {
         requests_per_address: 0,
         requests_per_user: 0,
         presences_per_key: u32::MAX,
+        presences: u32::MAX,
+        presences_per_user: 0,
         keys_per_connection: u32::MAX,
     };
 }

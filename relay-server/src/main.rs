@@ -30,8 +30,12 @@ async fn main() -> ExitCode {
 
 fn check(args: Args, listing: &str) -> anyhow::Result<()> {
     print(listing)?;
+    let advice = args.advice();
     for surplus in args.check()? {
         print(&format!("A start would remove {surplus}."))?;
+    }
+    for text in advice {
+        print(&format!("Mind: {text}."))?;
     }
     print("A relay with these flags and variables would start.")
 }
@@ -45,6 +49,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     for name in unknown_variables(std::env::vars_os().map(|it| it.0)) {
         warn!("{name} means nothing; `whoshere-relay --help` has the names");
     }
+    let advice = args.advice();
     let (listen, listen_metrics) = (args.listen, args.metrics_listen);
     let config = args.into_config()?;
     let (mut interrupt, mut terminate) =
@@ -59,8 +64,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         warn!(
             "DEVELOPMENT MODE: whoever can reach {address} gets a token for any user and any key"
         );
-    } else if config.origins.listed.is_empty() {
-        warn!("no --origin is given, so every browser will be refused");
+    }
+    for text in advice {
+        warn!("{text}");
     }
     // Programs that start a relay wait for this line. If nobody reads it that is no reason to stop.
     let mut stdout = std::io::stdout();

@@ -33,6 +33,25 @@ test("a check says what a relay would do and where each flag is from, and shows 
   assert.ok(!stdout.includes(SECRET));
 });
 
+test("a check and a start say what hardly anybody means", async () => {
+  const args = ["--grace", "1s", "--metrics-listen", "0.0.0.0:0"];
+  const { status, stdout } = run(["check", "--secret", SECRET, ...args]);
+  assert.equal(status, 0, "it would start");
+  assert.match(stdout, /^Mind: --grace 1s is over before .+\.$/m);
+  assert.match(stdout, /^Mind: --metrics-listen 0\.0\.0\.0:0 .+\.$/m);
+  assert.match(stdout, /^Mind: no --origin is given/m);
+  relay = await startRelay({ args });
+  while (!/WARN.* --grace 1s is over before/.test(relay.log)) await sleep(20);
+});
+
+test("what may be secret in an address is shown by no check", () => {
+  const url = "https://me:hush@app.example/hook?key=hush";
+  const { stdout, stderr } = run(["check", "--secret", SECRET, "--webhook", url]);
+  assert.match(stdout, /^webhook +https:\/\/app\.example\/hook +--webhook$/m);
+  assert.match(stderr, /webhook_address: --webhook https:\/\/app\.example\/hook /);
+  assert.ok(!(stdout + stderr).includes("hush"));
+});
+
 test("a variable that is empty is none", async () => {
   const env = {
     WHOSHERE_AUDIENCE: "",

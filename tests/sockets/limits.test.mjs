@@ -171,6 +171,27 @@ test("an address from which too much comes is told late, and nobody is closed fo
   assert.deepEqual(alice.users("rate:1"), ["alice", "bob", "carol"]);
 });
 
+test("a relay may hold fewer presences in all and of a user, who fills no others' room", async () => {
+  relay = await startRelay({ args: ["--max-presences", "4", "--max-presences-per-user", "2"] });
+  const alice = await Peer.join(relay, "alice", "full:1");
+  await alice.join("full:2");
+  alice.send({ join: { key: "full:3" } });
+  assert.equal((await alice.next("error")).code, "key_full");
+  const again = await Peer.open(relay);
+  await again.hello(mintToken("alice"));
+  again.send({ join: { key: "full:3" } });
+  assert.equal((await again.next("error")).code, "key_full", "on another connection, too");
+  const bob = await Peer.join(relay, "bob", "full:3");
+  await bob.join("full:1");
+  const carol = await Peer.open(relay);
+  await carol.hello(mintToken("carol"));
+  carol.send({ join: { key: "full:4" } });
+  assert.equal((await carol.next("error")).code, "key_full", "there are four in all");
+  alice.send({ leave: { key: "full:2" } });
+  await alice.heartbeat();
+  await carol.join("full:4");
+});
+
 test("a relay may hold fewer presences in a key and keys of a connection", async () => {
   relay = await startRelay({
     args: ["--max-presences-per-key", "2", "--max-keys-per-connection", "1"],

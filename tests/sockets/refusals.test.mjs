@@ -146,6 +146,19 @@ test("a page of a foreign origin is upgraded and then told", async () => {
   }
 });
 
+test("a relay that names no origin and isn't for development refuses every page", async () => {
+  const closed = await startRelay({ env: { WHOSHERE_ORIGIN: undefined } });
+  try {
+    for (const origin of [closed.http, "https://app.example", "null"]) {
+      const peer = await Peer.open(closed, { origin });
+      assert.deepEqual(await peer.closed(), { code: 4403, reason: "origin_denied" }, origin);
+    }
+    await (await Peer.open(closed)).hello(mintToken("program"));
+  } finally {
+    await closed.stop();
+  }
+});
+
 test("the first message must be hello", async () => {
   for (const first of [{ heartbeat: {} }, { join: { key: "a" } }, "garbage", "{}", "[]", ""]) {
     const peer = await Peer.open(relay);
@@ -325,6 +338,12 @@ test("development mode mints tokens for pages of this machine, and for no others
         .end();
     });
     assert.equal(status, 421);
+    for (const header of ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"]) {
+      const headers = { [header]: "for=198.51.100.7" };
+      const proxied = await fetch(`${dev.http}/dev/token?user=alice`, { headers });
+      assert.equal(proxied.status, 421, header);
+      assert.match(await proxied.text(), /"code":"proxied"/, header);
+    }
     assert.match(dev.log, /DEVELOPMENT MODE/);
   } finally {
     await dev.stop();

@@ -111,7 +111,7 @@ test("a page without a socket says goodbye with a beacon, in the keys it names",
   await watcher.sees(["alice", "watcher"], "document:2");
   peer.reset();
   await sleep(100);
-  assert.equal(await beacon({ resume: welcome.resume, dial: 1, keys: [KEY] }), 204);
+  assert.equal(await beacon({ resume: welcome.resume, dial: 1, keys: [KEY] }), "204");
   await watcher.sees(["watcher"]);
   assert.deepEqual(watcher.users("document:2"), ["alice", "watcher"]);
 });
@@ -122,15 +122,17 @@ test("a beacon that was overtaken means nothing; a forged or malformed one is re
   const { peer, welcome } = await join(relay, "alice");
   peer.reset();
   await join(relay, "alice", { resume: welcome.resume, dial: 2 });
-  assert.equal(await beacon({ resume: welcome.resume, dial: 1, keys: [KEY] }), 204);
+  assert.equal(await beacon({ resume: welcome.resume, dial: 1, keys: [KEY] }), "204");
 
-  assert.equal(await beacon({ resume: `${welcome.resume}A`, dial: 9, keys: [KEY] }), 401);
-  assert.equal(await beacon({ resume: "", dial: 9, keys: [KEY] }), 401);
-  assert.equal(await beacon({ resume: welcome.resume, dial: 9, keys: ["a b"] }), 400);
-  assert.equal(await beacon({ resume: welcome.resume, dial: 9, keys: Array(65).fill(KEY) }), 400);
-  assert.equal(await beacon("garbage"), 400);
-  assert.equal(await beacon(""), 400);
-  assert.equal(await beacon("x".repeat(65 * 1024)), 413);
+  const { resume } = welcome;
+  assert.equal(await beacon({ resume: `${resume}A`, dial: 9, keys: [KEY] }), "401 denied");
+  assert.equal(await beacon({ resume: "", dial: 9, keys: [KEY] }), "401 denied");
+  assert.equal(await beacon({ resume, dial: 9, keys: ["a b"] }), "400 bad_key");
+  const tooMany = { resume, dial: 9, keys: Array(65).fill(KEY) };
+  assert.equal(await beacon(tooMany), "400 too_many_keys");
+  assert.equal(await beacon("garbage"), "400 bad_frame");
+  assert.equal(await beacon(""), "400 bad_frame");
+  assert.equal(await beacon("x".repeat(65 * 1024)), "413 too_large");
   await watcher.heartbeat();
   assert.deepEqual(watcher.users(), ["alice", "watcher"]);
 });
@@ -149,7 +151,7 @@ async function join(relay, user, { resume, dial, more } = {}) {
 
 /**
  * @param {object | string} body
- * @returns {Promise<number>} the answer's status
+ * @returns {Promise<string>} the answer's status, and its code if it is a problem
  */
 async function beacon(body) {
   const response = await fetch(`${relay?.http}/v1/leave`, {
@@ -158,6 +160,8 @@ async function beacon(body) {
     headers: { "content-type": "text/plain;charset=UTF-8" },
   });
   const text = await response.text();
-  if (!response.ok) assert.match(text, /^\{"status":\d+,"code":"[a-z_]+","detail":".+"\}$/, text);
-  return response.status;
+  if (response.ok) return `${response.status}`;
+  const [, status, code] = /^\{"status":(\d+),"code":"([a-z_]+)","detail":".+"\}$/.exec(text) ?? [];
+  assert.equal(status, `${response.status}`, text);
+  return `${status} ${code}`;
 }

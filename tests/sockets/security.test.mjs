@@ -28,6 +28,11 @@ test("every test that SECURITY.md names is there: Without an answer", () => {
   checkTests("Without an answer");
 });
 
+test("every code over HTTP stands where it can be found", () => {
+  const others = found(relay, /(?<!pub\(crate\) fn )\bProblem::new\(\s*[\w:]+,\s*(?!")([\w.]+)/g);
+  assert.deepEqual(others, ["code"], "but for the shorthand's own");
+});
+
 for (const [title, codes, atLeast] of /** @type {const} */ ([
   ["Close codes", found(protocol, /^ {4}\w+ = \d+, "(\w+)", \w+;/gm), 12],
   ["Errors", found(protocol, /^ {4}\w+ = "(\w+)";/gm), 10],

@@ -24,8 +24,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     ) {
         let (_, began) = self.backplane.epoch();
         let config = self.config;
-        let is_full = self.is_full();
         let Some(pass) = self.admit(now, id, &key, grant, Capability::Join) else { return };
+        let has_room = self.has_room(id);
         let Some(open) = self.open(id) else { return };
         let away = away.unwrap_or(open.is_away);
         // How old the presence of a session is that began in this epoch, the relay knows better; and who
@@ -47,13 +47,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         };
         let slot = slot(&mut self.slots, &self.config, &key);
         let is_known = slot.room.holds(session) || slot.observers.contains(id);
-        let joins = match slot.room.join(presence, dial) {
-            Ok(_) if is_full && !is_known => Err(JoinError::Full),
-            it => it,
-        };
+        // Who is there already needs no more room.
+        let has_room = if is_known { Ok(()) } else { has_room };
+        let joins = slot.room.join(presence, dial).and_then(|it| has_room.map(|()| it));
         match joins {
             Ok(change) => {
-                slot.observers.remove(id);
+                self.presences.follow(&slot.observers.remove(id));
                 self.attend(now, id, away);
                 self.enter(now, id, &key, Role::Member, pass);
                 self.publish(now, &key, change);
@@ -72,7 +71,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         invisible: bool,
     ) {
         let config = self.config;
-        let is_full = self.is_full();
+        let has_room = self.has_room(id);
         let needed = if invisible { Capability::Invisible } else { Capability::Observe };
         let Some(pass) = self.admit(now, id, &key, grant, needed) else { return };
         let Some(open) = self.open(id) else { return };
@@ -87,11 +86,15 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             // Apart from the presences, who are neither kept out nor told that somebody is there.
             if slot.observers.len() >= config.max_presences_per_key
                 || slot.observers.count_of(user.id()) >= config.max_presences_per_user
-                || (is_full && held.is_none())
             {
                 return self.turn_away(now, id, key, JoinError::Full);
             }
-            slot.observers.insert(id, user);
+            if let Err(error) = has_room
+                && held.is_none()
+            {
+                return self.turn_away(now, id, key, error);
+            }
+            self.presences.follow(&slot.observers.insert(id, user));
         }
         self.remember(id, now, Some(&key));
         self.enter(now, id, &key, Role::Observer, pass);
@@ -107,6 +110,19 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// True if the relay holds as many as it may.
     pub(super) const fn is_full(&self) -> bool {
         self.stats.presences + self.stats.observers >= self.config.max_presences
+    }
+
+    /// Whether there may be one more presence, or observer, of a connection's user.
+    fn has_room(&mut self, id: ConnId) -> Result<(), JoinError> {
+        if self.is_full() {
+            return Err(JoinError::Full);
+        }
+        let user = self.open(id).map(|it| it.grant.user.clone());
+        let most = self.config.max_presences_per_user_in_all;
+        match user {
+            Some(user) if self.presences.of(user.id()) >= most => Err(JoinError::FullOfUser),
+            _ => Ok(()),
+        }
     }
 
     /// What a connection may do in a key that it wants to enter, unless it may not enter it like this.
@@ -246,6 +262,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 let message = "the key holds as many as it may".to_owned();
                 self.deny(now, id, ErrorCode::KeyFull, message, key);
             }
+            JoinError::FullOfUser => {
+                let message = "this user is in as many keys as they may".to_owned();
+                self.deny(now, id, ErrorCode::KeyFull, message, key);
+            }
             JoinError::Fenced => self.refuse(now, id, CloseCode::Replaced),
         }
     }
@@ -280,7 +300,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             open.keys.retain(|it| it.key != *key);
         }
         if let Some(slot) = self.slots.get_mut(key) {
-            slot.forget(id);
+            slot.forget(id, &mut self.presences);
         }
         if was_member {
             self.publish(now, key, Change::Leave { session, dial, reason });

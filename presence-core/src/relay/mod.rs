@@ -7,6 +7,7 @@
 mod backplane;
 mod census;
 mod connection;
+mod counts;
 mod entering;
 mod excess;
 mod grant;
@@ -27,6 +28,7 @@ mod tests;
 pub use backplane::{Backplane, MemoryBackplane};
 pub use census::Moment;
 pub use connection::ConnId;
+pub use counts::Moved;
 pub use grant::{Capabilities, Capability, Grant, KeyPattern, Refusal, ResumeClaims};
 pub use last_seen::{Asked, LastSeenRules, Request, View};
 pub use notices::{Notice, NoticeEvent, NoticeRules};
@@ -38,6 +40,7 @@ use crate::Time;
 use crate::random::Random;
 use connection::{Answer, Connection, Entered, Open, Phase, Role, Silence};
 use core::time::Duration;
+use counts::Counts;
 use last_seen::LastSeen;
 use notices::Notices;
 use observers::Observers;
@@ -101,6 +104,9 @@ pub struct RelayConfig {
     pub max_presences_per_key: usize,
     /// Most presences of one user in one key, so that nobody can fill it alone.
     pub max_presences_per_user: usize,
+    /// Most presences of one user in all keys, those of lost sessions and observers included, so that a
+    /// few can't fill the relay.
+    pub max_presences_per_user_in_all: usize,
     /// Most keys one connection may be joined to.
     pub max_keys_per_connection: usize,
 }
@@ -121,12 +127,19 @@ impl Default for RelayConfig {
             max_presences: 200_000,
             max_presences_per_key: limits::MAX_PRESENCES_PER_KEY,
             max_presences_per_user: limits::MAX_PRESENCES_PER_USER,
+            max_presences_per_user_in_all: 1_000,
             max_keys_per_connection: limits::MAX_KEYS_PER_CONNECTION,
         }
     }
 }
 
 impl RelayConfig {
+    /// How long a grace must be, lest who is late is closed before they were pinged and could answer.
+    #[must_use]
+    pub fn least_grace(&self) -> Duration {
+        self.quiet() - self.heartbeat + self.answer_timeout
+    }
+
     /// How long a socket may be quiet before it is pinged: a beat that is only a little late, for it
     /// sets out when it is due, makes a ping needless.
     fn quiet(&self) -> Duration {
@@ -147,6 +160,8 @@ pub struct Relay<H: Host, B> {
     /// The connections that each user has.
     users: BTreeMap<UserId, BTreeSet<ConnId>>,
     slots: BTreeMap<Key, Slot<H::Frame>>,
+    /// How many presences each user has in all keys, and as how many observers.
+    presences: Counts,
     last_seen: LastSeen,
     bans: Bans,
     agents: Agents,
@@ -334,6 +349,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             sessions: Sessions::new(),
             users: BTreeMap::new(),
             slots: BTreeMap::new(),
+            presences: Counts::new(),
             last_seen: LastSeen::off(),
             bans: Bans::default(),
             agents: Agents::default(),
@@ -697,7 +713,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// A change came back from a backplane that orders later.
     pub fn deliver(&mut self, now: Time, key: &Key, rev: Rev, change: Change) {
         let slot = slot(&mut self.slots, &self.config, key);
-        slot.apply(now, rev, change);
+        slot.apply(now, rev, change, &mut self.presences);
         self.settle(now, key);
     }
 
@@ -885,7 +901,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if let Some(rev) = self.backplane.publish(key, &change)
             && let Some(slot) = self.slots.get_mut(key)
         {
-            slot.apply(now, rev, change);
+            slot.apply(now, rev, change, &mut self.presences);
         }
         self.settle(now, key);
     }
@@ -1074,7 +1090,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.sessions.release(now, session, id, self.config.grace);
         for Entered { key, role, held, .. } in keys {
             if let Some(slot) = self.slots.get_mut(&key) {
-                slot.forget(id);
+                slot.forget(id, &mut self.presences);
             }
             // Who is lost may be in sight for a while, and is as they last said.
             if let Some(meta) = held.filter(|_| how != Closed::Leave) {
@@ -1220,10 +1236,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
 impl<F> Slot<F> {
     /// Applies a change that is in order.
-    fn apply(&mut self, now: Time, rev: Rev, change: Change) {
+    fn apply(&mut self, now: Time, rev: Rev, change: Change, presences: &mut Counts) {
         self.changes += 1;
         self.changed_at.get_or_insert(now);
-        self.room.apply(now, rev, change);
+        presences.follow(&self.room.apply(now, rev, change));
     }
 
     /// From here on a viewer needs a snapshot.
@@ -1233,9 +1249,9 @@ impl<F> Slot<F> {
     }
 
     /// A connection is told nothing more.
-    fn forget(&mut self, id: ConnId) {
+    fn forget(&mut self, id: ConnId, presences: &mut Counts) {
         self.viewers.remove(&id);
-        self.observers.remove(id);
+        presences.follow(&self.observers.remove(id));
     }
 }
 

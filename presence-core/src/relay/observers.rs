@@ -1,15 +1,16 @@
 //! Who looks at a key without being in it.
 
 use super::ConnId;
+use super::counts::{Counts, Moved};
 use presence_protocol::{User, UserId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The observers of a key, and how many of them each user is: asking is as cheap with thousands.
+/// The observers of a key, and how many of them each user is.
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     users: BTreeMap<ConnId, Arc<User>>,
-    counts: BTreeMap<UserId, usize>,
+    counts: Counts,
 }
 
 impl Observers {
@@ -23,30 +24,24 @@ impl Observers {
 
     /// How many of them are this user.
     pub(super) fn count_of(&self, user: &UserId) -> usize {
-        self.counts.get(user).copied().unwrap_or_default()
+        self.counts.of(user)
     }
 
     /// A connection looks on as this user, whoever it was before.
-    pub(super) fn insert(&mut self, id: ConnId, user: Arc<User>) {
-        *self.counts.entry(user.id().clone()).or_default() += 1;
-        if let Some(former) = self.users.insert(id, user) {
-            self.uncount(&former);
-        }
+    pub(super) fn insert(&mut self, id: ConnId, user: Arc<User>) -> Moved {
+        let came = Some(user.id().clone());
+        let gone = self.users.insert(id, user).map(|it| it.id().clone());
+        self.follow(Moved { came, gone })
     }
 
-    pub(super) fn remove(&mut self, id: ConnId) {
-        if let Some(former) = self.users.remove(&id) {
-            self.uncount(&former);
-        }
+    pub(super) fn remove(&mut self, id: ConnId) -> Moved {
+        let gone = self.users.remove(&id).map(|it| it.id().clone());
+        self.follow(Moved { came: None, gone })
     }
 
-    fn uncount(&mut self, user: &User) {
-        if let Some(count) = self.counts.get_mut(user.id()) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(user.id());
-            }
-        }
+    fn follow(&mut self, moved: Moved) -> Moved {
+        self.counts.follow(&moved);
+        moved
     }
 }
 
@@ -75,6 +70,6 @@ mod tests {
         observers.remove(ConnId(1));
         assert_eq!(counts(&observers), (0, 1, 1));
         observers.remove(ConnId(2));
-        assert!(observers.users.is_empty() && observers.counts.is_empty());
+        assert_eq!((observers.users.len(), observers.counts.users()), (0, 0));
     }
 }

@@ -39,12 +39,19 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if !is_same && !self.count_as(id, &former, &grant.user) {
             return self.refuse(now, id, CloseCode::Busy);
         }
-        let refused: Vec<_> = keys
-            .iter()
-            .filter_map(|it| {
-                Some((it.key.clone(), self.refusal_of(now, it, is_same, &grant.user)?))
-            })
-            .collect();
+        let mut n_theirs = self.presences.of(grant.user.id());
+        let mut refused = Vec::new();
+        for it in &keys {
+            let has_room = is_same || n_theirs < self.config.max_presences_per_user_in_all;
+            match self.refusal_of(now, it, is_same, &grant.user) {
+                Some(refusal) => refused.push((it.key.clone(), refusal)),
+                None if has_room => n_theirs += 1,
+                None => {
+                    let message = "the new user is in as many keys as they may";
+                    refused.push((it.key.clone(), (ErrorCode::KeyFull, message)));
+                }
+            }
+        }
         for (key, _) in &refused {
             self.depart(now, id, key, LeaveReason::Left);
         }
@@ -114,7 +121,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 }
                 Role::Observer => {
                     if let Some(slot) = self.slots.get_mut(&key) {
-                        slot.observers.insert(id, user);
+                        self.presences.follow(&slot.observers.insert(id, user));
                     }
                 }
             }

@@ -3,6 +3,7 @@
 //! A room turns what connections do into [`Change`]s, and changes that come back in order from the
 //! backplane into its roster. It knows no socket: who must be told is the outgoing seam's business.
 
+use super::counts::{Counts, Moved};
 use crate::Time;
 use core::time::Duration;
 use presence_protocol::{
@@ -110,6 +111,8 @@ pub enum Change {
 pub enum JoinError {
     /// The key holds as many presences as it may, of everybody or of this user.
     Full,
+    /// This user has as many presences in all keys as they may.
+    FullOfUser,
     /// A newer dial of the same page is already here.
     Fenced,
 }
@@ -135,7 +138,7 @@ pub struct Room {
     rules: RoomRules,
     entries: BTreeMap<SessionId, Entry>,
     /// How many of them each user has.
-    users: BTreeMap<UserId, usize>,
+    users: Counts,
     /// The next deadline of each lost presence.
     deadlines: BTreeSet<(Time, SessionId)>,
     /// When each pulse may have run out. One that was sent again meanwhile gets another turn.
@@ -233,7 +236,7 @@ impl Room {
         Self {
             rules,
             entries: BTreeMap::new(),
-            users: BTreeMap::new(),
+            users: Counts::new(),
             deadlines: BTreeSet::new(),
             expiries: BTreeSet::new(),
             rev: Rev(0),
@@ -267,7 +270,7 @@ impl Room {
     /// How many users there are.
     #[must_use]
     pub fn members(&self) -> usize {
-        self.users.len()
+        self.users.users()
     }
 
     /// How many pulses there was no room for since the last call.
@@ -305,11 +308,11 @@ impl Room {
         self.entries.get(&session).is_none_or(|it| it.takes_pulse(name))
     }
 
-    /// Applies a change that came back in order.
-    pub fn apply(&mut self, now: Time, rev: Rev, change: Change) {
+    /// Applies a change that came back in order. Returns whose presence has come or gone by it.
+    pub fn apply(&mut self, now: Time, rev: Rev, change: Change) -> Moved {
         self.rev = self.rev.max(rev);
         match change {
-            Change::Join { presence, dial } => self.enter(presence, dial),
+            Change::Join { presence, dial } => return self.enter(presence, dial),
             Change::Update { session, dial, meta } => {
                 self.with(session, dial, |entry| entry.presence.meta = meta);
             }
@@ -322,7 +325,7 @@ impl Room {
                 });
             }
             Change::User { session, dial, user, since } => {
-                self.identify(session, dial, user, since);
+                return self.identify(session, dial, user, since);
             }
             Change::Pulse { session, dial, name, value } => {
                 self.pulse(now, session, dial, name, value);
@@ -352,8 +355,9 @@ impl Room {
                 });
                 self.deadlines.extend(next);
             }
-            Change::Leave { session, dial, reason } => self.exit(session, dial, reason),
+            Change::Leave { session, dial, reason } => return self.exit(session, dial, reason),
         }
+        Moved::default()
     }
 
     /// What has become due. Call until `None`.
@@ -525,7 +529,7 @@ impl Room {
     }
 
     fn sessions_of(&self, user: &UserId) -> usize {
-        self.users.get(user).copied().unwrap_or_default()
+        self.users.of(user)
     }
 
     /// What is told of pulses. Whose session is gone, its pulses went with it.
@@ -576,7 +580,7 @@ impl Room {
     }
 
     /// Somebody else comes in the place of who was here, and takes over nothing but the meta.
-    fn identify(&mut self, session: SessionId, dial: Dial, user: Arc<User>, since: i64) {
+    fn identify(&mut self, session: SessionId, dial: Dial, user: Arc<User>, since: i64) -> Moved {
         let (mut former, mut pulses) = (None, Vec::new());
         let own = Arc::clone(&user);
         self.with(session, dial, |entry| {
@@ -587,17 +591,18 @@ impl Room {
             }
             entry.presence.user = user;
         });
-        let Some(former) = former else { return };
-        self.uncount(&former);
-        *self.users.entry(own.id().clone()).or_default() += 1;
+        if former.is_none() {
+            return Moved::default();
+        }
         self.end_pulses(session, pulses);
+        self.follow(Moved { came: Some(own.id().clone()), gone: former })
     }
 
-    fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) {
+    fn enter(&mut self, mut presence: Presence<Meta>, dial: Dial) -> Moved {
         let session = presence.session;
         if let Some(entry) = self.entries.get(&session) {
             if entry.dial > dial {
-                return;
+                return Moved::default();
             }
             presence.since = entry.presence.since;
         }
@@ -607,39 +612,35 @@ impl Room {
         let pulses = self.entries.get_mut(&session).map(|it| core::mem::take(&mut it.pulses));
         let pulses = pulses.unwrap_or_default();
         let entry = Entry { presence, dial, is_away, lost: None, pulses };
-        *self.users.entry(entry.presence.user.id().clone()).or_default() += 1;
+        let came = Some(entry.presence.user.id().clone());
         let former = self.entries.insert(session, entry);
-        if let Some(former) = &former {
-            self.uncount(former.presence.user.id());
-        }
+        let gone = former.as_ref().map(|it| it.presence.user.id().clone());
         self.disarm(session, former.and_then(|it| it.lost));
+        self.follow(Moved { came, gone })
     }
 
-    fn uncount(&mut self, user: &UserId) {
-        if let Some(count) = self.users.get_mut(user) {
-            *count -= 1;
-            if *count == 0 {
-                self.users.remove(user);
-            }
-        }
+    fn follow(&mut self, moved: Moved) -> Moved {
+        self.users.follow(&moved);
+        moved
     }
 
-    fn exit(&mut self, session: SessionId, dial: Dial, reason: LeaveReason) {
+    fn exit(&mut self, session: SessionId, dial: Dial, reason: LeaveReason) -> Moved {
         // Who was heard again before its timeout came back in order hasn't timed out.
         let is_over = |it: &Entry| reason != LeaveReason::Timeout || it.lost.is_some();
         if !self.entries.get(&session).is_some_and(|it| it.dial <= dial && is_over(it)) {
-            return;
+            return Moved::default();
         }
         self.touch(session);
         if let Some(pending) = self.window.get_mut(&session) {
             pending.reason = reason;
         }
         let former = self.entries.remove(&session);
-        let Some(former) = former else { return };
-        self.uncount(former.presence.user.id());
+        let Some(former) = former else { return Moved::default() };
+        let gone = Some(former.presence.user.id().clone());
         // Should it be back before this is told, its pulses are not.
         self.end_pulses(session, former.pulses);
         self.disarm(session, former.lost);
+        self.follow(Moved { came: None, gone })
     }
 
     fn end_pulses(&mut self, session: SessionId, pulses: Vec<Living>) {

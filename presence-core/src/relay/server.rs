@@ -178,7 +178,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let slot = slot(&mut self.slots, &self.config, key);
         let change = match slot.room.join(presence, Dial(1)) {
             Ok(change) if known.is_some() || !is_full => change,
-            Ok(_) | Err(JoinError::Full | JoinError::Fenced) => {
+            Ok(_) | Err(JoinError::Full | JoinError::FullOfUser | JoinError::Fenced) => {
                 self.settle(now, key);
                 return Err(PlaceError::Full);
             }

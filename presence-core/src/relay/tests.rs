@@ -1727,6 +1727,71 @@ mod forgetting {
     }
 
     #[test]
+    fn nobody_fills_a_relay_with_many_keys() {
+        let mut shell = Shell::with(few_of_a_user(2));
+        let alice = shell.visit("alice", DOC);
+        let other = shell.visit("alice", OTHER);
+        let eve = shell.page("alice");
+        shell.join(&eve, "document:44");
+        shell.observe(&eve, "document:44");
+        assert_eq!(shell.sees(&eve), ["error key_full document:44", "error key_full document:44"]);
+        shell.visit("bob", "document:44");
+        // Who is lost counts, and who is held comes back all the same.
+        shell.reset(&other);
+        shell.join(&eve, "document:44");
+        assert_eq!(shell.sees(&eve), ["error key_full document:44"]);
+        let back = shell.resume(&other);
+        shell.join(&back, OTHER);
+        shell.observe(&alice, DOC);
+        shell.join(&alice, DOC);
+        shell.pass(20);
+        assert_eq!([shell.roster(DOC), shell.roster(OTHER)], [["alice"], ["alice"]]);
+        shell.leave(&alice, DOC);
+        shell.join(&eve, "document:44");
+        shell.pass(20);
+        assert_eq!(shell.roster("document:44"), ["alice", "bob"]);
+    }
+
+    #[test]
+    fn whoever_has_gone_in_whatever_way_counts_for_nobody_any_more() {
+        let mut shell = Shell::with(few_of_a_user(1));
+        let tries: [fn(&mut Shell<MemoryBackplane>, &Page); 6] = [
+            |shell, page| shell.leave(page, DOC),
+            Shell::close_tab,
+            |shell, page| {
+                shell.reset(page);
+                shell.pass(60_000);
+            },
+            |shell, page| {
+                let user = UserId::parse("alice").unwrap();
+                shell.relay.kick(shell.now, &user, Some(&parse(DOC)), Duration::ZERO).unwrap();
+                shell.sees(page);
+            },
+            |shell, page| {
+                shell.observe(page, DOC);
+                shell.reset(page);
+            },
+            |shell, page| {
+                shell.frame(page.conn, Command::Token { grant: Ok(grant("bob")) });
+                shell.observe(page, DOC);
+                shell.frame(page.conn, Command::Token { grant: Ok(grant("carol")) });
+                shell.close_tab(page);
+            },
+        ];
+        for goes in tries {
+            let alice = shell.visit("alice", DOC);
+            assert_eq!(shell.sees(&alice).last().map(String::as_str), Some("= alice"));
+            goes(&mut shell, &alice);
+            shell.pass(20);
+            assert_eq!(shell.relay.presences.users(), 0);
+        }
+    }
+
+    fn few_of_a_user(n: usize) -> RelayConfig {
+        RelayConfig { max_presences_per_user_in_all: n, ..RelayConfig::default() }
+    }
+
+    #[test]
     fn lost_presences_count_among_those_that_a_relay_may_hold() {
         let config = RelayConfig { max_presences: 2, ..RelayConfig::default() };
         let mut shell = Shell::with(config);

@@ -6,6 +6,7 @@ use axum::http::header::ACCEPT;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
@@ -17,7 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Where it is, and how it is asked.
-#[derive(Debug)]
 pub(crate) struct Address {
     url: Uri,
     agent: Agent,
@@ -103,10 +103,29 @@ impl Address {
     }
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.url.fmt(f)
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redacted_uri(&self.url))
     }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&redacted_uri(&self.url)).finish()
+    }
+}
+
+/// An address as it may be shown: its name, password and query may be secrets.
+pub(crate) fn redacted(url: &str) -> String {
+    url.trim().parse().map_or_else(|_| redacted_uri(&Uri::default()), |it| redacted_uri(&it))
+}
+
+fn redacted_uri(url: &Uri) -> String {
+    let (Some(scheme), Some(host)) = (url.scheme_str(), url.host()) else {
+        return "(not shown)".to_owned();
+    };
+    let port = url.port_u16().map_or_else(String::new, |it| format!(":{it}"));
+    format!("{scheme}://{host}{port}{}", url.path())
 }
 
 fn roots(pem: &str) -> Option<RootCerts> {
@@ -121,6 +140,23 @@ fn roots(pem: &str) -> Option<RootCerts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_secret_in_an_address_is_not_shown() {
+        for (url, shown) in [
+            ("https://login.example/jwks", "https://login.example/jwks"),
+            ("https://a:b@login.example:8443/keys?token=c", "https://login.example:8443/keys"),
+            ("http://a@[::1]:80/jwks?c", "http://[::1]:80/jwks"),
+            ("https://a:b c@login.example/", "(not shown)"),
+            ("a:b@login.example", "(not shown)"),
+            ("", "(not shown)"),
+        ] {
+            assert_eq!(redacted(url), shown, "{url}");
+        }
+        let address = Address::parse("https://login.example/jwks?key=hush", None).unwrap();
+        assert_eq!(address.to_string(), "https://login.example/jwks");
+        assert!(!format!("{address:?}").contains("hush"));
+    }
 
     #[test]
     fn keys_are_fetched_over_tls_or_from_this_machine_only() {

@@ -1,7 +1,7 @@
 //! What an operator says about webhooks.
 
 use super::{Outbox, WebhookSecret, Webhooks};
-use crate::auth::Address;
+use crate::auth::{Address, redacted};
 use crate::config::{ConfigError, pattern};
 use presence_core::relay::KeyPattern;
 use secrecy::SecretString;
@@ -53,7 +53,7 @@ impl WebhookFlags {
         }
         let url = self.webhook.unwrap_or_default();
         let address = Address::parse(&url, None)
-            .map_err(|error| ConfigError::WebhookAddress { url, error })?;
+            .map_err(|error| ConfigError::WebhookAddress { url: redacted(&url), error })?;
         let secret = self.webhook_secret.ok_or(ConfigError::WebhookSecretMissing)?;
         let secret = WebhookSecret::parse(&secret).map_err(ConfigError::WebhookSecretUnusable)?;
         let outbox = Outbox::open(data).map_err(|error| ConfigError::StoreUnusable {

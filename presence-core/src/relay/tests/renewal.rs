@@ -271,6 +271,22 @@ fn somebody_else_leaves_a_key_that_has_too_many_of_them() {
 }
 
 #[test]
+fn somebody_else_leaves_the_keys_that_are_too_many_for_them() {
+    let most = RelayConfig { max_presences_per_user_in_all: 2, ..RelayConfig::default() };
+    let mut shell = Shell::with(most);
+    let alice = shell.visit("alice", DOC);
+    shell.join(&alice, OTHER);
+    shell.visit("bob", "document:44");
+    shell.sees(&alice);
+    let seen = renewed(&mut shell, &alice, grant("bob"));
+    assert_eq!(seen[1..], ["error key_full document:43", "+bob"], "and is in the other");
+    assert_eq!(shell.roster(DOC), ["bob"]);
+    assert_eq!(shell.relay.count(&parse(OTHER)), (0, 0));
+    // The same person under another name needs no more room.
+    assert_eq!(renewed(&mut shell, &alice, grant("bob")).len(), 1);
+}
+
+#[test]
 fn who_only_looks_on_goes_on_as_the_new_token_says() {
     let (mut shell, alice, _bob) = two_in(DOC);
     let eve = shell.page("eve");

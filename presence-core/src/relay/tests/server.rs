@@ -180,6 +180,7 @@ fn the_number_of_servers_members_is_bounded_and_those_that_are_there_are_renewed
         shell.relay.place(shell.now, &key, &user, meta, lasting)
     };
     let first = put(&mut shell, 0);
+    // A robot may be in more keys than a person.
     assert!((1..10_000).all(|n| put(&mut shell, n).is_ok()));
     assert_eq!(put(&mut shell, 10_000), Err(PlaceError::Full));
     assert_eq!(put(&mut shell, 0), first);
