@@ -68,7 +68,7 @@ export default async function load({ module_or_path = new URL('whoshere_bg.wasm'
 }
 `;
 
-/** What the module exports for wasm-bindgen's helpers, and these don't call. */
+/** What the module exports for wasm-bindgen's helpers, these don't call, and so isn't exported any more. */
 export const NOT_CALLED = [
   "__abort_handler",
   "__instance_terminated",
@@ -97,5 +97,8 @@ export function withOwnHelpers(glue) {
     .replaceAll("__proto__: null,", "")
     // No memory of a page's is half of what there can be.
     .replaceAll("(arg0 >>> 0) + 4 *", "arg0 + 4 *");
-  return plain + HELPERS;
+  const whole = plain + HELPERS;
+  const called = NOT_CALLED.filter((name) => whole.includes(`wasm.${name}`));
+  if (called.length > 0) throw new Refusal(`The glue calls what isn't exported: ${called}.`);
+  return whole;
 }

@@ -174,8 +174,11 @@ function seenOf(text, me) {
   const now = Date.now();
   try {
     const { seen } = JSON.parse(String(text)).last_seen;
-    const one = (/** @type {any} */ { user: { id, name, color, avatar = null }, ago_ms }) =>
-      Object.freeze({ userId: id, name, color, avatar, self: id === me, at: now - ago_ms });
+    const one = (/** @type {any} */ { user: { id, name, color, avatar = null }, ago_ms }) => {
+      const isText = [id, name, color, avatar ?? ""].every((it) => typeof it === "string");
+      if (!isText || !Number.isSafeInteger(ago_ms)) throw new TypeError("this is none");
+      return Object.freeze({ userId: id, name, color, avatar, self: id === me, at: now - ago_ms });
+    };
     return Object.freeze(seen.map(one));
   } catch {
     return null;

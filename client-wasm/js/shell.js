@@ -317,8 +317,10 @@ const text = typeOf("string");
 const whole = (value) => Number.isSafeInteger(value) && put(value);
 /** @type {Check} */
 const natural = (value) => value >= 0 && whole(value);
+/** @type {(value: unknown) => boolean} shallow enough for whatever goes through all of it */
+const isShallow = (value) => isObject(value) && depth(value) <= MAX_DEPTH;
 /** @type {Check} */
-const meta = (value) => isObject(value) && put(value);
+const meta = (value) => isShallow(value) && put(value);
 /** @type {Check} in two halves, since all of it is no number of JavaScript */
 const id = (value) =>
   isText(value, /^[\da-f]{16}$/) &&
@@ -327,10 +329,10 @@ const key = matching(KEY);
 // As `AvatarUrl` in presence-protocol has it.
 const AVATAR =
   /^(?=https:\/\/[^/?#]|http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d*)?([/?#]|$)|\/(?!\/))[^\p{Cc}\p{White_Space}\\]{1,1024}$/u;
-const NAME = /^\P{Cc}+$/u;
+// Half a character would be another one in Rust.
+const NAME = /^[^\p{Cc}\p{Cs}]+$/u;
 /** @type {(value: unknown) => boolean} */
-const isInfo = (value) =>
-  isObject(value) && bytesOf(JSON.stringify(value)) <= 1024 && depth(value) <= MAX_DEPTH;
+const isInfo = (value) => isShallow(value) && bytesOf(JSON.stringify(value)) <= 1024;
 /** @type {Check} */
 const user = (value) => {
   if (!isObject(value)) return false;

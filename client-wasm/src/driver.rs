@@ -115,15 +115,18 @@ impl Driver {
     /// Does a call; nothing is said if there is no such driver.
     pub(crate) fn call(id: u32, what: u32) {
         let driver = DRIVERS.with_borrow_mut(|drivers| {
+            let found = drivers.iter().find(|it| it.id == id).cloned();
             match what {
                 call::START => drivers.push(Rc::new(Self::start())),
                 call::STOP => drivers.retain(|it| it.id != id),
                 _ => {}
             }
-            drivers.iter().find(|it| it.id == id).cloned()
+            found
         });
         let Some(driver) = driver else { return };
         match what {
+            // It goes with this call, not with the list: its flashes go with it, which runs the page's own code.
+            call::STOP => {}
             call::POLL => driver.poll(),
             call::DELAY => {
                 if let Some(delay) = driver.delay() {

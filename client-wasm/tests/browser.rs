@@ -66,6 +66,7 @@ tests! {
         joined_and_left_are_shown_for_four_seconds
         a_reload_withdraws_its_left
         who_was_here_first_is_not_announced
+        an_area_may_call_another_connection_when_its_own_has_ended
         an_area_that_is_taken_away_is_as_it_was
         what_the_page_says_of_its_area_stays
         several_in_one_second_are_one_sentence_on_one_node

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { Stage } from "../support/browser.mjs";
+import { Stage, until } from "../support/browser.mjs";
 import { Peer } from "../support/peer.mjs";
 import { mintToken } from "../support/relay.mjs";
 
@@ -354,4 +354,52 @@ test("a page that updates ten thousand times in a second tells the last value, a
     (await alice.events()).filter((it) => !it.startsWith("update")),
     ["state live", "join bob"],
   );
+});
+
+test("what a relay has nested 100,000 deep is a broken frame, and the page goes on", async (t) => {
+  const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+  const key = stage.key(t);
+  const presence = (/** @type {string} */ meta, info = "{}") =>
+    `{"session":"00000000000000ff","user":{"id":"m","name":"m","color":"#336699","info":${info}},` +
+    `"since":0,"state":"active","meta":${meta}}`;
+  const snapshot = (/** @type {string} */ of) =>
+    `{"snapshot":{"key":"${key}","rev":1,"presences":[${of}]}}`;
+  const delta = (/** @type {string} */ changes) =>
+    `{"delta":{"key":"${key}","from":1,"to":2,${changes}}}`;
+  const session = '"session":"00000000000000ff"';
+  const broken = [
+    snapshot(presence(`{"a":${deep}}`)),
+    snapshot(presence("{}", `{"a":${deep}}`)),
+    delta(`"joined":[${presence(`{"a":${deep}}`)}]`),
+    delta(`"updated":[{${session},"meta":{"a":${deep}}}]`),
+    delta(`"pulses":[{${session},"name":"cursor","value":${deep}}]`),
+  ];
+  /** How each socket was closed. @type {Map<object, number | undefined>} */
+  const closed = new Map();
+  const alice = await stage.blank(t, "alice", {
+    watch: (page) =>
+      page.routeWebSocket(/presence/, (socket) => {
+        const relay = socket.connectToServer();
+        relay.onMessage((message) => {
+          socket.send(message);
+          if (!String(message).startsWith('{"snapshot"')) return;
+          const next = broken.shift();
+          if (next !== undefined) socket.send(next);
+        });
+        socket.onClose((code) => {
+          closed.set(socket, code);
+          relay.close({ code });
+        });
+      }),
+  });
+  await alice.enter({ key, token: mintToken("alice") });
+  await until("all were refused", () => closed.size === 5, 60_000);
+  assert.deepEqual([...closed.values()], Array(5).fill(4000));
+  await alice.becomes("live");
+  await alice.sees(["alice"]);
+  // The module is alive.
+  await alice.page.evaluate("here.update({ section: 'goals' })");
+  const bob = await stage.blank(t, "bob");
+  await bob.enter({ key, token: mintToken("bob") });
+  await alice.sees(["alice", "bob"]);
 });

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
+import { NOT_CALLED, withOwnHelpers } from "../../scripts/glue.mjs";
 import { Stage } from "../support/browser.mjs";
 import { installPackage, STRICT, showsAlice } from "../support/package.mjs";
 import { startRelay } from "../support/relay.mjs";
@@ -128,6 +129,15 @@ test("nothing in the package makes code of text", () => {
   assert.ok(scripts.length > 10);
   for (const path of scripts) {
     assert.doesNotMatch(readFileSync(path, "utf8"), /\beval\(|new Function\b/, path);
+  }
+});
+
+test("glue that calls what the module doesn't export any more is refused", () => {
+  const glue = (/** @type {string} */ called) =>
+    `function call(a) {\n    wasm.${called}(a);\n}\nfunction addHeapObject(obj) {\n}\n`;
+  assert.match(withOwnHelpers(glue("call")), /wasm\.call\(a\)/);
+  for (const name of NOT_CALLED) {
+    assert.throws(() => withOwnHelpers(glue(name)), new RegExp(`exported: ${name}\\.`));
   }
 });
 

@@ -111,6 +111,29 @@ export async function who_was_here_first_is_not_announced() {
   equal(texts(), [], "one's own second tab");
 }
 
+export async function an_area_may_call_another_connection_when_its_own_has_ended() {
+  begin();
+  const { here: other } = await live([alice(), bob()], { token: "another" });
+  const counts = [];
+  class CallingArea extends HTMLElement {
+    static observedAttributes = ["aria-live"];
+    attributeChangedCallback() {
+      counts.push(other.count);
+    }
+  }
+  customElements.define("calling-area", CallingArea);
+  const area = document.createElement("calling-area");
+  place().append(area);
+  const { here, socket } = await live();
+  here.on("error", () => {});
+  here.flash(area);
+  // With its only key goes the connection, and with that what it has put into the page.
+  socket.say({ error: { code: "key_denied", message: "no token allows it", key: here.key } });
+  equal(area.hasAttribute("aria-live"), false);
+  equal(counts, [2, 2]);
+  equal(reported, []);
+}
+
 export async function an_area_that_is_taken_away_is_as_it_was() {
   begin();
   const area = place();
