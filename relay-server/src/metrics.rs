@@ -132,6 +132,7 @@ impl Scrape {
             ("presences", "Sessions in keys, lost ones included that are held", stats.presences),
             ("members", "Users in keys, as people see them", stats.members),
             ("observers", "Sessions that look at keys unseen", stats.observers),
+            ("watchers", "Streams of events to servers that watch keys", stats.watchers),
         ] {
             out.gauge(name, help, u64::try_from(value).unwrap_or(u64::MAX))?;
         }

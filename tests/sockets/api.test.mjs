@@ -162,7 +162,7 @@ test("a server's member is like any other, for as long as the server says so", a
   assert.deepEqual(alice.rosters.get("bots:1")?.told, { joined: 1, left: 1, updated: 1 });
 
   await refuses("PUT", "/v1/keys/other:1/me", token, 403, "key_denied", { body: {} });
-  await refuses("PUT", "/v1/keys/bots:1/me", ALL, 403, "denied", { body: {} });
+  await refuses("PUT", "/v1/keys/bots:1/me", ALL, 403, "not_allowed", { body: {} });
   for (const meta of [[], null]) {
     await refuses("PUT", "/v1/keys/bots:1/me", token, 400, "bad_meta", { body: { meta } });
   }
@@ -227,7 +227,7 @@ test("every refusal says why", async () => {
     ["/v1/keys/a:1/members", null, 401, "denied"],
     ["/v1/keys/a:1/members", forged, 401, "denied"],
     ["/v1/keys/a:1/members", old, 401, "expired"],
-    ["/v1/keys/a:1/members", page, 403, "denied"],
+    ["/v1/keys/a:1/members", page, 403, "not_allowed"],
     ["/v1/keys/a:2/members", one, 403, "key_denied"],
     ["/v1/keys/a%20b/members", one, 400, "bad_key"],
     ["/v1/keys/a:2/last-seen", one, 403, "key_denied"],
@@ -235,7 +235,7 @@ test("every refusal says why", async () => {
     ["/v1/counts?keys=", one, 400, "bad_request"],
     ["/v1/counts", one, 400, "bad_request"],
     [`/v1/counts?keys=${"a:1,".repeat(100)}a:1`, one, 400, "bad_request"],
-    ["/v1/online", page, 403, "denied"],
+    ["/v1/online", page, 403, "not_allowed"],
     ["/v1/online?limit=0", one, 400, "bad_request"],
     ["/v1/online?limit=1001", one, 400, "bad_request"],
     ["/v1/online?after=%00", one, 400, "bad_request"],
@@ -257,16 +257,16 @@ test("every refusal says why", async () => {
     assert.deepEqual([response.status, told.status, told.code], [status, status, code], path);
     assert.equal(typeof told.detail, "string");
   }
-  await refuses("DELETE", "/v1/users/alice/last-seen", page, 403, "denied");
+  await refuses("DELETE", "/v1/users/alice/last-seen", page, 403, "not_allowed");
   await refuses("DELETE", "/v1/users/alice/last-seen", one, 403, "key_denied");
   await refuses("DELETE", "/v1/users/%00/last-seen", ALL, 400, "bad_request");
   const some = mintToken({ sub: "server", keys: ["a:*"], can: ["list", "kick"] });
   await refuses("DELETE", "/v1/users/alice/last-seen", some, 403, "key_denied");
   await refuses("POST", "/v1/users/alice/kick", some, 403, "key_denied", { body: {} });
-  await refuses("DELETE", "/v1/keys/a:1/me", some, 403, "denied");
-  await refuses("PUT", "/v1/keys/a:1/me", some, 403, "denied", { body: {} });
-  await refuses("POST", "/v1/keys/a:1/kick", page, 403, "denied", { body: { user: "bob" } });
-  await refuses("POST", "/v1/users/alice/kick", page, 403, "denied", { body: {} });
+  await refuses("DELETE", "/v1/keys/a:1/me", some, 403, "not_allowed");
+  await refuses("PUT", "/v1/keys/a:1/me", some, 403, "not_allowed", { body: {} });
+  await refuses("POST", "/v1/keys/a:1/kick", page, 403, "not_allowed", { body: { user: "bob" } });
+  await refuses("POST", "/v1/users/alice/kick", page, 403, "not_allowed", { body: {} });
   await refuses("POST", "/v1/users/alice/kick", one, 403, "key_denied", { body: {} });
   await refuses("POST", "/v1/keys/a:2/kick", one, 403, "key_denied", { body: { user: "bob" } });
   for (const body of [
@@ -317,8 +317,14 @@ test("each request takes the one capability that it needs, and no other does", a
       return response.status < 300;
     };
     const others = CAPABILITIES.filter((it) => it !== needed);
-    assert.equal(await asked(others), "denied", `${method} ${path}`);
+    assert.equal(await asked(others), "not_allowed", `${method} ${path}`);
     assert.equal(await asked([needed]), true, `${method} ${path}`);
+  }
+});
+
+test("each request that takes a token may be answered too late, and the document says so", () => {
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const { responses } of Object.values(methods)) assert.ok("408" in responses, path);
   }
 });
 
@@ -372,6 +378,7 @@ async function refuses(method, path, token, status, code, { http = relay.http, b
   const answer = /** @type {any} */ (await response.json());
   assert.deepEqual([response.status, answer.code], [status, code], path);
   assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.equal(response.headers.get("www-authenticate"), status === 401 ? "Bearer" : null);
   holds("#/components/schemas/Problem", answer);
 }
 

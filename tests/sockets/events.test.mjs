@@ -116,7 +116,7 @@ test("a meta with line breaks is one event like any other", async () => {
 
 test("who may not list the key may not watch it", async () => {
   for (const [claims, status, code] of /** @type {const} */ ([
-    [{ can: ["join"] }, 403, "denied"],
+    [{ can: ["join"] }, 403, "not_allowed"],
     [{ keys: ["other"] }, 403, "key_denied"],
     [{ exp: 1 }, 401, "expired"],
   ])) {

@@ -38,9 +38,16 @@ test("metrics count what is here and what happened, and name nobody", async () =
   }
   await alice.heartbeat();
   await fetch(`${relay.http}/v1/counts?keys=key-of-alice`);
+  const watch = new AbortController();
+  for (const can of ["list", "join"]) {
+    await fetch(`${relay.http}/v1/keys/key-of-alice/events`, {
+      headers: { authorization: `Bearer ${mintToken({ sub: "user-of-server", can: [can] })}` },
+      signal: watch.signal,
+    });
+  }
 
   const { text, samples } = await metricsOf(relay);
-  assert.doesNotMatch(text, /of-(alice|bob|only|nobody)/);
+  assert.doesNotMatch(text, /of-(alice|bob|only|nobody|server)/);
   const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map((it) => it[1]));
   assert.deepEqual([...labels].sort(), ["code", "kind", "le", "reason", "version"]);
   for (const [sample, value] of /** @type {const} */ ([
@@ -49,6 +56,7 @@ test("metrics count what is here and what happened, and name nobody", async () =
     ["keys", 2],
     ["presences", 3],
     ["members", 3],
+    ["watchers", 1],
     ["ready", 1],
     ['backplane_up{kind="memory"}', 1],
     ['frames_received_total{kind="hello"}', 5],
@@ -68,6 +76,7 @@ test("metrics count what is here and what happened, and name nobody", async () =
     ['auth_refusals_total{code="token_denied"}', 1],
     ['auth_refusals_total{code="key_denied"}', 1],
     ['http_refusals_total{code="denied"}', 1],
+    ['http_refusals_total{code="not_allowed"}', 1],
     ['dropped_total{reason="too_often"}', 0],
     ["throttled_total", 0],
   ])) {
@@ -87,6 +96,8 @@ test("metrics count what is here and what happened, and name nobody", async () =
   assert.equal(buckets.at(-1)?.[0], 'whoshere_fan_out_seconds_bucket{le="+Inf"}');
   assert.equal(counts.at(-1), samples.get("whoshere_fan_out_seconds_count"));
   assert.equal(counts.at(-1), samples.get('whoshere_frames_sent_total{kind="delta"}'));
+  watch.abort();
+  await until("watchers", (n) => n === 0);
 });
 
 test("what is gone is counted no longer, and what was dropped is", async () => {

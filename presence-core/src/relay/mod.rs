@@ -418,7 +418,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let connections = self.connections.len() - self.free.len();
-        Stats { connections, keys: self.slots.len(), ..self.stats.clone() }
+        let watchers = self.watched.len();
+        Stats { connections, keys: self.slots.len(), watchers, ..self.stats.clone() }
     }
 
     /// How many connections there are.

@@ -193,6 +193,8 @@ pub struct Stats {
     pub members: usize,
     /// Sessions that look at keys without being in them.
     pub observers: usize,
+    /// Those who watch keys as servers do.
+    pub watchers: usize,
     /// What peers have sent.
     pub received: Counts,
     /// What was written to them.

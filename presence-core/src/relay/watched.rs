@@ -66,6 +66,11 @@ impl Watched {
         !self.keys.is_empty() && self.keys.contains_key(key)
     }
 
+    /// How many watch.
+    pub(super) fn len(&self) -> usize {
+        self.watchers().count()
+    }
+
     /// Something happened in a key that is watched.
     pub(super) fn tell(&mut self, now: Time, at: Moment, key: &Key, rev: Rev, news: Vec<News>) {
         let Some(Feed { log, watchers }) = self.keys.get_mut(key) else { return };
@@ -123,7 +128,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if self.bans.hold(now, user, Some(key)) {
             return Err(WatchError::Kicked);
         }
-        if self.watched.watchers().count() >= MAX_WATCHERS {
+        if self.watched.len() >= MAX_WATCHERS {
             return Err(WatchError::Full);
         }
         let n_own = self.watched.watchers().filter(|it| it.user == *user).count();

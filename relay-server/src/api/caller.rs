@@ -22,7 +22,7 @@ impl Caller {
             return Ok(());
         }
         let message = format!("the token's \"can\" doesn't have \"{}\"", capability.name());
-        Err(Problem::new(StatusCode::FORBIDDEN, "denied", message))
+        Err(Problem::new(StatusCode::FORBIDDEN, "not_allowed", message))
     }
 
     /// May do this with a key.
