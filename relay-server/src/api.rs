@@ -5,7 +5,7 @@
 
 mod act;
 mod caller;
-mod events;
+pub(crate) mod events;
 mod rate;
 mod wire;
 

@@ -54,6 +54,7 @@ pub use store::{SqliteStore, Store, StoreError};
 pub use tls::{Tls, TlsError};
 pub use webhooks::{Outbox, WebhookFlags, WebhookSecret, WebhookSecretError, Webhooks};
 
+use api::events::Hold;
 use auth::Authority;
 use host::WireHost;
 use limits::Spent;
@@ -101,6 +102,8 @@ struct App {
     tasks: TaskTracker,
     /// Sockets that are closed, and whose peers may still read why.
     leaving: Arc<Lobby>,
+    /// What servers that watch are told and haven't taken.
+    hold: Hold,
     counters: Counters,
     requests: Requests,
     /// How often those who are told nothing else are told that it goes on.
@@ -156,6 +159,7 @@ pub async fn run(
         spent: Spent::new(config.limits),
         tasks: TaskTracker::new(),
         leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
+        hold: Hold::new(),
         counters: Counters::default(),
         requests: Requests::default(),
         heartbeat: config.relay.heartbeat,

@@ -183,6 +183,43 @@ test("who never reads costs little and is ended, and its place is free again", a
   for (const it of [...deaf, ...peers]) await it.close(1001);
 });
 
+test("what many that never read are told of a large key is bounded, and others hear at once", async (t) => {
+  const other = await startRelay({ args: ["--max-requests-per-address", "0"] });
+  t.after(() => other.stop("SIGKILL"));
+  const key = "watch:large";
+  const meta = { text: "x".repeat(4000) };
+  const place = async (/** @type {number} */ n) => {
+    const token = mintToken({ sub: `robot${n}`, can: ["agent"] });
+    const answer = await fetch(`${other.http}/v1/keys/${key}/me`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({ meta, ttl: 600 }),
+    });
+    assert.equal(answer.status, 200);
+  };
+  for (let n = 0; n < 1000; n += 50) {
+    await Promise.all(Array.from({ length: 50 }, (_, it) => place(n + it)));
+  }
+  const bytesBefore = other.residentBytes;
+  let largest = 0;
+  const deaf = [];
+  for (let n = 0; n < 100; n += 1) {
+    const watch = await Watch.open(other, key);
+    watch.pause();
+    deaf.push(watch);
+    largest = Math.max(largest, other.residentBytes - bytesBefore);
+  }
+  const small = await Watch.open(other, "watch:small");
+  await small.next("snapshot");
+  largest = Math.max(largest, other.residentBytes - bytesBefore);
+  t.diagnostic(`100 of 4 MB each that nobody takes: the relay grew by ${largest} bytes`);
+  assert.ok(largest < 250 * 1024 * 1024, `the relay grew by ${largest} bytes`);
+  for (const it of deaf) it.close();
+  const last = await Watch.open(other, key);
+  assert.equal((await last.next("snapshot")).count, 1000, "its turn comes");
+  for (const it of [small, last]) it.close();
+});
+
 test("no more than 1,000 watch at a time, and of one user 200", async (t) => {
   const other = await startRelay();
   t.after(() => other.stop());

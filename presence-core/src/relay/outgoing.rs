@@ -86,7 +86,7 @@ impl<F> Log<F> {
 
 /// The frame is no longer in the log.
 #[derive(Debug)]
-struct Forgotten;
+pub(super) struct Forgotten;
 
 /// Where a connection is in a key's stream of frames.
 #[derive(Debug)]
@@ -128,6 +128,12 @@ impl Viewer {
                 Next::Snapshot
             }
         }
+    }
+
+    /// The next frame for this viewer, which stays where it is; `Err` if it needs a snapshot.
+    pub(super) fn peek<'a, F>(&self, log: &'a Log<F>) -> Result<Option<&'a F>, Forgotten> {
+        let Self::At { position, .. } = self else { return Err(Forgotten) };
+        Ok(log.get(*position)?.map(|it| &it.frame))
     }
 
     /// Its position, unless it needs a snapshot.

@@ -519,6 +519,11 @@ impl Room {
         self.entries.values().map(|it| it.presence.clone()).collect()
     }
 
+    /// The same, one after the other.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Presence<Meta>> {
+        self.entries.values().map(|it| &it.presence)
+    }
+
     /// A user's sessions, and the newest dial of each.
     pub(super) fn held_by(&self, user: &UserId) -> Vec<(SessionId, Dial)> {
         if self.sessions_of(user) == 0 {

@@ -118,6 +118,18 @@ fn size(news: &News) -> usize {
     metas + (news.sessions.len() + 1) * PRESENCE_BYTES
 }
 
+/// What a presence takes once it is written down, about.
+fn written(it: &Presence<Meta>) -> usize {
+    let (avatar, info) = (it.user.avatar(), it.user.info());
+    let texts = [
+        it.meta.as_str(),
+        it.user.name(),
+        avatar.map_or("", |it| it.as_str()),
+        info.map_or("", |it| it.as_str()),
+    ];
+    texts.iter().map(|it| it.len()).sum::<usize>() + PRESENCE_BYTES
+}
+
 impl<H: Host, B: Backplane> Relay<H, B> {
     /// Somebody watches a key from now on.
     ///
@@ -150,6 +162,21 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             if feed.watchers.is_empty() {
                 self.watched.keys.remove(key);
             }
+        }
+    }
+
+    /// How many bytes it takes, about, to write down what a watcher of a key is to be told next.
+    #[must_use]
+    pub fn owed(&self, key: &Key, id: WatcherId) -> usize {
+        let Some(feed) = self.watched.keys.get(key) else { return 0 };
+        let Some(watcher) = feed.watchers.get(&id) else { return 0 };
+        match watcher.place.peek(&feed.log) {
+            Ok(None) => 0,
+            Ok(Some((_, news))) => {
+                let told = |it: &News| it.sessions.iter().map(written).sum::<usize>();
+                news.iter().map(|it| PRESENCE_BYTES + told(it)).sum()
+            }
+            Err(_) => self.slots.get(key).map_or(0, |it| it.room.each().map(written).sum()),
         }
     }
 

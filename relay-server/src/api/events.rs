@@ -1,13 +1,13 @@
 //! `GET /v1/keys/{key}/events`: what happens in a key, for servers that watch, as server-sent events.
 //!
 //! Nothing is queued for a watcher: the next event is written down when its socket takes one, and who has
-//! fallen behind by then gets a snapshot.
+//! fallen behind by then gets a snapshot. What is large waits until others have taken theirs.
 
 use super::caller::OfKey;
 use super::wire;
 use crate::App;
 use crate::problem::Problem;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
@@ -19,11 +19,58 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 /// A token that is good for longer is as good as one for so long.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// What is larger than this waits for its turn.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How much that is large is held at a time for all watchers, unless one takes more alone.
+const HELD_KIB: u32 = 128 * 1024;
+
+/// The room for what is large and isn't taken yet.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Semaphore>);
+
+impl Hold {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(HELD_KIB as usize)))
+    }
+
+    /// Waits for room for so many bytes.
+    async fn wait(&self, bytes: usize) -> Room {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).min(HELD_KIB);
+        // Nobody closes it.
+        let permit = Arc::clone(&self.0).acquire_many_owned(kib).await.ok();
+        Room { bytes, _permit: permit }
+    }
+}
+
+/// Room for something that is told, until it is taken.
+#[derive(Debug)]
+struct Room {
+    bytes: usize,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// As much as anybody may have without waiting.
+    const SMALL: Self = Self { bytes: LARGE_BYTES, _permit: None };
+}
+
+/// Something written down, and the room that it takes.
+struct Written {
+    text: Vec<u8>,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Written {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
 
 /// Begins to tell a watcher.
 pub(super) async fn events(
@@ -85,49 +132,73 @@ impl Drop for Watch {
 
 impl Watch {
     /// What is written next; `None` at the end.
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<Bytes> {
         if self.is_over {
             return None;
         }
         let Self { app, key, id, news, expires, heartbeat, is_over } = self;
         let told = async {
+            let mut room = Room::SMALL;
             loop {
-                match app.shared.with(|core, now| core.told(now, key, *id)) {
-                    Some(told) => return told,
-                    None => news.notified().await,
+                let told = app.shared.with(|core, now| match core.owed(key, *id) {
+                    owed if owed > room.bytes => Err(owed),
+                    owed => Ok((core.told(now, key, *id), owed)),
+                });
+                match told {
+                    Ok((Some(told), owed)) => return (told, owed, room),
+                    Ok((None, _)) => news.notified().await,
+                    Err(owed) => {
+                        // Not while it holds some, or those who need more would wait for each other.
+                        drop(room);
+                        room = app.hold.wait(owed).await;
+                    }
                 }
             }
         };
         let mut end = |code| {
             *is_over = true;
-            event("end", &wire::End { code })
+            event("end", &wire::End { code }, 0).into()
         };
         Some(tokio::select! {
             biased;
             () = app.stopping.cancelled() => end("restarting"),
             () = sleep_until(*expires) => end("expired"),
-            told = told => match told {
-                Told::Roster(at, roster) => event("snapshot", &wire::Members::new(key, at, &roster)),
-                Told::News(at, news) => news.iter().map(|it| change(key, at, it)).collect(),
-                Told::Kicked => end("kicked"),
-            },
-            _ = heartbeat.tick() => ":\n\n".to_owned(),
+            (told, owed, room) = told => {
+                let text = match told {
+                    Told::Roster(at, roster) => {
+                        event("snapshot", &wire::Members::new(key, at, &roster), owed)
+                    }
+                    Told::News(at, news) => news.iter().flat_map(|it| change(key, at, it)).collect(),
+                    Told::Kicked => return Some(end("kicked")),
+                };
+                Bytes::from_owner(Written { text, _room: room })
+            }
+            _ = heartbeat.tick() => Bytes::from_static(b":\n\n"),
         })
     }
 }
 
-fn change(key: &Key, at: Moment, news: &News) -> String {
+fn change(key: &Key, at: Moment, news: &News) -> Vec<u8> {
     let kind = match (news.left, news.was_here) {
         (Some(_), _) => "left",
         (None, true) => "updated",
         (None, false) => "joined",
     };
-    event(kind, &wire::Change::new(key, at, news))
+    event(kind, &wire::Change::new(key, at, news), 0)
 }
 
-fn event(kind: &str, data: &impl Serialize) -> String {
-    // What comes from JSON always is JSON again. A line would end the field, and in JSON line breaks, which
-    // only a meta can have, mean nothing.
-    let data = serde_json::to_string(data).unwrap_or_default().replace(['\n', '\r'], " ");
-    format!("event: {kind}\ndata: {data}\n\n")
+/// An event, which has about so many bytes.
+fn event(kind: &str, data: &impl Serialize, bytes: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes);
+    text.extend_from_slice(format!("event: {kind}\ndata: ").as_bytes());
+    let begins = text.len();
+    // What comes from JSON always is JSON again.
+    let _ = serde_json::to_writer(&mut text, data);
+    // A line would end the field, and in JSON line breaks, which only a meta can have, mean nothing.
+    for byte in text.iter_mut().skip(begins).filter(|it| matches!(it, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+    text.extend_from_slice(b"\n\n");
+    text.shrink_to_fit();
+    text
 }

@@ -102,6 +102,29 @@ fn who_falls_behind_gets_the_roster_and_holds_no_more_than_the_log() {
 }
 
 #[test]
+fn what_a_watcher_is_owed_is_about_what_it_is_told() {
+    let mut shell = Shell::new();
+    let watcher = watch(&mut shell, "server");
+    let key = parse(DOC);
+    assert_eq!(shell.relay.owed(&key, watcher), 0, "nobody is there");
+    let alice = shell.visit("alice", DOC);
+    shell.visit("bob", DOC);
+    let large = format!("{{\"large\":\"{}\"}}", "x".repeat(4000));
+    shell.update(&alice, DOC, &large);
+    shell.pass(WINDOW);
+    let everybody = 4000 + 2 * 256;
+    let owed = shell.relay.owed(&key, watcher);
+    assert!((everybody..everybody + 100).contains(&owed), "{owed}");
+    told(&mut shell, watcher);
+    assert_eq!(shell.relay.owed(&key, watcher), 0, "it has been told all");
+    shell.visit("bob", DOC);
+    let owed = shell.relay.owed(&key, watcher);
+    assert!((256..2000).contains(&owed), "the news of one: {owed}");
+    shell.relay.unwatch(&key, watcher);
+    assert_eq!(shell.relay.owed(&key, watcher), 0);
+}
+
+#[test]
 fn ages_are_those_of_the_moment_that_is_told_of() {
     let mut shell = Shell::new();
     shell.visit("alice", DOC);
