@@ -9,7 +9,9 @@ import type { Here, Member, Messages, Meta, Mode, PresenceError, PresenceEvents 
  * - `away`: `false`: never away; a number: after so many milliseconds without an input
  * - `key`, or `data-key` where a framework keeps `key` to itself: its placeholders are filled in from the
  *   element's `data-*`; `{doc_id}` from `data-doc-id`, too
- * - `token-url`: fetched with the page's cookies; answers with the token as text, or as JSON `{"token": …}`
+ * - `token-url`: answers with the token as text, or as JSON `{"token": …}`. It gets the page's cookies if it is of the
+ *   page's own origin; for one of another origin set `token` to a function that fetches it as you need,
+ *   `credentials: "include"` for example
  * - `locale`: `en`, `ar`, `de` or `ja`; changing it only changes the texts
  * - `flash`: shows who joins and leaves; may hold options as JSON, which are those of `whoshere-flash`, too:
  *   `flash='{"muteAbove": 20}'`

@@ -1,7 +1,7 @@
 // @ts-check
 //
 // The package's entry: loads the module once, then hands over to it.
-import { PresenceError } from "./js/error.js";
+import { failed, PresenceError } from "./js/error.js";
 import { Here } from "./js/here.js";
 import { connectOptions } from "./js/options.js";
 import load, { call } from "./whoshere.js";
@@ -20,7 +20,7 @@ export async function init(source) {
   } catch (cause) {
     // The next call may have more luck.
     loading = undefined;
-    throw new PresenceError("load_failed", `whoshere could not be loaded: ${cause}`, cause);
+    throw failed("whoshere", cause);
   }
 }
 

@@ -13,3 +13,11 @@ export class PresenceError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * @param {string} what could not be loaded
+ * @param {unknown} cause
+ */
+export function failed(what, cause) {
+  return new PresenceError("load_failed", `${what} could not be loaded: ${cause}`, cause);
+}

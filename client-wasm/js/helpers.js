@@ -3,12 +3,17 @@
 // `data-presence-flash`, `-cursors`, `-typing` and `-inspect`: what the page's other elements ask of a `<whos-here>`.
 // What binds them is loaded as soon as there is one.
 
+import { failed } from "./error.js";
+
 const KINDS = ["flash", "cursors", "typing", "inspect"];
 const NAMES = KINDS.map((kind) => `data-presence-${kind}`);
 const ANY = NAMES.map((name) => `[${name}]`).join();
 
 /** @type {typeof import("./binding.js") | undefined} */
 let binding;
+
+/** In how many milliseconds it is loaded again when that has failed; twice as many each time, up to a minute. */
+let patience = 1000;
 
 let isWatching = false;
 let isDue = false;
@@ -59,8 +64,20 @@ function bindSoon() {
   setTimeout(async () => {
     isDue = false;
     if (document.querySelector(ANY)) {
-      binding ??= /** @type {any} */ (await import("./binding.js").catch(console.warn));
+      binding ??= await import("./binding.js").catch(missed);
     }
     binding?.bindAll(KINDS, ANY, looks);
   });
+}
+
+/**
+ * It couldn't be loaded, and nobody may ask for it again.
+ *
+ * @param {unknown} cause
+ */
+function missed(cause) {
+  console.warn(failed("a part of whoshere", cause));
+  if (patience < 60_000) setTimeout(bindSoon, patience);
+  patience *= 2;
+  return undefined;
 }

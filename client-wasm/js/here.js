@@ -5,7 +5,7 @@ import { Bar, paint } from "./bar.js";
 import { ASK_LAST_SEEN, FLASH, HOLD, PULSE, REMOVE, RENEW_TOKEN } from "./call.js";
 import { Connection } from "./connection.js";
 import { flashArea, flashListener } from "./dom.js";
-import { PresenceError } from "./error.js";
+import { failed, PresenceError } from "./error.js";
 import { messagesOf, say, template } from "./messages.js";
 import { patched } from "./meta.js";
 import {
@@ -255,7 +255,10 @@ export class Here {
   }
 
   async lastSeen() {
-    const seen = await (await loadLastSeen()).ask(this, this.#ask);
+    const { ask } = await loadLastSeen().catch((cause) => {
+      throw failed("a part of whoshere", cause);
+    });
+    const seen = await ask(this, this.#ask);
     if (seen === null) throw new PresenceError("left", "this presence has ended");
     return seen;
   }
@@ -507,14 +510,6 @@ function textOf(value) {
 
 const loadLocation = () => import("./location.js");
 const loadLastSeen = () => import("./last-seen.js");
-
-/**
- * @param {string} what could not be loaded
- * @param {unknown} cause
- */
-function failed(what, cause) {
-  return new PresenceError("load_failed", `${what} could not be loaded: ${cause}`, cause);
-}
 
 /**
  * What a listener throws is the page's own affair.

@@ -304,6 +304,25 @@ test("data-presence-typing tells and shows who types in a field, until it is tak
   await line.waitFor({ state: "detached" });
 });
 
+test("what binds the page's elements is loaded again when that has failed", async (t) => {
+  const alice = await stage.visit(t, "alice", { path: "/" });
+  let nAsked = 0;
+  await alice.page.route("**/js/binding.js", (route) => {
+    nAsked += 1;
+    return nAsked === 1 ? route.abort() : route.continue();
+  });
+  await alice.page.evaluate(() => {
+    document
+      .querySelector("main")
+      ?.insertAdjacentHTML("beforeend", '<textarea id="note" data-presence-typing></textarea>');
+  });
+  await add(alice, { key: stage.key(t) });
+  await alice.page.locator("#note + .presence-typing").waitFor({ state: "attached" });
+  assert.equal(nAsked, 2);
+  const problems = alice.problems.splice(0).join("\n");
+  assert.match(problems, /a part of whoshere could not be loaded/);
+});
+
 test("data-presence-cursors tells and shows who points where on an element, until it is taken away", async (t) => {
   const [alice, bob] = [await withHelpers(t, "alice"), await withHelpers(t, "bob")];
   await until("both are here", async () => (await shown(alice)).join() === "2 here,alice,bob");

@@ -163,23 +163,41 @@ for (const way of ["pointer", "focus"]) {
   });
 }
 
-test("five that come later don't push away the flash that is being read", async (t) => {
-  const alice = await entered(t);
-  await Peer.join(stage.relay, "bob", stage.key(t));
-  const flash = alice.page.locator(".presence-flash", { hasText: "bob joined" });
-  // Not the pointer, from under which the others push it.
-  await flash.focus();
-  for (const name of ["c", "d", "e", "f", "g"]) {
-    // Or it would go into the same sentence.
-    await alice.page.waitForTimeout(1100);
-    await Peer.join(stage.relay, name, stage.key(t));
-    await alice.page.locator(".presence-flash", { hasText: `${name} joined` }).waitFor();
-  }
-  assert.equal(await alice.page.locator(".presence-flash").count(), 5);
-  assert.ok(await flash.isVisible());
-  await flash.blur();
-  await flash.waitFor({ state: "detached" });
-});
+for (const way of ["pointer", "focus"]) {
+  test(`five that come later neither push away nor move the flash that is read by ${way}`, async (t) => {
+    const alice = await entered(t);
+    await Peer.join(stage.relay, "bob", stage.key(t));
+    const flash = alice.page.locator(".presence-flash", { hasText: "bob joined" });
+    if (way === "pointer") await flash.hover();
+    else await flash.focus();
+    // It comes up from below.
+    await until("it is in its place", () =>
+      flash.evaluate((it) =>
+        it
+          .getAnimations()
+          .every((one) => /** @type {any} */ (one).animationName !== "presence-flash-in"),
+      ),
+    );
+    const place = () => flash.evaluate((it) => it.getBoundingClientRect().top + scrollY);
+    const before = await place();
+    for (const name of ["c", "d", "e", "f", "g"]) {
+      // Or it would go into the same sentence.
+      await alice.page.waitForTimeout(1100);
+      await Peer.join(stage.relay, name, stage.key(t));
+      await alice.page.locator(".presence-flash", { hasText: `${name} joined` }).waitFor();
+      await until("it is where it was", async () => (await place()) === before);
+    }
+    assert.equal(await alice.page.locator(".presence-flash").count(), 5);
+    assert.ok(await flash.isVisible());
+    if (way === "pointer") {
+      assert.ok(await flash.evaluate((it) => it.matches(":hover")));
+      await alice.page.mouse.move(0, 0);
+    } else {
+      await flash.blur();
+    }
+    await flash.waitFor({ state: "detached" });
+  });
+}
 
 test("a flash that is withdrawn gives the focus back", async (t) => {
   const bob = await Peer.join(stage.relay, "bob", stage.key(t));

@@ -143,6 +143,17 @@ test("P13: it survives a relay that is killed", async (t) => {
   await says(bob, "Last viewed by alice this minute");
 });
 
+test("who asks while the part for it can't be loaded is told so, and may ask again", async (t) => {
+  const alice = await stage.blank(t, "alice");
+  alice.mayLoseNetwork = true;
+  await alice.enter({ key: stage.key(t), token: mintToken("alice") });
+  await alice.page.route("**/js/last-seen.js", (route) => route.abort(), { times: 1 });
+  const ask = () =>
+    alice.page.evaluate("here.lastSeen().then(() => 'told', (error) => error.code)");
+  assert.equal(await ask(), "load_failed");
+  assert.equal(await ask(), "told");
+});
+
 test("who asks where the relay keeps nothing is told of nobody, and who has left is told so", async (t) => {
   const relay = await stage.anotherRelay(t);
   const bob = await enter(t, "bob", { at: relay.http });
