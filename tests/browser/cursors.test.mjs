@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { enterBound, pointOf } from "../support/bound.mjs";
 import { Stage, until } from "../support/browser.mjs";
-import { sleep } from "../support/peer.mjs";
+import { Peer, sleep } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
 
 /** @typedef {import("../support/browser.mjs").Viewer} Viewer */
 
@@ -178,6 +179,68 @@ test("a finger's cursor stays where it was lifted", async (t) => {
   await sleep(1000);
   await isAt(alice, "p1", 0.5, 0.5);
 });
+
+test("a pen is followed, and is gone when it is lifted away", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  const devtools = await bob.page.context().newCDPSession(bob.page);
+  const movesTo = (/** @type {{ x: number, y: number }} */ { x, y }) =>
+    devtools.send("Input.dispatchMouseEvent", { type: "mouseMoved", x, y, pointerType: "pen" });
+  await bob.page.evaluate(() => {
+    const types = /** @type {string[]} */ ([]);
+    Object.assign(window, { types });
+    addEventListener("pointermove", ({ pointerType }) => types.push(pointerType));
+  });
+  await movesTo(await pointOf(bob, "p1", 0.5, 0.5));
+  await isAt(alice, "p1", 0.5, 0.5);
+  assert.equal(await bob.page.evaluate("types[0]"), "pen");
+  await bob.page.evaluate(() => {
+    const pen = { pointerType: "pen", relatedTarget: null };
+    document.querySelector("#article")?.dispatchEvent(new PointerEvent("pointerleave", pen));
+  });
+  await alice.page.locator(".presence-cursor").waitFor({ state: "detached" });
+});
+
+test("a cursor's label can be read on every color", async (t) => {
+  const alice = await enter(t, "alice");
+  for (const [at, color] of ["#ffffff", "#ffee00", "#000000", "#1a1a8c", "#777777"].entries()) {
+    const peer = await Peer.open(stage.relay);
+    await peer.hello(mintToken({ sub: `u${at}`, color }));
+    await peer.join(stage.key(t));
+    const value = JSON.stringify({ at: ["p1", 0.5, 0.5] });
+    peer.send({ pulse: { key: stage.key(t), name: "cursor", value } });
+    const label = alice.page.locator(".presence-cursor-label", { hasText: `u${at}` });
+    await label.waitFor({ state: "attached" });
+    const [ink, paper] = await label.evaluate((it) => {
+      const { color, backgroundColor } = getComputedStyle(it);
+      return [color, backgroundColor];
+    });
+    assert.equal(paper, rgbOf(color));
+    const [dark, light] = [ink, paper].map(luminance).toSorted((a, b) => a - b);
+    const contrast = (Number(light) + 0.05) / (Number(dark) + 0.05);
+    assert.ok(contrast >= 4.5, `${ink} on ${paper}: ${contrast}`);
+    await peer.close(1001);
+  }
+});
+
+/** @param {string} color as `#rrggbb` */
+function rgbOf(color) {
+  const bytes = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16));
+  return `rgb(${bytes.join(", ")})`;
+}
+
+/**
+ * As WCAG has it.
+ *
+ * @param {string} color as `rgb(r, g, b)`
+ */
+function luminance(color) {
+  const [red = 0, green = 0, blue = 0] = (color.match(/\d+/g) ?? []).map((it) => {
+    const part = Number(it) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
 
 test("what somebody selects is highlighted in their color on the others' pages", async (t) => {
   const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];

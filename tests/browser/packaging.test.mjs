@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
+import { buildClient } from "../../scripts/build-client.mjs";
 import { NOT_CALLED, withOwnHelpers } from "../../scripts/glue.mjs";
 import { Stage } from "../support/browser.mjs";
 import { installPackage, STRICT, showsAlice } from "../support/package.mjs";
@@ -44,7 +45,9 @@ const BY_TESTING = `
 const SOURCES = { connect: BY_CONNECT, element: BY_ELEMENT, testing: BY_TESTING };
 
 before(async () => {
-  installPackage(app);
+  // What is published, which the other tests of this stage have not seen.
+  const { folder } = await buildClient("smallest");
+  installPackage(app, folder);
   relay = await startRelay({ args: ["--dev", "--demo", app] });
 });
 after(async () => {
@@ -83,6 +86,40 @@ test("the modules work as they are from a script tag", async (t) => {
   const body = `<script type="module" src="node_modules/whoshere/element.js"></script>
      <whos-here url="/v1/presence" key="page:packaging" token-url="/dev/token?user=alice" flash></whos-here>`;
   await showsAlice(stage, t, { app, at: relay.http, body });
+});
+
+test("with what is published two pages see each other come, type and go", async (t) => {
+  const visit = (/** @type {string} */ user) => {
+    const html = `<!doctype html><html lang="en"><head>
+      <meta http-equiv="Content-Security-Policy" content="${STRICT}">
+      <link rel="icon" href="/icon.svg"></head><body><main>
+      <whos-here url="/v1/presence" key="page:published" token-url="/dev/token?user=${user}" flash></whos-here>
+      <textarea data-presence-typing></textarea></main>
+      <script type="module" src="node_modules/whoshere/element.js"></script></body></html>`;
+    writeFileSync(join(app, `${user}.html`), html);
+    return stage.visit(t, user, { at: relay.http, path: `/${user}.html` });
+  };
+  const alice = await visit("alice");
+  await alice.page.getByText("1 here", { exact: true }).waitFor();
+  const flashed = async (/** @type {string} */ text) =>
+    alice.page.locator(".presence-flash", { hasText: text }).waitFor();
+  const joined = flashed("bob joined");
+  const bob = await visit("bob");
+  await joined;
+  for (const { page } of [alice, bob]) {
+    await page.getByText("2 here", { exact: true }).waitFor();
+    await page.locator("textarea + .presence-typing").waitFor({ state: "attached" });
+  }
+  await bob.page.locator("textarea").press("x");
+  await alice.page.getByText("bob is typing…", { exact: true }).waitFor();
+  // Who leaves before that has never been here.
+  await alice.page
+    .locator(".presence-said > div", { hasText: "bob joined" })
+    .waitFor({ state: "attached" });
+  const left = flashed("bob left");
+  await bob.page.close();
+  await left;
+  await alice.page.getByText("1 here", { exact: true }).waitFor();
 });
 
 test("init takes the module from another origin", async (t) => {

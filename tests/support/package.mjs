@@ -12,11 +12,12 @@ export const STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval';
  * Packs the package and installs it.
  *
  * @param {string} app the application's folder
+ * @param {string} [built] where it was built; default: where the release build is
  * @returns {{ tarball: string, installed: string }} where the one is and the other
  */
-export function installPackage(app) {
+export function installPackage(app, built = "client-wasm/pkg") {
   const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", app], {
-    cwd: "client-wasm/pkg",
+    cwd: built,
     encoding: "utf8",
   });
   const tarball = join(app, packed.trim());
