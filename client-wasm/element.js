@@ -283,7 +283,7 @@ export class WhosHereElement extends Base {
   #part(name, of, make) {
     const made = JSON.stringify(of);
     const former = this.#parts.get(name);
-    if (former?.made === made) return;
+    if (made === former?.made) return;
     former?.end();
     /** @type {(() => void)[]} */
     const ends = [];
@@ -293,7 +293,7 @@ export class WhosHereElement extends Base {
 
   /** Its content, in a tree of its own that the page's rules don't reach. */
   #shadow() {
-    if (this.#root === undefined) {
+    if (!this.#root) {
       sheet ??= new CSSStyleSheet();
       if (sheet.cssRules.length === 0) sheet.replaceSync(css);
       const shadow = this.shadowRoot ?? this.attachShadow({ mode: "open" });

@@ -15,9 +15,7 @@ import { isHidden } from "./shell.js";
  * @typedef {import("../index.js").Member} Member
  * @typedef {"connecting" | "live" | "stale" | "stopped"} Standing what a bar is worth: nothing is known yet,
  *   up to date, out of reach for longer than the grace, or ended
- * @typedef {{ item: HTMLElement, drawn: Member | null }} Person
- * @typedef {{ list: HTMLElement, people: Map<string, Person>, drawn: readonly Member[] }} Row a list, who is in
- *   it, and in which order
+ * @typedef {{ list: HTMLElement, people: Map<string, HTMLElement> }} Row a list, and who is in it
  */
 
 /** A bar in the page. */
@@ -27,7 +25,9 @@ export class Bar {
   /** Those without a dot: nobody sees them until the list is opened. @type {Row} */
   #rest;
   /** @type {readonly Member[]} */
-  #shown = [];
+  #members = [];
+  /** How many of them have no dot. */
+  #nMore = 0;
   /** What the count was drawn of. */
   #counted = "";
   /** False until the first snapshot: nobody in that is entering. */
@@ -87,10 +87,6 @@ export class Bar {
     this.root.setAttribute("aria-label", say(messages, "bar"));
     this.#rest.list.setAttribute("aria-label", say(messages, "rest"));
     this.#counted = "";
-    for (const row of [this.#dots, this.#rest]) {
-      row.drawn = [];
-      for (const it of row.people.values()) it.drawn = null;
-    }
   }
 
   /**
@@ -98,60 +94,73 @@ export class Bar {
    *
    * @param {readonly Member[]} members oldest first
    * @param {Standing} standing
+   * @param {readonly Member[]} [changed] those of them who have changed since the last time
+   * @param {unknown} [hasMoved] false if each is the same person as then, in the same place
    */
-  draw(members, standing) {
+  draw(members, standing, changed = members, hasMoved = true) {
     // Removing an element can run the page's own code, which may come back to here.
     if (this.#isDrawing) return;
     this.#isDrawing = true;
     try {
-      this.#draw(members, standing);
+      const before = this.#isKnown ? this.#members : undefined;
+      this.#members = members;
+      for (const { people } of [this.#dots, this.#rest]) {
+        for (const member of changed) {
+          const item = people.get(member.id);
+          if (item) this.#drawPerson(item, member);
+        }
+      }
+      if (hasMoved) {
+        const shown = this.#shown();
+        this.#drawPeople(this.#dots, shown.slice(0, this.#max), before);
+        this.#nMore = Math.max(shown.length - this.#max, 0);
+        if (!this.#rest.list.hidden) this.#drawRest();
+      }
+      this.#isKnown = standing === "live" || standing === "stale";
+      this.#drawCount(standing);
     } finally {
       this.#isDrawing = false;
     }
   }
 
-  /**
-   * @param {readonly Member[]} members
-   * @param {Standing} standing
-   */
-  #draw(members, standing) {
-    const before = this.#shown;
-    const shown = arranged(members, this.#place, this.#max);
-    this.#shown = shown;
-    const isNew = (/** @type {string} */ id) =>
-      this.#isKnown && !before.some((member) => member.id === id);
-    this.#drawPeople(this.#dots, shown.slice(0, this.#max), isNew);
-    this.#isKnown = standing === "live" || standing === "stale";
-    this.#drawCount(standing, members.length, Math.max(shown.length - this.#max, 0));
-    if (!this.#rest.list.hidden) this.#drawRest();
-  }
-
   #drawRest() {
-    this.#drawPeople(this.#rest, this.#shown.slice(this.#max), () => false);
+    this.#drawPeople(this.#rest, this.#shown().slice(this.#max));
   }
 
-  /**
-   * @param {Standing} standing
-   * @param {number} nMembers
-   * @param {number} nMore
-   */
-  #drawCount(standing, nMembers, nMore) {
+  /** Who is shown, in order. The others keep theirs among each other. */
+  #shown() {
+    const [members, place] = [this.#members, this.#place];
+    if (place === "age") return members;
+    // Without `dedupe` oneself is several.
+    /** @type {Member[]} */
+    const own = [];
+    /** @type {Member[]} */
+    const shown = [];
+    for (const it of members) (it.self ? own : shown).push(it);
+    // In the last dot: never behind the button.
+    const at = place === "last" ? Math.max(this.#max - own.length, 0) : 0;
+    if (place !== "hidden") shown.splice(at, 0, ...own);
+    return shown;
+  }
+
+  /** @param {Standing} standing */
+  #drawCount(standing) {
+    const nMembers = this.#members.length;
+    const nMore = this.#nMore;
     const counted = [standing, nMembers, nMore].join();
     if (counted === this.#counted) return;
     this.#counted = counted;
-    const { root } = this;
     const messages = this.#messages;
-    root.dataset.state = standing;
-    const here = () => say(messages, "here", { n: nMembers });
-    const stopped = standing === "stopped" ? "" : here();
-    setText(this.#count, standing === "connecting" ? say(messages, "connecting") : stopped);
+    this.root.dataset.state = standing;
+    const here = standing === "stopped" ? "" : say(messages, "here", { n: nMembers });
+    setText(this.#count, standing === "connecting" ? say(messages, "connecting") : here);
     const [more, button] = [this.#more, this.#button];
     if (nMore > 0) {
       const name = say(messages, "more", { n: nMore });
       button.setAttribute("aria-label", name);
       const text = `+${nMore.toLocaleString(messages.language)}`;
       setText(/** @type {HTMLElement} */ (button.firstElementChild), text);
-      if (more.parentElement === null) this.#dots.list.append(more);
+      if (!more.parentElement) this.#dots.list.append(more);
     } else {
       undisclose(button, this.#rest.list);
       more.remove();
@@ -159,41 +168,36 @@ export class Bar {
   }
 
   /**
-   * Makes a list show these people, in this order. What else is in the list stays at its end. Whoever hasn't
-   * changed isn't touched.
+   * Makes a list show these people, in this order. What else is in the list stays at its end. Whoever is in it
+   * already isn't touched.
    *
    * @param {Row} row
    * @param {readonly Member[]} members
-   * @param {(id: string) => boolean} isEntering
+   * @param {readonly Member[]} [before] who was here: the others are entering
    */
-  #drawPeople(row, members, isEntering) {
-    const { list, people, drawn } = row;
-    row.drawn = members;
-    let isSettled = drawn.length === members.length;
-    members.forEach((member, at) => {
-      if (member === drawn[at]) return;
+  #drawPeople({ list, people }, members, before) {
+    for (const member of members) {
       const { id } = member;
-      isSettled &&= id === drawn[at]?.id;
-      const known = people.get(id);
-      if (known?.drawn === member) return;
-      const item = known?.item ?? this.#person(list, member);
+      if (people.has(id)) continue;
+      const item = this.#person(list, member);
+      people.set(id, item);
       this.#drawPerson(item, member);
-      if (known === undefined && isEntering(id)) {
+      if (before?.every((it) => it.id !== id)) {
         item.firstElementChild?.classList.add("presence-entering");
       }
-      people.set(id, { item, drawn: member });
-    });
-    if (isSettled) return;
+    }
     // Those who are gone go first, so that nobody who stays has to move out of their way.
-    const staying = new Set(members.map(({ id }) => id));
-    for (const [id, { item }] of people) {
-      if (staying.has(id)) continue;
-      people.delete(id);
-      leave(item);
+    if (people.size > members.length) {
+      const stay = new Set(members.map((it) => it.id));
+      const gone = [...people].filter(([id]) => !stay.has(id) && people.delete(id));
+      leave(
+        list,
+        gone.map(([, item]) => item),
+      );
     }
     let next = list.firstChild;
     for (const { id } of members) {
-      const item = /** @type {HTMLElement} */ (people.get(id)?.item);
+      const item = /** @type {HTMLElement} */ (people.get(id));
       if (item === next) next = next.nextSibling;
       else list.insertBefore(item, next);
     }
@@ -250,63 +254,50 @@ export class Bar {
  * @returns {Row}
  */
 function rowOf(list) {
-  return { list, people: new Map(), drawn: [] };
+  return { list, people: new Map() };
 }
 
 /**
- * Who is shown, in order. The others keep theirs among each other.
+ * Takes people's items out, at once. What fades where a dot was is there for the eye alone. Whatever is read is
+ * read of all of them together: each time that follows a change lays out the page.
  *
- * @param {readonly Member[]} members
- * @param {string} place where oneself stands
- * @param {number} max
- */
-function arranged(members, place, max) {
-  if (place === "age") return members;
-  // Without `dedupe` oneself is several.
-  const own = place === "hidden" ? [] : members.filter(({ self }) => self);
-  const shown = members.filter(({ self }) => !self);
-  // In the last dot: never behind the button.
-  shown.splice(place === "last" ? Math.max(max - own.length, 0) : 0, 0, ...own);
-  return shown;
-}
-
-/**
- * Takes a person's item out, at once. What fades where a dot was is there for the eye alone.
- *
- * @param {HTMLElement} item
- */
-function leave(item) {
-  const dot = /** @type {HTMLElement} */ (item.firstElementChild);
-  const list = /** @type {HTMLElement} */ (item.parentElement);
-  if (/** @type {Document} */ (item.getRootNode()).activeElement === item) {
-    // Or it would be lost.
-    const next = item.nextElementSibling ?? item.previousElementSibling ?? list;
-    /** @type {HTMLElement} */ (next).focus();
-  }
-  const isSeen = dot.className.startsWith("presence-dot") && !isHidden();
-  const from = isSeen && item.getBoundingClientRect();
-  item.remove();
-  if (from) fade(list, /** @type {HTMLElement} */ (dot.cloneNode(true)), from);
-}
-
-/**
  * @param {HTMLElement} list
- * @param {HTMLElement} dot
- * @param {DOMRect} from where it was
+ * @param {HTMLElement[]} items
  */
-function fade(list, dot, { left, top }) {
-  dot.lastElementChild?.remove();
-  for (const name of ["tabindex", "data-name", "data-named"]) dot.removeAttribute(name);
-  dot.className = "presence-mark presence-leaving";
-  dot.setAttribute("part", "mark leaving");
-  dot.setAttribute("aria-hidden", "true");
-  list.after(dot);
-  // A bar at the right edge has become narrower by the dot.
+function leave(list, items) {
+  const seen = list.matches(".presence-dots") && !isHidden() ? items : [];
+  const places = seen.map((it) => it.getBoundingClientRect());
+  const { activeElement } = /** @type {Document} */ (list.getRootNode());
+  const focused = items.find((it) => it === activeElement);
+  for (const it of items) if (it !== focused) it.remove();
+  if (focused) {
+    // Or it would be lost.
+    const next = focused.nextElementSibling ?? focused.previousElementSibling ?? list;
+    /** @type {HTMLElement} */ (next).focus();
+    focused.remove();
+  }
+  const dots = seen.map((it) => {
+    const before = /** @type {HTMLElement} */ (it.firstElementChild);
+    const dot = /** @type {HTMLElement} */ (before.cloneNode(true));
+    dot.lastElementChild?.remove();
+    for (const name of ["tabindex", "data-name", "data-named"]) dot.removeAttribute(name);
+    dot.className = "presence-mark presence-leaving";
+    dot.setAttribute("part", "mark leaving");
+    dot.setAttribute("aria-hidden", "true");
+    return dot;
+  });
+  list.after(...dots);
+  if (!seen[0]) return;
+  // A bar at the right edge has become narrower by the dots.
   const bar = /** @type {HTMLElement} */ (list.parentElement).getBoundingClientRect();
-  dot.style.setProperty("left", `${left - bar.left}px`);
-  dot.style.setProperty("top", `${top - bar.top}px`);
+  dots.forEach(({ style }, at) => {
+    const { left, top } = /** @type {DOMRect} */ (places[at]);
+    style.setProperty("left", `${left - bar.left}px`);
+    style.setProperty("top", `${top - bar.top}px`);
+  });
   // Nothing would end what doesn't begin.
-  if (dot.getAnimations().length === 0) dot.remove();
+  const still = dots.filter((it) => it.getAnimations().length === 0);
+  for (const it of still) it.remove();
 }
 
 /**
@@ -332,7 +323,7 @@ function drawAvatar(dot, letter, avatar) {
   if ((dot.dataset.avatar ?? "") === avatar) return;
   dot.dataset.avatar = avatar;
   dot.querySelector("img")?.remove();
-  if (avatar === "") return;
+  if (!avatar) return;
   const image = element(null, "img", "presence-avatar", {
     alt: "",
     loading: "lazy",

@@ -56,7 +56,7 @@ const READY = 6;
 const CHANGE = 11;
 const REFUSE = 12;
 const COMPLAIN = 13;
-const EVENTS = ["ready", "join", "leave", "update", "pulse"];
+const EVENTS = ["ready", "join", "leave", "update", "pulse", "change"];
 
 /** The longest delay that a browser doesn't take for none at all. */
 const LONGEST_MS = 0x7fff_ffff;
@@ -143,7 +143,7 @@ export class Connection {
    * @param {Sink} sink is told what happens
    */
   static enter(core, options, sink) {
-    const names = /** @type {const} */ (["socketUrl", "beaconUrl", "token", "idleMs"]);
+    const names = /** @type {const} */ (["socketUrl", "token", "idleMs"]);
     const found = [...connections].find((it) =>
       names.every((at) => it.#options[at] === options[at]),
     );
@@ -304,8 +304,7 @@ export class Connection {
         if (open) open.isReady = true;
         break;
       case CHANGE:
-        if (open) open.isStale = !!first;
-        return open?.emit("change", this.members(open.key));
+        if (open) open.isStale = !!parts.pop();
     }
     open?.emit(EVENTS[what - READY] ?? "", ...parts);
   }

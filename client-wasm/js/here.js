@@ -25,6 +25,11 @@ import { bytesOf, idOf, MAX_PULSE, PULSE_NAME, REASONS } from "./shell.js";
  * @typedef {import("../index.js").Member} Member
  * @typedef {import("../index.js").Pulse} Pulse
  * @typedef {(event: never) => void} Listener
+ *
+ * @typedef {object} BarPart
+ * @property {(members?: readonly Member[], changed?: readonly Member[], hasMoved?: unknown) => void} draw
+ * @property {() => void} again
+ * @property {() => void} remove
  */
 
 /**
@@ -43,7 +48,7 @@ const EVENTS = {
   flash: (flash) => flash,
   error: (error) => error,
   // Not for pages: what the relay has answered, and whom.
-  seen: (text, me) => [text, me],
+  seen: (...answer) => answer,
 };
 
 /** Nobody, once it is over. */
@@ -59,7 +64,7 @@ export class Here {
   #listeners = new Map();
   /** What was loaded for this page and has not been ended. @type {Set<AbortController>} */
   #helpers = new Set();
-  /** @type {Set<{ draw(): void, again(): void, remove(): void }>} */
+  /** @type {Set<BarPart>} */
   #bars = new Set();
   #messages;
   #isOver = false;
@@ -67,8 +72,6 @@ export class Here {
   /** What others say for the moment, by session and name. @type {Map<string, { text: string, pulse: Pulse }>} */
   #pulses = new Map();
   #leads = false;
-  /** The members of whom none follows anybody. */
-  #seen = NOBODY;
   /** The page's own pulses have left no room for the package's, which was told. */
   #isFull = false;
   /** @type {string | null} */
@@ -104,6 +107,7 @@ export class Here {
       } else this.#emit(name, parts);
     };
     this.#open = Connection.enter(core, options, this.#sink);
+    this.#look();
   }
 
   get messages() {
@@ -161,7 +165,7 @@ export class Here {
     this.#listeners.set(event, listeners);
     if (event === "location") {
       this.#before ??= this.members;
-      this.#locate();
+      this.#look();
     }
     // Whoever listens twice is called twice.
     const entry = { listener };
@@ -226,8 +230,9 @@ export class Here {
     const element = elementOf(target);
     const bar = new Bar(this.messages, checked);
     let endLastSeen = () => {};
+    /** @type {BarPart} */
     const part = {
-      draw: () => bar.draw(this.members, this.#open.standing),
+      draw: (members = this.members, ...what) => bar.draw(members, this.#open.standing, ...what),
       again: () => {
         bar.speak(this.messages);
         part.draw();
@@ -285,20 +290,14 @@ export class Here {
   inspect(target) {
     const isFloating = target === undefined;
     const element = isFloating ? document.body : elementOf(target);
-    let stop = () => {};
-    let isOver = false;
-    import("./inspect.js").then(
-      ({ inspect }) => {
-        if (isOver) return;
+    return this.#later(
+      () => import("./inspect.js"),
+      (it, { signal }) => {
         const here = /** @type {any} */ (this);
-        stop = inspect(here, element, isFloating, () => this.#open.connection.roundTrip);
+        const roundTrip = () => this.#open.connection.roundTrip;
+        signal.addEventListener("abort", it.inspect(here, element, isFloating, roundTrip));
       },
-      (cause) => this.#emit("error", [failed("the inspector", cause)]),
     );
-    return () => {
-      isOver = true;
-      stop();
-    };
   }
 
   /**
@@ -332,7 +331,7 @@ export class Here {
    * @param {unknown} [options]
    */
   follow(userId, options) {
-    if (typeof userId !== "string" || userId === "") throw wrong("follow", "takes a user's id");
+    if (typeof userId !== "string" || !userId) throw wrong("follow", "takes a user's id");
     const { onEnd } = followOptions(options);
     const end = () => onEnd && call(onEnd, /** @type {never} */ (undefined));
     return this.#later(loadLocation, (it, controller) => it.follow(this, controller, userId), end);
@@ -425,14 +424,23 @@ export class Here {
     return this.#open.connection.feed(what, ...args);
   }
 
-  /** Tells of locations once there is one. */
-  #locate() {
+  /**
+   * Tells of locations once there is one, and leads once somebody follows.
+   *
+   * @param {readonly Member[]} [members] who have come or changed
+   */
+  #look(members = this.members) {
     const before = this.#before;
-    if (!before || this.#tellsLocations || !this.members.some(({ meta }) => "at" in meta)) return;
-    this.#tellsLocations = true;
-    this.#later(loadLocation, (it, controller) => {
-      it.watch(this, controller, before, (...parts) => this.#emit("location", parts));
-    });
+    if (before && !this.#tellsLocations && members.some(({ meta }) => "at" in meta)) {
+      this.#tellsLocations = true;
+      this.#later(loadLocation, (it, controller) => {
+        it.watch(this, controller, before, (...parts) => this.#emit("location", parts));
+      });
+    }
+    if (!this.#leads && members.some(({ meta }) => meta.following)) {
+      this.#leads = true;
+      this.#later(loadLocation, (it, controller) => it.lead(this, controller));
+    }
   }
 
   /**
@@ -469,20 +477,14 @@ export class Here {
    * @param {unknown[]} parts
    */
   #emit(name, parts) {
-    if (name === "change" || name === "state") for (const { draw } of [...this.#bars]) draw();
+    const drawn = name === "change" ? parts : name === "state" && [this.members, []];
+    if (drawn) {
+      for (const { draw } of [...this.#bars]) draw(.../** @type {any[]} */ (drawn));
+      this.#look(/** @type {any} */ (drawn[1]));
+    }
     if (name === "state" && parts[0] === "stopped") {
       for (const { pulse } of this.#pulses.values()) {
         this.#pulsed(undefined, pulse.session, pulse.name);
-      }
-    }
-    if (name === "change") this.#locate();
-    if (name === "change" && !this.#leads) {
-      const [members, before] = [this.members, this.#seen];
-      this.#seen = members;
-      // Who hasn't changed still follows nobody.
-      if (members.some((it, at) => it !== before[at] && it.meta.following)) {
-        this.#leads = true;
-        this.#later(loadLocation, (it, controller) => it.lead(this, controller));
       }
     }
     const listeners = this.#listeners.get(name);
@@ -527,5 +529,5 @@ function call(listener, event) {
 
 // Old browsers don't have the symbol, and their pages no use for it.
 if (Symbol.dispose) {
-  Object.defineProperty(Here.prototype, Symbol.dispose, { value: Here.prototype.leave });
+  /** @type {any} */ (Here.prototype)[Symbol.dispose] = Here.prototype.leave;
 }

@@ -73,7 +73,7 @@ export function ask(here, send, signal) {
  * @param {Here} here
  * @param {AbortController} controller ends it
  * @param {HTMLElement} root the bar
- * @param {Set<{ draw(): void, again(): void, remove(): void }>} bars what is told of changes
+ * @param {Set<import("./here.js").BarPart>} bars what is told of changes
  * @param {() => void} send
  * @param {typeof import("./messages.js").say} say given rather than imported: a module that both import
  *   would be a file of its own

@@ -111,13 +111,13 @@ function booleanOf(option, value) {
 
 /**
  * @param {string} option
- * @param {unknown} value
+ * @param {any} value
  * @param {number} least
  * @param {number} most
+ * @returns {number}
  */
 function wholeOf(option, value, least, most) {
-  const isWhole = typeof value === "number" && Number.isInteger(value);
-  if (isWhole && value >= least && value <= most) return value;
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw wrong(option, `must be ${least} to ${most}`);
 }
 

@@ -79,7 +79,7 @@ export function isHidden() {
 
 /** True while the page is loaded ahead of time, for a reader who may never come. */
 export function isPrerendering() {
-  return "prerendering" in document && document.prerendering === true;
+  return /** @type {any} */ (document).prerendering === true;
 }
 
 /** How a presence is. */
@@ -116,7 +116,7 @@ export function idOf(...halves) {
 /**
  * A member as the page gets to see it. Nobody can change it, and least of all what the roster holds.
  *
- * @param {{ userId: string }} user
+ * @param {{ userId: string, info: unknown }} user
  * @param {boolean} isSession false if it is all sessions of the user
  * @param {number} high of the session's id
  * @param {number} low
@@ -129,8 +129,8 @@ export function member(user, isSession, high, low, self, state, since, metas) {
   const id = isSession ? idOf(high, low) : user.userId;
   const sessions = metas.length;
   const meta = Object.freeze(merged(metas));
-  const copy = structuredClone(user);
-  return Object.freeze({ id, ...copy, self, state: STATES[state], since, sessions, meta });
+  const info = user.info && structuredClone(user.info);
+  return Object.freeze({ id, ...user, info, self, state: STATES[state], since, sessions, meta });
 }
 
 /** What a key is. */
@@ -173,7 +173,7 @@ export function isSame(one, other) {
 }
 
 /**
- * Takes out what is in a place of a list, or puts something there, or both.
+ * Takes out what is in a place of a list, which is returned, or puts something there, or both.
  *
  * @param {unknown[]} list
  * @param {number} at
@@ -181,8 +181,15 @@ export function isSame(one, other) {
  * @param {unknown} object what comes there, or `undefined`
  */
 export function edit(list, at, isGone, object) {
-  list.splice(at, Number(isGone), ...(object ? [object] : []));
+  return list.splice(at, isGone ? 1 : 0, ...(object ? [object] : []))[0];
 }
+
+/**
+ * A copy for the page: one of a frozen list would take a hundred times as long.
+ *
+ * @param {unknown[]} list
+ */
+export const frozen = (list) => Object.freeze(list.slice());
 
 /**
  * The metas as one, by top-level field: the newest that has it wins. A copy.
@@ -290,7 +297,10 @@ const typeOf = (type) => (value) => typeof value === type && put(value);
 
 /** @type {(value: unknown, pattern: RegExp, mostBytes?: any) => value is string} */
 const isText = (value, pattern, mostBytes) =>
-  typeof value === "string" && pattern.test(value) && !(bytesOf(value) > mostBytes);
+  typeof value === "string" &&
+  pattern.test(value) &&
+  // Mostly it is too short for that to need a count.
+  !(value.length * 3 > mostBytes && bytesOf(value) > mostBytes);
 
 /** @type {(pattern: RegExp, mostBytes?: number) => Check} */
 const matching = (pattern, mostBytes) => (value) => isText(value, pattern, mostBytes) && put(value);

@@ -4,7 +4,7 @@
 
 use crate::clock;
 use crate::flash::{FlashTeller, Teller};
-use crate::members::Members;
+use crate::members::{Changes, Members};
 use crate::meta::Meta;
 use crate::page::{
     say, say_bits, say_flag, say_index, say_number, say_optional_text, say_text, take, take_flag,
@@ -391,6 +391,11 @@ impl Driver {
             Event::Changed { key } => {
                 let is_stale = self.session.borrow().roster(key).is_some_and(Roster::is_stale);
                 order(order::CHANGE, Some(key));
+                let mut members = self.members(key);
+                let Changes { changed, has_moved } = members.changes();
+                say(members.list());
+                say(&changed);
+                say_flag(has_moved);
                 say_flag(is_stale);
             }
             Event::Refused { key, code, message } => {

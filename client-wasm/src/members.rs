@@ -25,54 +25,70 @@ extern "C" {
 
     /// Takes out what is in a place of a list, or puts something there, or both.
     #[wasm_bindgen(js_name = edit)]
-    fn js_edit(list: &Array, at: usize, is_gone: bool, object: &JsValue);
-}
+    fn js_edit(list: &Array, at: usize, is_gone: bool, object: &JsValue) -> JsValue;
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = Object, js_name = freeze)]
-    fn freeze(value: &JsValue);
+    /// A copy that never changes.
+    #[wasm_bindgen(js_name = frozen)]
+    fn js_frozen(list: &Array) -> JsValue;
 }
 
 /// The members of a key, oldest first.
 #[derive(Debug)]
 pub(crate) struct Members {
     entries: Vec<Entry<Meta, User>>,
-    /// What stands for the entries in JavaScript. It never changes: another one takes its place.
+    /// What stands for the entries in JavaScript. No page gets it, since it changes.
     list: Array,
+    /// A copy that never changes, once a page has asked for it.
+    copy: Option<JsValue>,
     /// Those who were in the list before, and no longer are: events are about them.
     gone: Vec<(Arc<Member>, JsValue)>,
+    /// True if anybody has come, gone or changed places since the last [`Changes`].
+    has_moved: bool,
     /// When the relay's epoch began, on the same scale as [`Entry::since`].
     epoch: f64,
+}
+
+/// What has become of a list.
+pub(crate) struct Changes {
+    /// Those who are other objects than before.
+    pub(crate) changed: Array,
+    /// False if each is the same person as before, in the same place.
+    pub(crate) has_moved: bool,
 }
 
 impl Members {
     /// Nobody.
     pub(crate) fn new() -> Self {
-        let list = Array::new();
-        freeze(&list);
-        Self { entries: Vec::new(), list, gone: Vec::new(), epoch: 0.0 }
+        let (entries, list, gone) = (Vec::new(), Array::new(), Vec::new());
+        Self { entries, list, copy: None, gone, has_moved: true, epoch: 0.0 }
     }
 
     /// Takes over what has changed in the roster. Only what has changed is told to JavaScript.
     pub(crate) fn refresh(&mut self, members: &[Arc<Member>], epoch: f64) {
         self.epoch = epoch;
         self.gone.clear();
-        let (list, gone) = (&self.list, &mut self.gone);
-        let mut draft = None;
-        follow(&mut self.entries, members, epoch, |at, former, entry| {
-            let draft = draft.get_or_insert_with(|| list.slice(0, list.length()));
-            let is_gone = former.is_some();
-            if let Some(former) = former {
-                gone.push((former, draft.get(u32::try_from(at).unwrap_or(u32::MAX))));
-            }
+        let Self { entries, list, copy, gone, has_moved, .. } = self;
+        follow(entries, members, epoch, |at, former, entry| {
+            *copy = None;
+            let is_me = |it: &Arc<Member>| it.is_me;
+            *has_moved |= former.as_ref().map(is_me) != entry.map(|it| is_me(&it.member));
             let object = entry.map(|it| object(&it.member, it.since)).unwrap_or_default();
-            js_edit(draft, at, is_gone, &object);
+            let before = js_edit(list, at, former.is_some(), &object);
+            if let Some(former) = former {
+                gone.push((former, before));
+            }
         });
-        if let Some(draft) = draft {
-            freeze(&draft);
-            self.list = draft;
+    }
+
+    /// What has changed since the last time that this was asked.
+    pub(crate) fn changes(&mut self) -> Changes {
+        let changed = Array::new();
+        for (at, entry) in (0..).zip(&mut self.entries) {
+            if core::mem::take(&mut entry.is_new) {
+                changed.push(&self.list.get(at));
+            }
         }
+        Changes { changed, has_moved: core::mem::take(&mut self.has_moved) }
     }
 
     /// How many there are.
@@ -81,8 +97,8 @@ impl Members {
     }
 
     /// The array that JavaScript gets: the same one until something changes.
-    pub(crate) const fn list(&self) -> &Array {
-        &self.list
+    pub(crate) fn list(&mut self) -> &JsValue {
+        self.copy.get_or_insert_with(|| js_frozen(&self.list))
     }
 
     /// What stands for a member: the object that is in the list, or was until the last change.
@@ -103,6 +119,8 @@ impl Members {
 struct Entry<M, U> {
     member: Arc<presence_core::Member<M, U>>,
     since: f64,
+    /// True until it is told.
+    is_new: bool,
 }
 
 /// Makes the entries those of other members, who are in the order of their age as well, and tells of each
@@ -126,7 +144,7 @@ fn follow<M, U>(
             // Its age doesn't wobble with the clocks.
             let since = former.map_or_else(|| since(member, epoch), |it| it.since);
             let former = former.is_some().then(|| entries.remove(at).member);
-            entries.insert(at, Entry { member: member.clone(), since });
+            entries.insert(at, Entry { member: member.clone(), since, is_new: true });
             change(at, former, entries.get(at));
         }
         at += 1;
