@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:https";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -87,6 +88,49 @@ test("a relay would start with the variables of the paper", () => {
   }
 });
 
+test("the paper's check sees what a start would, and reads what systemd reads", async (t) => {
+  const folder = temporary(t);
+  const [etc, data] = [join(folder, "etc"), join(folder, "data")];
+  for (const it of [etc, data]) mkdirSync(it);
+  writeFileSync(join(etc, "secret"), `${SECRET}\n`);
+  const block = /```sh\nsudo (sh -c 'set -a[^`]+)```/.exec(paper)?.[1] ?? "";
+  const command = block
+    .replaceAll("/etc/whoshere", etc)
+    .replaceAll("/var/lib/whoshere", data)
+    .replaceAll("whoshere-relay", BINARY);
+  const check = (/** @type {string} */ settings) => {
+    writeFileSync(join(etc, "relay.env"), `WHOSHERE_ORIGIN=https://app.example\n${settings}\n`);
+    return spawnSync("sh", ["-c", command], { env: { PATH }, encoding: "utf8" });
+  };
+  relay = await startRelay({ args: ["--last-seen", "*", "--data", data] });
+  await (await Peer.join(relay, "alice")).close(1001);
+  assert.equal(await relay.stop(), 0);
+  assert.match(check("").stdout, /A start would remove 1 record/);
+  assert.doesNotMatch(check("WHOSHERE_LAST_SEEN=*").stdout, /would remove/);
+
+  const address = "https://app.example/hook?a=1&b=2";
+  const secret = `WHOSHERE_WEBHOOK_SECRET=whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+  const { status, stdout, stderr } = check(`WHOSHERE_WEBHOOK="${address}"\n${secret}`);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /webhook +https:\/\/app\.example\/hook/);
+});
+
+test("the paper's way to read the log finds the lines of one connection", async (t) => {
+  const filter = /jq -R '([^']+)'/.exec(paper)?.[1] ?? "";
+  const jq = (/** @type {string} */ text, /** @type {string} */ input) =>
+    spawnSync("jq", ["-cR", text], { input, encoding: "utf8" });
+  if (jq(".", "").error !== undefined) return t.skip("there is no jq here");
+  const log = [
+    "listening on http://127.0.0.1:8080",
+    '{"message":"a","span":{"id":42}}',
+    '{"message":"b","span":{"id":43}}',
+    '{"message":"c"}',
+  ];
+  const { status, stdout, stderr } = jq(filter, `${log.join("\n")}\n`);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(stdout.trim().split("\n"), [log[1]]);
+});
+
 test("the program needs no more than its image has", (t) => {
   const { status, stdout, error } = spawnSync("ldd", [BINARY], { encoding: "utf8" });
   if (error !== undefined) return t.skip("there is no ldd here");
@@ -137,6 +181,8 @@ test("people meet through nginx, and nobody passes for somebody else", async (t)
   writeFileSync(path, config);
   if (!(await start(t, "nginx", ["-p", folder, "-e", "stderr", "-c", path], port))) return;
   await meet(port);
+  const elsewhere = await statusOf(port, "/");
+  assert.equal(elsewhere, 404, "a relay's name has nothing else");
 });
 
 test("people meet through Caddy, and nobody passes for somebody else", async (t) => {
@@ -244,4 +290,21 @@ async function freePort() {
   server.close();
   await once(server, "close");
   return address.port;
+}
+
+/**
+ * What a proxy answers to a `GET`.
+ *
+ * @param {number} port
+ * @param {string} path
+ * @returns {Promise<number | undefined>}
+ */
+function statusOf(port, path) {
+  const ca = readFileSync(join(TLS, "one.crt"));
+  return new Promise((resolve, reject) => {
+    get({ host: "127.0.0.1", port, path, ca }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    }).on("error", reject);
+  });
 }
