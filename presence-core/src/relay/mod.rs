@@ -34,7 +34,7 @@ pub use last_seen::{Asked, LastSeenRules, Request, View};
 pub use notices::{Notice, NoticeEvent, NoticeRules};
 pub use room::{Change, JoinError, News, Room, RoomRules};
 pub use server::{PlaceError, TooMany};
-pub use watched::{Told, WatchError, WatcherId};
+pub use watched::{Tidings, Told, WatchError, WatcherId};
 
 use crate::Time;
 use crate::random::Random;
@@ -184,6 +184,8 @@ enum Timer {
     Agent(Key, UserId),
     /// Somebody who is gone and may come back before servers are told.
     Gone(Key, UserId),
+    /// What those who watch a key may be told only then.
+    Watched(Key),
 }
 
 /// A key: its rules, its viewers, and what they are told.
@@ -784,6 +786,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                         self.timers.insert((next, Timer::Gone(key, user)));
                     }
                 }
+                Timer::Watched(key) => {
+                    let at = Moment::new(now, &self.backplane);
+                    if let Some(next) = self.watched.open(now, at, &key) {
+                        self.timers.insert((next, Timer::Watched(key)));
+                    }
+                }
                 Timer::Retention => {
                     if let Some(next) = self.last_seen.forget(now) {
                         self.timers.insert((next, Timer::Retention));
@@ -939,7 +947,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 let to = delta.to;
                 if is_watched && !news.is_empty() {
                     let at = Moment::new(now, &self.backplane);
-                    self.watched.tell(now, at, key, to, news);
+                    if let Some(due) = self.watched.tell(now, at, key, news) {
+                        self.timers.insert((due, Timer::Watched(key.clone())));
+                    }
                 }
                 let Delta { joined, left, updated, pulses, .. } = &delta;
                 let n_told = joined.len() + left.len() + updated.len() + pulses.len();

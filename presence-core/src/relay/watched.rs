@@ -1,18 +1,25 @@
 //! The keys that servers watch, and what those are told: as pages are, at flush points, from a bounded log.
+//!
+//! They are told whole users, so one small change may be much to tell. Hence a window of their own: what was
+//! told keeps what is next waiting for as long as its bytes take at a bounded rate.
 
 use super::census::Moment;
 use super::outgoing::{Log, Next, Viewer};
 use super::room::News;
 use super::{Backplane, Host, Relay};
 use crate::Time;
-use presence_protocol::{Key, Meta, Presence, Rev, UserId};
+use core::time::Duration;
+use presence_protocol::{AvatarUrl, Key, Meta, Presence, Rev, User, UserId};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Most watchers at a time, of all keys.
 const MAX_WATCHERS: usize = 1000;
-/// What a presence takes in a log besides its meta, about.
+/// What a presence takes besides its meta, about, and an event besides what it is about.
 const PRESENCE_BYTES: usize = 256;
+/// Most bytes a second that all who watch a key are told together, but for what each is told first.
+const BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
 
 /// Somebody who watches a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,9 +42,24 @@ pub enum Told {
     /// Everybody who is there: to begin with, and for one who fell behind.
     Roster(Moment, Vec<Presence<Meta>>),
     /// What happened since then, of each user at most once.
-    News(Moment, Arc<[News]>),
+    News(Arc<Tidings>),
     /// Nothing ever again: the user was put out.
     Kicked,
+}
+
+/// What happened in a key until a moment, of each user at most once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tidings {
+    at: Moment,
+    pub(super) news: Vec<News>,
+    text: OnceLock<Arc<[u8]>>,
+}
+
+impl Tidings {
+    /// It in the shell's words, which are written down once for all watchers.
+    pub fn text(&self, write: impl FnOnce(Moment, &[News]) -> Vec<u8>) -> Arc<[u8]> {
+        Arc::clone(self.text.get_or_init(|| write(self.at, &self.news).into()))
+    }
 }
 
 /// The watchers of each key, and those whom the shell hasn't woken yet.
@@ -51,14 +73,53 @@ pub(super) struct Watched {
 /// What is told of a key, and who is how far in it.
 #[derive(Debug)]
 struct Feed {
-    log: Log<(Moment, Arc<[News]>)>,
+    log: Log<Arc<Tidings>>,
     watchers: BTreeMap<WatcherId, Watcher>,
+    /// What isn't in the log yet, of each user at most once.
+    pending: BTreeMap<UserId, News>,
+    /// When it may be.
+    opens: Time,
 }
 
 #[derive(Debug)]
 struct Watcher {
     user: UserId,
     place: Viewer,
+    /// True if it has been told everybody.
+    has_begun: bool,
+}
+
+impl Feed {
+    const fn new() -> Self {
+        Self {
+            log: Log::new(),
+            watchers: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            opens: Time::from_millis(0),
+        }
+    }
+
+    fn add(&mut self, news: News) {
+        match self.pending.entry(news.user.id().clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(news);
+            }
+            // Who came and went meanwhile hasn't been here.
+            Entry::Occupied(entry) if !entry.get().was_here && news.left.is_some() => {
+                entry.remove();
+            }
+            Entry::Occupied(mut entry) => {
+                let was_here = entry.get().was_here;
+                entry.insert(News { was_here, ..news });
+            }
+        }
+    }
+
+    /// Nothing more is told until so many bytes have had their time.
+    fn spend(&mut self, now: Time, bytes: usize) {
+        let millis = (bytes as u64).saturating_mul(1000) / BYTES_PER_SECOND;
+        self.opens = self.opens.max(now) + Duration::from_millis(millis);
+    }
 }
 
 impl Watched {
@@ -71,17 +132,42 @@ impl Watched {
         self.watchers().count()
     }
 
-    /// Something happened in a key that is watched.
-    pub(super) fn tell(&mut self, now: Time, at: Moment, key: &Key, rev: Rev, news: Vec<News>) {
-        let Some(Feed { log, watchers }) = self.keys.get_mut(key) else { return };
-        // What all have read is of no use any more, nor is anything to those who get a snapshot anyway.
-        let read_until = watchers.values().filter_map(|it| it.place.position()).min();
-        log.forget_before(read_until.unwrap_or(u64::MAX));
-        if read_until.is_some() {
-            let size = news.iter().map(size).sum();
-            log.push((at, news.into()), size, rev, now);
+    /// Something happened in a key that is watched. Returns when to [`open`](Self::open) it, if so.
+    pub(super) fn tell(
+        &mut self,
+        now: Time,
+        at: Moment,
+        key: &Key,
+        news: Vec<News>,
+    ) -> Option<Time> {
+        let feed = self.keys.get_mut(key)?;
+        for it in news {
+            feed.add(it);
         }
-        self.wakes.extend(watchers.keys());
+        self.open(now, at, key)
+    }
+
+    /// Tells what has waited for long enough. Returns when to try again, if so.
+    pub(super) fn open(&mut self, now: Time, at: Moment, key: &Key) -> Option<Time> {
+        let feed = self.keys.get_mut(key)?;
+        // What all have read is of no use any more, nor is anything to those who get a snapshot anyway.
+        let read_until = feed.watchers.values().filter_map(|it| it.place.position()).min();
+        feed.log.forget_before(read_until.unwrap_or(u64::MAX));
+        if read_until.is_none() {
+            feed.pending.clear();
+        } else if !feed.pending.is_empty() {
+            if now < feed.opens {
+                return Some(feed.opens);
+            }
+            let news: Vec<_> = core::mem::take(&mut feed.pending).into_values().collect();
+            let size = news.iter().map(size).sum::<usize>();
+            feed.spend(now, size.saturating_mul(feed.watchers.len()));
+            // It is kept as it is and as it is written.
+            let tidings = Arc::new(Tidings { at, news, text: OnceLock::new() });
+            feed.log.push(tidings, 2 * size, Rev(0), now);
+        }
+        self.wakes.extend(feed.watchers.keys());
+        None
     }
 
     /// Whoever watches a key, or any, as this user does so no longer.
@@ -112,22 +198,25 @@ impl Watched {
     }
 }
 
-/// What news takes in memory, about.
+/// What news takes once it is written down, about.
 fn size(news: &News) -> usize {
-    let metas: usize = news.sessions.iter().map(|it| it.meta.as_str().len()).sum();
-    metas + (news.sessions.len() + 1) * PRESENCE_BYTES
+    PRESENCE_BYTES
+        + size_of_user(&news.user)
+        + news.sessions.iter().map(size_of_session).sum::<usize>()
 }
 
-/// What a presence takes once it is written down, about.
+fn size_of_user(user: &User) -> usize {
+    let (avatar, info) = (user.avatar().map(AvatarUrl::as_str), user.info().map(|it| it.as_str()));
+    user.name().len() + avatar.map_or(0, str::len) + info.map_or(0, str::len)
+}
+
+fn size_of_session(presence: &Presence<Meta>) -> usize {
+    PRESENCE_BYTES + presence.meta.as_str().len()
+}
+
+/// What a presence takes once it is written down with whose it is, about.
 fn written(it: &Presence<Meta>) -> usize {
-    let (avatar, info) = (it.user.avatar(), it.user.info());
-    let texts = [
-        it.meta.as_str(),
-        it.user.name(),
-        avatar.map_or("", |it| it.as_str()),
-        info.map_or("", |it| it.as_str()),
-    ];
-    texts.iter().map(|it| it.len()).sum::<usize>() + PRESENCE_BYTES
+    size_of_session(it) + size_of_user(&it.user)
 }
 
 impl<H: Host, B: Backplane> Relay<H, B> {
@@ -149,9 +238,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
         let id = WatcherId(self.watched.n_ever);
         self.watched.n_ever += 1;
-        let new = || Feed { log: Log::new(), watchers: BTreeMap::new() };
-        let feed = self.watched.keys.entry(key.clone()).or_insert_with(new);
-        feed.watchers.insert(id, Watcher { user: user.clone(), place: Viewer::Behind });
+        let feed = self.watched.keys.entry(key.clone()).or_insert_with(Feed::new);
+        let user = user.clone();
+        feed.watchers.insert(id, Watcher { user, place: Viewer::Behind, has_begun: false });
         Ok(id)
     }
 
@@ -172,10 +261,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let Some(watcher) = feed.watchers.get(&id) else { return 0 };
         match watcher.place.peek(&feed.log) {
             Ok(None) => 0,
-            Ok(Some((_, news))) => {
-                let told = |it: &News| it.sessions.iter().map(written).sum::<usize>();
-                news.iter().map(|it| PRESENCE_BYTES + told(it)).sum()
-            }
+            Ok(Some(tidings)) => tidings.news.iter().map(size).sum(),
+            // Its snapshot waits.
+            Err(_) if !feed.pending.is_empty() => 0,
             Err(_) => self.slots.get(key).map_or(0, |it| it.room.each().map(written).sum()),
         }
     }
@@ -188,15 +276,18 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             let had_all = watcher.place.position().is_some();
             match watcher.place.next(&feed.log) {
                 Next::Nothing => return None,
-                Next::Frame((at, news), _) => return Some(Told::News(*at, Arc::clone(news))),
+                Next::Frame(tidings, _) => return Some(Told::News(Arc::clone(tidings))),
                 Next::Snapshot if had_all => {}
+                // A snapshot would hold what is told again once it may be.
+                Next::Snapshot if !feed.pending.is_empty() => return None,
                 Next::Snapshot => break,
             }
         }
-        let room = self.slots.get(key).map(|it| &it.room);
-        let (rev, presences) =
-            room.map_or((Rev(0), Vec::new()), |it| (it.flushed_rev(), it.told()));
-        watcher.place = Viewer::At { position: feed.log.end(), rev };
+        let presences = self.slots.get(key).map_or_else(Vec::new, |it| it.room.told());
+        watcher.place = Viewer::At { position: feed.log.end(), rev: Rev(0) };
+        if core::mem::replace(&mut watcher.has_begun, true) {
+            feed.spend(now, presences.iter().map(written).sum());
+        }
         Some(Told::Roster(self.moment(now), presences))
     }
 

@@ -1,7 +1,8 @@
 //! `GET /v1/keys/{key}/events`: what happens in a key, for servers that watch, as server-sent events.
 //!
-//! Nothing is queued for a watcher: the next event is written down when its socket takes one, and who has
-//! fallen behind by then gets a snapshot. What is large waits until others have taken theirs.
+//! Nothing is queued for a watcher: what it is told next is found when its socket takes it, and who has
+//! fallen behind by then gets a snapshot. News is written down once for all who watch a key. What is large
+//! waits until others have taken theirs.
 
 use super::caller::OfKey;
 use super::wire;
@@ -62,7 +63,7 @@ impl Room {
 
 /// Something written down, and the room that it takes.
 struct Written {
-    text: Vec<u8>,
+    text: Bytes,
     _room: Room,
 }
 
@@ -146,7 +147,10 @@ impl Watch {
                 });
                 match told {
                     Ok((Some(told), owed)) => return (told, owed, room),
-                    Ok((None, _)) => news.notified().await,
+                    Ok((None, _)) => {
+                        room = Room::SMALL;
+                        news.notified().await;
+                    }
                     Err(owed) => {
                         // Not while it holds some, or those who need more would wait for each other.
                         drop(room);
@@ -157,7 +161,7 @@ impl Watch {
         };
         let mut end = |code| {
             *is_over = true;
-            event("end", &wire::End { code }, 0).into()
+            Bytes::from(event("end", &wire::End { code }, 0))
         };
         Some(tokio::select! {
             biased;
@@ -166,9 +170,11 @@ impl Watch {
             (told, owed, room) = told => {
                 let text = match told {
                     Told::Roster(at, roster) => {
-                        event("snapshot", &wire::Members::new(key, at, &roster), owed)
+                        Bytes::from(event("snapshot", &wire::Members::new(key, at, &roster), owed))
                     }
-                    Told::News(at, news) => news.iter().flat_map(|it| change(key, at, it)).collect(),
+                    Told::News(tidings) => Bytes::from_owner(tidings.text(|at, news| {
+                        news.iter().flat_map(|it| change(key, at, it)).collect()
+                    })),
                     Told::Kicked => return Some(end("kicked")),
                 };
                 Bytes::from_owner(Written { text, _room: room })

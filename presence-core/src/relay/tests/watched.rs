@@ -7,15 +7,21 @@ use crate::relay::{News, Told, WatchError, WatcherId};
 fn what_is_told_follows_on_the_roster_and_adds_up_to_it() {
     use proptest::test_runner::TestRunner;
     let moves = proptest::collection::vec((0..6_usize, 0..4_u64), 1..50);
+    // A crowd makes what is told wait, and be told as one.
+    let crowd = proptest::sample::select(vec![0, 60]);
     TestRunner::deterministic()
-        .run(&moves, |moves| {
+        .run(&(moves, crowd), |(moves, crowd)| {
             let mut shell = Shell::new();
+            for _ in 0..crowd {
+                let id = watch(&mut shell, "crowd");
+                told(&mut shell, id);
+            }
             let mut pages: BTreeMap<usize, Page> = BTreeMap::new();
             let mut watcher = None;
             for (n, (who, pause)) in moves.into_iter().enumerate() {
                 match pages.remove(&who) {
                     Some(page) if pause == 3 => {
-                        let meta = meta(&format!("{{\"n\":{n}}}"));
+                        let meta = meta(&format!("{{\"n\":{n},\"large\":\"{:4000}\"}}", ""));
                         shell.frame(page.conn, Command::Update { key: parse(DOC), meta });
                         pages.insert(who, page);
                     }
@@ -98,7 +104,87 @@ fn who_falls_behind_gets_the_roster_and_holds_no_more_than_the_log() {
     assert_eq!(told(&mut shell, slow), NOTHING);
     shell.update(&alice, DOC, "{}");
     shell.pass(WINDOW);
-    assert!(shell.relay.watched.bytes() < 1000, "what all have read is forgotten");
+    assert!(shell.relay.watched.bytes() < 2000, "what all have read is forgotten");
+}
+
+#[test]
+fn one_who_has_much_to_tell_fills_no_line_and_is_told_in_the_end() {
+    const WATCHERS: usize = 20;
+    let mut shell = Shell::new();
+    let pages = crowd_of_one(&mut shell);
+    let watchers = [(); WATCHERS].map(|()| watch(&mut shell, "server"));
+    for it in watchers {
+        told(&mut shell, it);
+    }
+    let (mut bytes, mut texts) = (0, 0);
+    let mut take = |shell: &mut Shell<MemoryBackplane>| {
+        let mut last = String::new();
+        for it in watchers {
+            while let Some(told) = shell.relay.told(shell.now, &parse(DOC), it) {
+                let Told::News(tidings) = told else { panic!("{told:?}") };
+                let text = tidings.text(|_, news| {
+                    texts += 1;
+                    let mut text = String::new();
+                    for it in news.iter().flat_map(|it| &it.sessions) {
+                        text += it.meta.as_str();
+                    }
+                    text.into_bytes()
+                });
+                bytes += text.len();
+                last = String::from_utf8(text.to_vec()).unwrap();
+            }
+        }
+        last
+    };
+    let began = shell.now;
+    let mut bob = None;
+    for n in 0..500 {
+        shell.update(&pages[0], DOC, &format!("{{\"n\":{n}}}"));
+        if n == 300 {
+            bob = Some(shell.visit("bob", DOC));
+        }
+        shell.pass(WINDOW);
+        take(&mut shell);
+    }
+    shell.update(bob.as_ref().unwrap(), DOC, "{\"here\":true}");
+    shell.update(&pages[0], DOC, "{\"n\":500}");
+    shell.pass(5_000);
+    let last = take(&mut shell);
+    assert!(last.contains("{\"n\":500}") && last.contains("{\"here\":true}"), "what is so now");
+    let millis = usize::try_from(shell.now.millis_since(began).0).unwrap();
+    assert!(bytes <= 4 * 1024 * 1024 * millis / 1000, "{bytes} bytes in {millis} ms");
+    assert!(bytes >= 1024 * 1024 * millis / 1000, "nor are they kept waiting: {bytes}");
+    assert_eq!(bytes % WATCHERS, 0, "all are told the same");
+    assert!((3..20).contains(&texts), "which is written once: {texts}");
+}
+
+#[test]
+fn another_snapshot_has_its_price_as_well() {
+    let mut shell = Shell::new();
+    let pages = crowd_of_one(&mut shell);
+    let [slow, other] = [(); 2].map(|()| watch(&mut shell, "server"));
+    for it in [slow, other] {
+        told(&mut shell, it);
+    }
+    for n in 0..3 {
+        shell.update(&pages[0], DOC, &format!("{{\"n\":{n}}}"));
+        shell.pass(1_000);
+        assert_eq!(told(&mut shell, other), ["mallory"], "the first costs nobody anything");
+    }
+    assert_eq!(told(&mut shell, slow).len(), pages.len(), "it has fallen behind");
+    shell.update(&pages[0], DOC, "{}");
+    shell.pass(WINDOW);
+    let late = watch(&mut shell, "server");
+    for it in [slow, other, late] {
+        assert_eq!(shell.relay.owed(&parse(DOC), it), 0);
+        assert_eq!(told(&mut shell, it), NOTHING);
+    }
+    shell.pass(200);
+    assert_eq!(told(&mut shell, late).len(), pages.len(), "everybody as they were told of");
+    for it in [slow, other] {
+        assert_eq!(told(&mut shell, it), ["mallory"]);
+    }
+    assert_eq!(told(&mut shell, late), NOTHING);
 }
 
 #[test]
@@ -187,8 +273,8 @@ fn follow(shell: &mut Shell<MemoryBackplane>, watcher: &mut Option<(WatcherId, O
                     *members.entry(it.user.name().to_owned()).or_default() += 1;
                 }
             }
-            (Told::News(_, news), Some(known)) => {
-                for it in &*news {
+            (Told::News(tidings), Some(known)) => {
+                for it in &tidings.news {
                     let name = it.user.name().to_owned();
                     let was = if it.left.is_some() {
                         assert!(it.sessions.is_empty());
@@ -204,6 +290,18 @@ fn follow(shell: &mut Shell<MemoryBackplane>, watcher: &mut Option<(WatcherId, O
     }
 }
 
+/// As many pages as one user may have in a key, each with a large meta.
+fn crowd_of_one(shell: &mut Shell<MemoryBackplane>) -> Vec<Page> {
+    let mut pages = Vec::new();
+    for _ in 0..100 {
+        let page = shell.visit("mallory", DOC);
+        shell.update(&page, DOC, &format!("{{\"large\":\"{:4000}\"}}", ""));
+        pages.push(page);
+    }
+    shell.pass(1_000);
+    pages
+}
+
 fn watch(shell: &mut Shell<MemoryBackplane>, user: &str) -> WatcherId {
     shell.relay.watch(shell.now, &parse(DOC), &id(user)).unwrap()
 }
@@ -217,13 +315,13 @@ fn told(shell: &mut Shell<MemoryBackplane>, watcher: WatcherId) -> Vec<String> {
         Some(Told::Roster(_, roster)) => {
             roster.iter().map(|it| it.user.name().to_owned()).collect()
         }
-        Some(Told::News(_, news)) => {
+        Some(Told::News(tidings)) => {
             let tell = |it: &News| match (it.left, it.was_here) {
                 (Some(reason), _) => format!("-{} {}", it.user.name(), reason.name()),
                 (None, true) => it.user.name().to_owned(),
                 (None, false) => format!("+{}", it.user.name()),
             };
-            news.iter().map(tell).collect()
+            tidings.news.iter().map(tell).collect()
         }
     }
 }
