@@ -20,11 +20,13 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
+/// A webhook that fails is warned of no more often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How many are sent at a time.
 const SENDERS: usize = 4;
 /// Most of what waits for the disk.
@@ -122,14 +124,17 @@ impl Postman {
         let (tell_end, ended) = oneshot::channel();
         let (send, sent) = sync_channel(SENDERS);
         let (sent, address) = (Arc::new(Mutex::new(sent)), Arc::new((address, secret)));
+        let health = Arc::<Mutex<Health>>::default();
         for n in 0..SENDERS {
             let (sent, address, mailbox) =
                 (Arc::clone(&sent), Arc::clone(&address), Arc::clone(&mailbox));
+            let health = Arc::clone(&health);
             let run = move || {
                 let (address, secret) = &*address;
                 while let Some(delivery) = next(&sent) {
-                    let number = delivery.number;
-                    mailbox.report(number, deliver(address, secret, &delivery));
+                    let answer = deliver(address, secret, &delivery);
+                    health.lock().unwrap_or_else(PoisonError::into_inner).note(&answer);
+                    mailbox.report(delivery.number, answer.is_ok());
                 }
             };
             thread::Builder::new().name(format!("webhooks-{n}")).spawn(run)?;
@@ -156,7 +161,7 @@ impl Postman {
 
 /// What the core needs to know to begin with.
 pub(crate) fn rules(keys: Vec<KeyPattern>, outbox: &Outbox) -> NoticeRules {
-    NoticeRules { keys, told: outbox.told() }
+    NoticeRules { told: outbox.told(&keys), keys }
 }
 
 fn next(sent: &Mutex<Receiver<Delivery>>) -> Option<Delivery> {
@@ -206,8 +211,42 @@ fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
     }
 }
 
-/// Sends one; true if it was taken.
-fn deliver(address: &Address, secret: &WebhookSecret, delivery: &Delivery) -> bool {
+/// Whether the webhook takes what it is told, said in the log once when that changes.
+#[derive(Debug, Default)]
+struct Health {
+    is_failing: bool,
+    warned: Option<Instant>,
+}
+
+impl Health {
+    fn note(&mut self, answer: &Result<(), Failure>) {
+        let Err(failure) = answer else {
+            if core::mem::replace(&mut self.is_failing, false) {
+                info!("the webhook takes what it is told again");
+            }
+            return;
+        };
+        debug!(%failure, "the webhook didn't take what it was told");
+        let is_news = !core::mem::replace(&mut self.is_failing, true);
+        // One that takes every other event would fill the log.
+        if is_news && self.warned.is_none_or(|it| it.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            warn!(%failure, "the webhook doesn't take what it is told; it is tried again for about six hours");
+        }
+    }
+}
+
+/// Why an event wasn't taken.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("it answers {0}")]
+    Refused(u16),
+    #[error("it doesn't answer: {0}")]
+    Silent(String),
+}
+
+/// Sends one, which is taken unless that fails.
+fn deliver(address: &Address, secret: &WebhookSecret, delivery: &Delivery) -> Result<(), Failure> {
     let Delivery { id, body, .. } = delivery;
     let timestamp = (wall().as_millis() / 1000).to_string();
     let signature = secret.sign(id, &timestamp, body);
@@ -218,15 +257,9 @@ fn deliver(address: &Address, secret: &WebhookSecret, delivery: &Delivery) -> bo
         ("webhook-signature", &signature),
     ];
     match address.post(&headers, body) {
-        Ok(200..=299) => true,
-        Ok(status) => {
-            debug!(status, "the webhook refuses what it is told");
-            false
-        }
-        Err(error) => {
-            debug!(%error, "the webhook doesn't answer");
-            false
-        }
+        Ok(200..=299) => Ok(()),
+        Ok(status) => Err(Failure::Refused(status)),
+        Err(error) => Err(Failure::Silent(error.to_string())),
     }
 }
 
@@ -236,7 +269,6 @@ mod tests {
     use presence_core::relay::NoticeEvent;
     use presence_protocol::Key;
     use rusqlite::Connection;
-    use std::time::Instant;
 
     #[test]
     fn what_can_not_be_kept_is_tried_again_in_order() {

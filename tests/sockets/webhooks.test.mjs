@@ -99,6 +99,9 @@ test("what isn't taken is sent again, in order, with the same id; redirects aren
   const isFirst = others.map((it) => it === first);
   assert.deepEqual(isFirst, [true, true, true, false]);
   await alice.close(1001);
+  // Once as it begins, not for each try.
+  while (!relay.log.includes("takes what it is told again")) await sleep(20);
+  assert.equal(relay.log.match(/doesn't take what it is told/g)?.length, 1, relay.log);
 });
 
 test("a restart is told of nobody who stays, and what was to be told outlives it", async (t) => {

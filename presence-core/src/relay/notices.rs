@@ -67,12 +67,14 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// Sets the rules. Those who were told to be there are gone until they come back. Returns whom to look
-    /// after at the end of that.
+    /// Sets the rules. Those who were told to be there are gone until they come back, but for those in keys
+    /// of which nothing is told any more. Returns whom to look after at the end of that.
     pub(super) fn set(&mut self, rules: NoticeRules, until: Time) -> Vec<(Key, UserId)> {
         let NoticeRules { keys, told } = rules;
         self.is_kept = told.is_some();
-        let told = told.unwrap_or_default();
+        self.rules = Some(keys);
+        let mut told = told.unwrap_or_default();
+        told.retain(|(key, _)| self.cover(key));
         let mut gone = Vec::new();
         for (key, user) in told {
             gone.push((key.clone(), user.id().clone()));
@@ -80,7 +82,6 @@ impl Notices {
             self.told.entry(key).or_default().insert(user.id().clone(), known);
         }
         self.n_gone = gone.len();
-        self.rules = Some(keys);
         gone
     }
 

@@ -41,11 +41,13 @@ impl Bans {
         until: Time,
     ) -> Result<(), TooMany> {
         self.0.retain(|_, until| now < *until);
-        if self.0.len() >= MAX_BANS && now < until {
+        let is_known = self.0.contains_key(&(user.clone(), key.clone()));
+        if self.0.len() >= MAX_BANS && now < until && !is_known {
             return Err(TooMany);
         }
         if now < until {
-            self.0.insert((user, key), until);
+            let kept = self.0.entry((user, key)).or_insert(until);
+            *kept = until.max(*kept);
         }
         Ok(())
     }
@@ -77,7 +79,7 @@ pub enum PlaceError {
 impl<H: Host, B: Backplane> Relay<H, B> {
     /// Puts a user out, of one key or of all, and keeps them out for a while. Returns how many presences
     /// that were, since of observers nobody is told; of all keys those without a connection are left to
-    /// [`Self::kick_lost`].
+    /// [`Self::kick_lost`]. Who is kept out already is so until the later of both ends.
     ///
     /// # Errors
     ///

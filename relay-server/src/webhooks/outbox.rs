@@ -2,7 +2,7 @@
 
 use crate::store::files;
 use presence_core::Time;
-use presence_core::relay::{Notice, NoticeEvent};
+use presence_core::relay::{KeyPattern, Notice, NoticeEvent};
 use presence_protocol::{AvatarUrl, Color, Key, User, UserId};
 use rusqlite::{Connection, Row, Transaction, params};
 use serde_json::{Value, json};
@@ -104,8 +104,9 @@ impl Outbox {
         files::remove(&folder.join(FILE))
     }
 
-    /// Who was told to be where when the relay last ran; `None` if that is not kept.
-    pub(super) fn told(&self) -> Option<Vec<(Key, Arc<User>)>> {
+    /// Who was told to be where when the relay last ran; `None` if that is not kept. Those in keys of which
+    /// nothing is told any more are forgotten.
+    pub(super) fn told(&self, keys: &[KeyPattern]) -> Option<Vec<(Key, Arc<User>)>> {
         let read = || {
             let mut select =
                 self.connection.prepare("SELECT key, user, name, color, avatar FROM told")?;
@@ -116,7 +117,18 @@ impl Outbox {
         let rows = rows.inspect_err(|error| {
             warn!(%error, "who the webhook was told is there can't be read");
         });
-        Some(rows.ok()?.into_iter().flatten().collect())
+        let told = rows.ok()?.into_iter().flatten();
+        let (told, rest): (Vec<_>, Vec<_>) =
+            told.partition(|(key, _)| keys.iter().any(|it| it.matches(key)));
+        for (key, _) in rest {
+            let forgotten =
+                self.connection.execute("DELETE FROM told WHERE key = ?1", [key.as_str()]);
+            if let Err(error) = forgotten {
+                warn!(%error, "who the webhook was told is there can't be forgotten");
+                break;
+            }
+        }
+        Some(told)
     }
 
     /// Keeps what there is to tell.
@@ -378,12 +390,15 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600, "who was where is nobody else's business");
         }
         let mut outbox = Outbox::open(Some(&folder)).unwrap();
-        let told = outbox.told().unwrap();
+        let keys = |text| vec![KeyPattern::parse(text).unwrap()];
+        let told = outbox.told(&keys("*")).unwrap();
         let names: Vec<_> = told.iter().map(|(key, it)| format!("{key} {}", it.name())).collect();
         assert_eq!(names, ["a alice"]);
         assert_eq!(kinds(&outbox.due(NOW, 4).unwrap()), ["joined a"], "nobody knows if it arrived");
+        assert_eq!(outbox.told(&keys("b")).unwrap(), [], "of this key nothing is told any more");
+        assert_eq!(outbox.told(&keys("*")).unwrap(), [], "nor is it kept");
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(Outbox::open(None).unwrap().told(), None);
+        assert_eq!(Outbox::open(None).unwrap().told(&keys("*")), None);
     }
 
     #[test]

@@ -169,6 +169,17 @@ fn add_up(known: &mut BTreeSet<String>, told: Vec<String>) {
     assert_eq!(is_occupied, !known.is_empty());
 }
 
+#[test]
+fn of_a_key_that_is_not_told_of_any_more_nobody_is_told_as_gone() {
+    let mut shell = Shell::new();
+    let keys = vec![KeyPattern::parse("document:*").unwrap()];
+    let told_before =
+        ["document:1", "page:1"].map(|key| (parse(key), Arc::clone(&grant("alice").user))).to_vec();
+    shell.relay.keep_notices(shell.now, NoticeRules { keys, told: Some(told_before) });
+    waits(&mut shell, 60_000);
+    assert_eq!(told(&mut shell), ["document:1 left alice", "document:1 vacated"]);
+}
+
 /// A relay that tells servers, and what it has told before.
 fn telling(told: Option<Vec<(Key, Arc<User>)>>) -> Shell<MemoryBackplane> {
     let mut shell = Shell::new();

@@ -97,6 +97,23 @@ fn to_be_kept_out_for_no_time_is_to_be_put_out_only() {
 }
 
 #[test]
+fn nobody_is_let_in_sooner_for_being_put_out_again() {
+    let (mut shell, _alice, bob) = two_in(DOC);
+    let (user, key) = (parse_user("bob"), parse(DOC));
+    shell.relay.kick(shell.now, &user, Some(&key), Duration::from_secs(60)).unwrap();
+    for again in [1, 0] {
+        shell.relay.kick(shell.now, &user, Some(&key), Duration::from_secs(again)).unwrap();
+    }
+    for (millis, n) in [(30_000, 1), (30_000, 2)] {
+        shell.pass(millis);
+        shell.beat(&bob);
+        shell.sees(&bob);
+        shell.join(&bob, DOC);
+        assert_eq!(shell.relay.roster(&parse(DOC)).len(), n);
+    }
+}
+
+#[test]
 fn the_number_of_those_kept_out_is_bounded() {
     let mut shell = Shell::new();
     for n in 0..10_000 {
@@ -106,6 +123,8 @@ fn the_number_of_those_kept_out_is_bounded() {
     let one_more = parse_user("one-more");
     assert!(shell.relay.kick(shell.now, &one_more, None, WHILE).is_err());
     assert!(shell.relay.kick(shell.now, &one_more, None, Duration::ZERO).is_ok());
+    let known = parse_user("u1");
+    assert!(shell.relay.kick(shell.now, &known, None, WHILE).is_ok(), "that is not one more");
     shell.pass(300_000);
     assert!(shell.relay.kick(shell.now, &one_more, None, WHILE).is_ok());
 }
