@@ -3,11 +3,9 @@
 // The avatar bar: a dot for each person, a "+N" button with a list of the rest, and "N here". Who is here,
 // and in which order, is decided in Rust. Each person has one element, which stays the same one as long as
 // the person stays: that is why nothing flickers and no animation is replayed.
-import { disclose, undisclose } from "./disclose.js";
 import { element, setText } from "./dom.js";
 import { ink } from "./ink.js";
 import { say } from "./messages.js";
-import { showNames } from "./names.js";
 import { isHidden } from "./shell.js";
 
 /**
@@ -17,6 +15,9 @@ import { isHidden } from "./shell.js";
  *   up to date, out of reach for longer than the grace, or ended
  * @typedef {{ list: HTMLElement, people: Map<string, HTMLElement> }} Row a list, and who is in it
  */
+
+/** What people do in a bar. */
+const TOUCHES = ["pointerover", "pointerleave", "focusin", "focusout", "click", "keydown"];
 
 /** A bar in the page. */
 export class Bar {
@@ -44,8 +45,10 @@ export class Bar {
   /**
    * @param {Messages} messages
    * @param {{ max: number, place: string, look: string }} options
+   * @param {(start: (touch: typeof import("./touch.js")) => void, again: () => void) => void} load what heeds
+   *   those who touch it, or calls back if that can't be had, or no longer
    */
-  constructor(messages, { max, place, look }) {
+  constructor(messages, { max, place, look }, load) {
     this.#look = look;
     this.#max = max;
     this.#place = place;
@@ -59,13 +62,11 @@ export class Bar {
     // Not the button itself, so that "+7" can be kept from turning round.
     element(this.#button, "span", "");
     // A list that scrolls must be within the keyboard's reach.
-    const list = { role: "list", tabindex: "0", popover: "manual" };
+    const list = { role: "list", tabindex: "0", hidden: "" };
     this.#rest = rowOf(element(this.#more, "ul", "presence-list", list));
     this.#messages = messages;
     this.speak(messages);
-    disclose(this.#more, this.#button, this.#rest.list, () => this.#drawRest());
-
-    showNames(this.root);
+    this.#listen(load);
     for (const type of ["animationend", "animationcancel"]) {
       this.root.addEventListener(type, ({ target }) => {
         if (!(target instanceof Element)) return;
@@ -73,6 +74,35 @@ export class Bar {
         target.classList.remove("presence-entering");
         if (target.classList.contains("presence-leaving")) target.remove();
       });
+    }
+  }
+
+  /**
+   * Passes on what is done in it. What is done before there is anybody to heed it is heeded later.
+   *
+   * @param {ConstructorParameters<typeof Bar>[2]} load
+   */
+  #listen(load) {
+    /** @type {Parameters<import("./touch.js").Heed>[]} */
+    let early = [];
+    /** @type {import("./touch.js").Heed} */
+    let heed = (...it) => {
+      // It opens the list, and doesn't scroll the page.
+      if (it[0].key === "ArrowDown" && it[1][0] === this.#button) it[0].preventDefault();
+      if (early.push(it) > 1) return;
+      load(
+        ({ heedOf }) => {
+          heed = heedOf(this.root, this.#button, this.#rest.list, () => this.#drawRest());
+          for (const it of early.splice(0)) heed(...it);
+        },
+        // Without a network each move would ask for it anew.
+        () => setTimeout(() => (early = []), 1000),
+      );
+    };
+    for (const type of TOUCHES) {
+      this.root.addEventListener(type, (/** @type {any} */ event) =>
+        heed(event, event.composedPath(), event.relatedTarget),
+      );
     }
   }
 
@@ -160,9 +190,12 @@ export class Bar {
       button.setAttribute("aria-label", name);
       const text = `+${nMore.toLocaleString(messages.language)}`;
       setText(/** @type {HTMLElement} */ (button.firstElementChild), text);
-      if (!more.parentElement) this.#dots.list.append(more);
+      if (!more.parentElement) {
+        button.setAttribute("aria-expanded", "false");
+        this.#rest.list.hidden = true;
+        this.#dots.list.append(more);
+      }
     } else {
-      undisclose(button, this.#rest.list);
       more.remove();
     }
   }

@@ -1,95 +1,127 @@
 // @ts-check
 //
 // How the list behind a bar's "+N" button opens and closes.
-import { keepInView } from "./names.js";
+import { float } from "./float.js";
+import { adopt } from "./style.js";
+
+const CSS = `@layer presence {
+  .presence-list {
+    position: fixed;
+    z-index: 2;
+    inset: auto;
+    display: grid;
+    grid-template-columns: minmax(0, 1fr);
+    gap: 0.125rem;
+    box-sizing: border-box;
+    inline-size: max-content;
+    min-inline-size: 11rem;
+    max-inline-size: min(18rem, 100vw - 1rem);
+    max-block-size: min(18.5rem, 100vh - 0.5rem);
+    margin: 0;
+    padding: 0.375rem;
+    overflow-y: auto;
+    overscroll-behavior: contain;
+    border: 1px solid var(--presence-_line);
+    border-radius: 0.75rem;
+    /* A popover's would be the system's. */
+    color: inherit;
+    background: var(--presence-_surface);
+    box-shadow: 0 0.5rem 1.5rem rgb(0 0 0 / 18%);
+    list-style: none;
+  }
+
+  .presence-list[hidden] {
+    display: none;
+  }
+
+  .presence-list:focus-visible {
+    outline: 2px solid var(--presence-_focus);
+    outline-offset: 2px;
+  }
+
+  .presence-person {
+    display: flex;
+    align-items: center;
+    gap: 0.625rem;
+    padding: 0.3125rem 0.5rem;
+  }
+
+  .presence-person:focus-visible {
+    outline: 2px solid var(--presence-_focus);
+    outline-offset: -2px;
+    border-radius: 0.5rem;
+  }
+
+  .presence-person > .presence-label {
+    min-inline-size: 0;
+    overflow: hidden;
+    font-size: 0.875rem;
+    text-overflow: ellipsis;
+    white-space: nowrap;
+  }
+}`;
 
 /**
- * Makes a button open and close a list beside it.
+ * Makes a bar's button open and close the list beside it.
  *
- * @param {HTMLElement} around both
+ * @param {HTMLElement} root
  * @param {HTMLElement} button
  * @param {HTMLElement} list
  * @param {() => void} onOpen
+ * @returns {Record<string, import("./touch.js").Heed>} by the event's type
  */
-export function disclose(around, button, list, onOpen) {
-  const closeUnlessInside = (/** @type {EventTarget | null} */ target) => {
-    if (!(target instanceof Node && around.contains(target))) undisclose(button, list);
+export function disclose(root, button, list, onOpen) {
+  const around = /** @type {HTMLElement} */ (list.parentElement);
+  let sink = () => {};
+  const close = () => {
+    button.setAttribute("aria-expanded", "false");
+    list.hidden = true;
+    document.removeEventListener("pointerdown", onPress);
+    sink();
   };
   const onPress = (/** @type {Event} */ event) => {
     // Seen from here, what is in a shadow tree is its host.
-    if (!event.composedPath().includes(around)) undisclose(button, list);
-    if (list.hidden) document.removeEventListener("pointerdown", onPress);
+    if (list.hidden || !event.composedPath().includes(around)) close();
   };
-  undisclose(button, list);
-  button.addEventListener("click", () => {
-    if (!list.hidden) return undisclose(button, list);
+  const toggle = () => {
+    if (!list.hidden) return close();
+    // It may be gone since.
+    if (!button.isConnected) return;
     onOpen();
     button.setAttribute("aria-expanded", "true");
     list.hidden = false;
     document.addEventListener("pointerdown", onPress);
-    rise(button, list);
-  });
-  around.addEventListener("keydown", (event) => {
-    const { key, target } = event;
-    if (key === "Escape" && !list.hidden) {
-      // It was meant for this list, not for a dialog around it.
-      event.stopPropagation();
-      undisclose(button, list);
-      return button.focus();
-    }
-    const moves = ["ArrowDown", "ArrowUp", "Home", "End"];
-    if (!moves.includes(key) || (list.hidden && key !== "ArrowDown")) return;
-    // Nor does the page scroll.
-    event.preventDefault();
-    if (list.hidden) button.click();
-    const items = /** @type {HTMLElement[]} */ ([...list.children]);
-    const at = items.findIndex((it) => it === target);
-    const last = items.length - 1;
-    const [down, up] = [Math.min(at + 1, last), Math.max(at - 1, 0)];
-    items[[down, up, 0, last][moves.indexOf(key)] ?? 0]?.focus();
-  });
-  around.addEventListener("focusout", ({ relatedTarget }) => {
-    // Focus that goes nowhere is a press on something that can't be focused.
-    if (relatedTarget !== null) closeUnlessInside(relatedTarget);
-  });
-}
-
-/**
- * Puts a list that has just come up into the top layer, where nothing around it cuts or covers it, at the place
- * where it is. Old browsers leave it there.
- *
- * @param {HTMLElement} button
- * @param {HTMLElement} list
- */
-function rise(button, list) {
-  // Of the last time.
-  for (const side of ["left", "top", "bottom"]) list.style.removeProperty(side);
-  keepInView(list);
-  if (!list.showPopover) return;
-  const { left, top, height } = list.getBoundingClientRect();
-  const from = button.getBoundingClientRect();
-  const gap = top - from.bottom;
-  const { clientHeight } = document.documentElement;
-  // The page doesn't scroll to what is below its end. From there it grows upwards.
-  const isAbove = top + height > clientHeight && from.top > gap + height;
-  const place = () => {
-    if (list.hidden) return removeEventListener("scroll", place, true);
-    const { x, y, bottom } = button.getBoundingClientRect();
-    const across = isAbove ? clientHeight - y : bottom;
-    list.style.setProperty("left", `${left - from.x + x}px`);
-    list.style.setProperty(isAbove ? "bottom" : "top", `${across + gap}px`);
+    adopt(root, CSS);
+    sink = float(list, button, root, { gap: 8, isCentered: false });
   };
-  place();
-  list.showPopover();
-  addEventListener("scroll", place, true);
-}
 
-/**
- * @param {HTMLElement} button
- * @param {HTMLElement} list
- */
-export function undisclose(button, list) {
-  button.setAttribute("aria-expanded", "false");
-  list.hidePopover?.();
-  list.hidden = true;
+  return {
+    click(_, path) {
+      if (path.includes(button)) toggle();
+    },
+    keydown(event, path) {
+      if (!path.includes(around)) return;
+      const { key } = event;
+      if (key === "Escape" && !list.hidden) {
+        // It was meant for this list, not for a dialog around it.
+        event.stopPropagation();
+        close();
+        return button.focus();
+      }
+      const moves = ["ArrowDown", "ArrowUp", "Home", "End"];
+      if (!moves.includes(key) || (list.hidden && key !== "ArrowDown")) return;
+      // Nor does the page scroll.
+      event.preventDefault();
+      if (list.hidden) toggle();
+      const items = /** @type {HTMLElement[]} */ ([...list.children]);
+      const at = items.indexOf(/** @type {HTMLElement} */ (path[0]));
+      const last = items.length - 1;
+      const [down, up] = [Math.min(at + 1, last), Math.max(at - 1, 0)];
+      items[[down, up, 0, last][moves.indexOf(key)] ?? 0]?.focus();
+    },
+    focusout(_, path, to) {
+      // Focus that goes nowhere is a press on something that can't be focused.
+      if (path.includes(around) && to !== null && !around.contains(to)) close();
+    },
+  };
 }

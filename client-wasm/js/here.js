@@ -228,8 +228,11 @@ export class Here {
   bar(target, options) {
     const checked = barOptionsOf(options);
     const element = elementOf(target);
-    const bar = new Bar(this.messages, checked);
-    let endLastSeen = () => {};
+    /** @type {(() => void)[]} */
+    const ends = [];
+    const bar = new Bar(this.messages, checked, (start, again) => {
+      ends.push(this.#later(() => import("./touch.js"), start, again));
+    });
     /** @type {BarPart} */
     const part = {
       draw: (members = this.members, ...what) => bar.draw(members, this.#open.standing, ...what),
@@ -238,7 +241,7 @@ export class Here {
         part.draw();
       },
       remove: () => {
-        endLastSeen();
+        for (const end of ends) end();
         this.#bars.delete(part);
         bar.root.remove();
       },
@@ -248,9 +251,10 @@ export class Here {
     this.#bars.add(part);
     part.draw();
     if (checked.lastSeen) {
-      endLastSeen = this.#later(loadLastSeen, (it, controller) => {
+      const end = this.#later(loadLastSeen, (it, controller) => {
         it.show(this, controller, bar.root, this.#bars, this.#ask, say);
       });
+      ends.push(end);
     }
     return part.remove;
   }

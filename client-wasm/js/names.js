@@ -1,20 +1,65 @@
 // @ts-check
 //
 // How the names in a bar show, as tooltips of its dots.
+import { float } from "./float.js";
+import { adopt } from "./style.js";
 
-/** Far enough from the window's edge to look as if it were meant. */
-const MARGIN = 4;
+/** Its border is for the pointer, which gets from a dot to its name over it. */
+const CSS = `@layer presence {
+  .presence-dot[data-named] > .presence-label {
+    position: fixed;
+    z-index: 2;
+    inset: auto;
+    display: block;
+    box-sizing: border-box;
+    inline-size: max-content;
+    max-inline-size: min(16rem, 100vw - 1rem);
+    block-size: auto;
+    margin: 0;
+    padding: 0.3125rem 0.5rem;
+    border: 0 solid transparent;
+    border-block-start-width: 0.5rem;
+    border-radius: 0.375rem / 0.875rem 0.875rem 0.375rem 0.375rem;
+    color: var(--presence-_surface);
+    background: var(--presence-_text) padding-box;
+    clip-path: none;
+    font-size: 0.8125rem;
+    font-weight: 500;
+    line-height: 1.25;
+    text-overflow: ellipsis;
+  }
+
+  .presence-dot[data-named] > .presence-label[data-above] {
+    border-block-width: 0 0.5rem;
+    border-radius: 0.375rem / 0.375rem 0.375rem 0.875rem 0.875rem;
+  }
+
+  @media (forced-colors: active) {
+    .presence-dot[data-named] > .presence-label {
+      /* Or the border would be seen. */
+      forced-color-adjust: none;
+      color: CanvasText;
+      background: Canvas padding-box;
+      box-shadow: inset 0 0 0 1px CanvasText;
+    }
+  }
+}`;
 
 /**
  * Shows the name of the one whom pointer, finger or focus is on, until they go elsewhere or Escape is
  * pressed.
  *
  * @param {HTMLElement} root
+ * @returns {Record<string, import("./touch.js").Heed>} by the event's type
  */
 export function showNames(root) {
   /** The dot that they are on. @type {HTMLElement | null} */
   let current = null;
-  const hide = () => current?.removeAttribute("data-named");
+  let sink = () => {};
+  const hide = () => {
+    current?.removeAttribute("data-named");
+    sink();
+  };
   const go = (/** @type {HTMLElement | null} */ dot) => {
     if (dot === current) return;
     hide();
@@ -25,8 +70,12 @@ export function showNames(root) {
     ]);
     doc[toggle]("pointerdown", onPress);
     doc[toggle]("keydown", onKey);
-    dot?.setAttribute("data-named", "");
-    if (dot) keepInView(/** @type {HTMLElement} */ (dot.lastElementChild));
+    // It may be gone since.
+    if (!dot?.isConnected) return;
+    adopt(root, CSS);
+    dot.setAttribute("data-named", "");
+    const label = /** @type {HTMLElement} */ (dot.lastElementChild);
+    sink = float(label, dot, root, { gap: 0, isCentered: true });
   };
   const onPress = (/** @type {Event} */ event) => {
     if (!event.composedPath().includes(root)) go(null);
@@ -35,35 +84,24 @@ export function showNames(root) {
     if (/** @type {KeyboardEvent} */ (event).key === "Escape") hide();
     if (!current?.isConnected) go(null);
   };
-  /** @param {Event} event */
-  const dotOf = (event) => {
+  /** @param {EventTarget[]} path */
+  const dotIn = (path) => {
     // Not by `closest`: a page's own picture is in another tree than the dot that it is shown in.
-    const path = /** @type {HTMLElement[]} */ (event.composedPath());
-    return path.find((it) => it.classList?.contains("presence-dot")) ?? null;
+    const elements = /** @type {HTMLElement[]} */ (path);
+    return elements.find((it) => it.classList?.contains("presence-dot")) ?? null;
   };
   /** @param {string} how @returns {HTMLElement | null} */
   const first = (how) => root.querySelector(`.presence-dot:${how}`);
 
-  root.addEventListener("pointerover", (event) => go(dotOf(event) ?? first("focus-visible")));
-  root.addEventListener("pointerleave", ({ pointerType }) => {
-    // A finger that is lifted leaves nothing.
-    if (pointerType !== "touch") go(first("focus-visible"));
-  });
-  root.addEventListener("focusin", (event) => go(dotOf(event)));
-  root.addEventListener("focusout", (event) => {
-    if (dotOf(event) === current) go(first("hover"));
-  });
-}
-
-/**
- * Moves what has just come up sideways, as far as it sticks out of the window.
- *
- * @param {HTMLElement} element
- */
-export function keepInView(element) {
-  element.style.removeProperty("--presence-shift");
-  const { left, right } = element.getBoundingClientRect();
-  const over = right + MARGIN - document.documentElement.clientWidth;
-  const shift = over > 0 ? -over : Math.max(MARGIN - left, 0);
-  if (shift !== 0) element.style.setProperty("--presence-shift", `${shift}px`);
+  return {
+    pointerover: (_, path) => go(dotIn(path) ?? first("focus-visible")),
+    pointerleave({ pointerType }) {
+      // A finger that is lifted leaves nothing.
+      if (pointerType !== "touch") go(first("focus-visible"));
+    },
+    focusin: (_, path) => go(dotIn(path)),
+    focusout(_, path) {
+      if (dotIn(path) === current) go(first("hover"));
+    },
+  };
 }

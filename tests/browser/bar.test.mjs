@@ -77,7 +77,8 @@ test("oneself is first, last, where one's age is, or nowhere, and always counted
       here.bar("#bar", { max: 3, self });
       /** @type {HTMLElement | null} */ (document.querySelector(".presence-more-button"))?.click();
     }, self);
-    assert.deepEqual(await shown(alice), [...names, "4 here"], self);
+    const all = [...names, "4 here"].join();
+    await until(`${all}: ${self}`, async () => (await shown(alice)).join() === all);
   }
 });
 
@@ -268,6 +269,8 @@ test("nothing around the bar cuts or covers the list behind the button, wherever
       const button = alice.page.locator(`${place} .presence-more-button`);
       await button.scrollIntoViewIfNeeded();
       await button.click();
+      // What opens it is loaded with the first touch.
+      await alice.page.locator(`${place} .presence-list`).waitFor();
       assert.deepEqual(await look(place), wanted, `${place} ${dir}`);
       // It goes with its button.
       await alice.page.mouse.move(160, 300);
@@ -308,11 +311,172 @@ test("where there are no popovers the list is where it was", async (t) => {
   const button = alice.page.locator(".presence-more-button");
   await button.click();
   const list = alice.page.locator(".presence-list");
-  assert.equal(await list.isVisible(), true);
-  const [above, below] = [await button.boundingBox(), await list.boundingBox()];
-  assert.equal(Math.round((below?.y ?? 0) - (above?.y ?? 0) - (above?.height ?? 0)), 8);
+  await list.waitFor();
+  const [from, box] = [await button.boundingBox(), await list.boundingBox()];
+  assert.ok(from && box);
+  const gap = Math.max(box.y - from.y - from.height, from.y - box.y - box.height);
+  assert.equal(Math.round(gap), 8);
   await alice.page.keyboard.press("Escape");
   assert.equal(await list.isVisible(), false);
+});
+
+test("nothing around the bar cuts or covers a name, wherever it is", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice", { look: { viewport: { width: 320, height: 400 } } });
+  await alice.enter({ key, token: mintToken("alice") });
+  const bob = await Peer.open(stage.relay);
+  await bob.hello(mintToken({ sub: "bob", name: "bob, whose name is longer than there is room" }));
+  await bob.join(key);
+  await until("both are here", async () => (await shown(alice)).at(-1) === "2 here");
+  await alice.page.evaluate(() => {
+    const { here } = /** @type {any} */ (window);
+    const main = document.createElement("main");
+    main.innerHTML = "<header></header><section>over it</section><footer></footer>";
+    document.body.replaceChildren(main);
+    const css = new CSSStyleSheet();
+    css.replaceSync(`
+      header, footer { position: fixed; inset: 0 0 auto; overflow: hidden; height: 36px; }
+      header { transform: scale(1); }
+      footer { inset: auto 0 0; }
+      section { position: fixed; z-index: 9; inset: 36px 0; background: gold; }`);
+    document.adoptedStyleSheets.push(css);
+    for (const place of ["header", "footer"]) here.bar(place);
+  });
+  for (const dir of ["ltr", "rtl"]) {
+    await alice.page.evaluate((dir) => document.documentElement.setAttribute("dir", dir), dir);
+    for (const place of ["header", "footer"]) {
+      for (const dot of await alice.page.locator(`${place} .presence-dot`).all()) {
+        await dot.hover();
+        const label = dot.locator(".presence-label");
+        await until(
+          "the name is there",
+          async () => ((await label.boundingBox())?.width ?? 0) > 10,
+        );
+        const seen = await label.evaluate((it) => {
+          const { left, right, top, bottom, x, y, width, height } = it.getBoundingClientRect();
+          const at = (/** @type {number} */ part) =>
+            it.contains(document.elementFromPoint(x + width * part, y + height / 2));
+          return {
+            isInside: left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight,
+            isOnTop: [0.1, 0.5, 0.9].every(at),
+          };
+        });
+        assert.deepEqual(seen, { isInside: true, isOnTop: true }, `${place} ${dir}`);
+        // From the dot to its name, over what would cover both.
+        const [from, to] = [await dot.boundingBox(), await label.boundingBox()];
+        assert.ok(from && to);
+        await alice.page.mouse.move(from.x + from.width / 2, to.y + to.height / 2, { steps: 20 });
+        assert.equal(await dot.getAttribute("data-named"), "", "the pointer may go on it");
+        await alice.page.mouse.move(160, 200);
+        assert.equal(await dot.getAttribute("data-named"), null);
+      }
+    }
+  }
+  await bob.close(1001);
+});
+
+test("a name that is up goes with its dot, and with who leaves", async (t) => {
+  const key = stage.key(t);
+  const bob = await Peer.join(stage.relay, "bob", key);
+  const alice = await stage.blank(t, "alice");
+  await alice.enter({ key, token: mintToken("alice") });
+  const carol = await Peer.join(stage.relay, "carol", key);
+  await alice.sees(["alice", "bob", "carol"]);
+  await alice.page.waitForFunction(() => document.getAnimations().length === 0);
+  await alice.dot("carol").focus();
+  const label = alice.page.locator(".presence-dot[data-named] > .presence-label");
+  await label.waitFor();
+  assert.equal(await label.locator(".presence-name").textContent(), "carol");
+  const isBeside = () =>
+    label.evaluate((it) => {
+      const name = it.getBoundingClientRect();
+      const dot = /** @type {Element} */ (it.parentElement).getBoundingClientRect();
+      const middle = (/** @type {DOMRect} */ box) => (box.left + box.right) / 2;
+      const gap = Math.max(name.top - dot.bottom, dot.top - name.bottom);
+      return Math.abs(middle(name) - middle(dot)) < 2 && Math.abs(gap) < 2;
+    });
+  assert.ok(await isBeside());
+  const before = await label.boundingBox();
+  await bob.close(1001);
+  await alice.sees(["alice", "carol"]);
+  await until("it has gone with its dot", isBeside);
+  assert.notEqual((await label.boundingBox())?.x, before?.x);
+  await carol.close(1001);
+  await alice.sees(["alice"]);
+  assert.equal(await alice.page.locator("[popover]").count(), 0);
+});
+
+test("what heeds a touch is loaded with the first one, which isn't lost", async (t) => {
+  /** @type {Record<string, (page: import("playwright-core").Page) => Promise<unknown>>} */
+  const touches = {
+    hover: (page) => page.locator(".presence-dot").first().hover(),
+    tap: (page) => page.locator(".presence-dot").first().tap(),
+    focus: (page) => page.keyboard.press("Tab"),
+    click: (page) => page.locator(".presence-more-button").click(),
+    // As a screen reader does, which moves neither pointer nor focus.
+    press: (page) =>
+      page.locator(".presence-more-button").evaluate((it) => /** @type {any} */ (it).click()),
+    Enter: (page) => page.locator(".presence-more-button").press("Enter"),
+    ArrowDown: (page) => page.locator(".presence-more-button").press("ArrowDown"),
+  };
+  const key = stage.key(t);
+  for (const name of ["bob", "carol"]) await Peer.join(stage.relay, name, key);
+  for (const [name, touch] of Object.entries(touches)) {
+    const alice = await stage.blank(t, `alice-${name}`, { look: { hasTouch: true } });
+    const { page } = alice;
+    let nAsked = 0;
+    /** @type {() => void} */
+    let answer = () => {};
+    const isTouched = new Promise((resolve) => {
+      answer = () => resolve(undefined);
+    });
+    await page.route("**/touch.js", async (route) => {
+      nAsked += 1;
+      await isTouched;
+      await route.continue();
+    });
+    await alice.enter({ key, token: mintToken("alice") });
+    await page.evaluate(() => {
+      document.body.replaceChildren();
+      /** @type {any} */ (window).here.bar(document.body, { max: 1 });
+    });
+    const button = page.locator(".presence-more-button");
+    await button.waitFor();
+    assert.equal(await button.getAttribute("aria-expanded"), "false");
+    assert.equal(nAsked, 0, "nobody has touched it");
+    await touch(page);
+    await until("it is asked for", () => nAsked === 1);
+    answer();
+    const isName = ["hover", "tap", "focus"].includes(name);
+    await page.locator(isName ? ".presence-dot[data-named]" : ".presence-list").waitFor();
+    await until(name, async () => (await page.locator("[popover]").count()) === 1);
+    assert.equal(await button.getAttribute("aria-expanded"), String(!isName), name);
+    if (name === "ArrowDown") {
+      const focused = "document.activeElement.textContent";
+      assert.match(String(await page.evaluate(focused)), /bob|carol/);
+    }
+    // It has no focus to press a key in.
+    if (name === "press") continue;
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator("[popover]").count(), 0, `Escape takes it away: ${name}`);
+  }
+});
+
+test("a touch without a network is an error, and one with it does what it should have", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice");
+  alice.mayLoseNetwork = true;
+  let isUp = false;
+  await alice.page.route("**/touch.js", (route) => (isUp ? route.continue() : route.abort()));
+  await alice.enter({ key, token: mintToken("alice") });
+  await alice.dot("alice").hover();
+  await until("it is told", async () => (await alice.events()).includes("error load_failed"));
+  isUp = true;
+  await until("the name comes up", async () => {
+    await alice.page.mouse.move(5, 5);
+    await alice.dot("alice").hover();
+    return (await alice.page.locator(".presence-dot[data-named]").count()) === 1;
+  });
 });
 
 /** The names on the dots and behind the button, whose text is among them, and what is said beside. @param {Viewer} viewer */

@@ -162,8 +162,10 @@ test("its reader may have a picture of the page's own", async (t) => {
   assert.ok(inside && box && inside.width > 20);
   assert.ok(Math.abs(inside.x - box.x) <= 2 && Math.abs(inside.width - box.width) <= 4);
   await alice.page.locator("whos-here > img").hover();
-  const name = await dot.locator(".presence-label").boundingBox();
-  assert.ok((name?.width ?? 0) > 10, "the pointer on it brings the name up");
+  await until("the pointer on it brings the name up", async () => {
+    const name = await dot.locator(".presence-label").boundingBox();
+    return (name?.width ?? 0) > 10;
+  });
   await Peer.join(stage.relay, "bob", stage.key(t));
   await until("bob is here", async () => (await shown(alice))[0] === "2 here");
   const slots = await alice.page.locator("whos-here").evaluate((it) => {

@@ -81,6 +81,7 @@ test("however long a name is, all fits into the window, and a flash says what it
 
   await alice.page.getByText("3 here", { exact: true }).waitFor();
   await alice.page.locator(".presence-dot").nth(1).hover();
+  await alice.page.locator(".presence-dot[data-named]").waitFor();
   const boxes = await alice.page.evaluate(() => {
     const label = ".presence-dot:hover .presence-label";
     const shown = document.querySelectorAll(

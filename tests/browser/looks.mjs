@@ -59,6 +59,7 @@ await runMain(async () => {
     if (name === "narrow") await first.tap();
     else if (name === "dark") await first.hover();
     else await page.locator(".presence-more-button").click();
+    await page.locator(".presence [popover]").waitFor();
     await page.locator(".presence-flash", { hasText: "Judy" }).waitFor();
   }
   // Who comes in has faded in.

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { Stage } from "../support/browser.mjs";
+import { Stage, until } from "../support/browser.mjs";
 import { mintToken } from "../support/relay.mjs";
 
 const stage = new Stage();
@@ -28,7 +28,8 @@ test("P1: a bar has a dot for each person, with the name for all senses, and say
   const width = async () => (await label.boundingBox())?.width ?? 0;
   assert.ok((await width()) <= 1, "a name is shown although nobody has asked for it");
   await alice.dot("bob").hover();
-  assert.ok((await width()) > 10, "the pointer brings the name up");
+  // What shows it is loaded with the first touch.
+  await until("the pointer brings the name up", async () => (await width()) > 10);
   await alice.page.mouse.move(0, 300);
   assert.ok((await width()) <= 1, "the name goes with the pointer");
   await alice.dot("bob").focus();

@@ -38,6 +38,7 @@ test("a key of many that changes all the time", async (t) => {
   let n = 0;
   for (const isOpen of [false, true]) {
     if (isOpen) await alice.page.locator(".presence-more-button").click();
+    if (isOpen) await alice.page.locator(".presence-list").waitFor();
     const changes = setInterval(() => {
       n += 1;
       peers[(n * 7) % peers.length]?.send({ update: { key, meta: { n } } });

@@ -128,11 +128,13 @@ async function shoot(name, { look, names = [], areNews = false, act }) {
 /** @param {import("playwright-core").Page} page */
 async function openList(page) {
   await page.locator(".presence-more-button").click();
+  await page.locator(".presence-list").waitFor();
 }
 
 /** @param {import("playwright-core").Page} page */
 async function pointAt(page) {
   await page.locator(".presence-dot").nth(0).hover();
+  await page.locator(".presence-dot[data-named]").waitFor();
 }
 
 /** @param {import("playwright-core").Page} page */

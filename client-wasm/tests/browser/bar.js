@@ -23,6 +23,13 @@ const select = (selector) => document.querySelector(`#place ${selector}`);
 const selectAll = (selector) => [...document.querySelectorAll(`#place ${selector}`)];
 const names = () => selectAll(".presence-dot").map(({ dataset }) => dataset.name);
 const dotOf = (name) => select(`.presence-dot[data-name="${name}"]`);
+/** Opens the list of the rest. What does so is loaded with the first touch of a bar. */
+const open = async (button) => {
+  button.click();
+  while (button.getAttribute("aria-expanded") !== "true") {
+    await new Promise((done) => requestAnimationFrame(done));
+  }
+};
 const crowd = (n) =>
   Array.from({ length: n }, (_, i) => presence(`p${i}`, 0x100 + i, { since: i }));
 
@@ -137,7 +144,7 @@ export async function a_name_is_text_and_nothing_else() {
   const { here } = await live([alice(), presence(name, 0xe1)]);
   here.bar("#place");
   here.bar("#place", { max: 1 });
-  selectAll(".presence-more-button")[0].click();
+  await open(selectAll(".presence-more-button")[0]);
   equal(selectAll("img").length, 0);
   equal(selectAll(".presence-name").filter(({ textContent }) => textContent === name).length, 2);
   equal(selectAll(".presence-initial")[1].textContent, "<");
@@ -167,8 +174,7 @@ export async function the_rest_is_behind_a_button() {
   equal(button.getAttribute("aria-label"), "+2 more");
   equal(button.getAttribute("aria-expanded"), "false");
   ok(select(".presence-list").hidden);
-  button.click();
-  equal(button.getAttribute("aria-expanded"), "true");
+  await open(button);
   ok(!select(".presence-list").hidden);
   equal(
     selectAll(".presence-list .presence-name").map(({ textContent }) => textContent),
@@ -190,7 +196,7 @@ export async function the_list_of_the_rest_is_closed_by_escape_and_by_pressing_e
   here.bar("#place", { max: 1 });
   const [button, list] = [select("button"), select(".presence-list")];
 
-  button.click();
+  await open(button);
   let heard = false;
   root.addEventListener("keydown", () => (heard = true), { once: true });
   list.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
@@ -214,7 +220,7 @@ export async function the_list_of_the_rest_keeps_up_while_it_is_open() {
   place();
   const { here, socket } = await live(crowd(3));
   here.bar("#place", { max: 1 });
-  select("button").click();
+  await open(select("button"));
   const [first, second] = selectAll(".presence-person");
   delta(socket, 1, { joined: [carol({ since: 90 })], left: [left(crowd(3)[0])] });
   // The one who moved up has a dot now.

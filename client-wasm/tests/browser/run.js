@@ -8,12 +8,16 @@ const MODULES = [
   "messages",
   "meta",
   "options",
-  "names",
-  "disclose",
   "dom",
   "bar",
   "connection",
   "here",
+  "anchor",
+  "style",
+  "float",
+  "names",
+  "disclose",
+  "touch",
 ];
 
 // Runs a test by name. Its own modules are loaded when their first test runs.
