@@ -423,9 +423,11 @@ impl Driver {
             Event::Refused { key, .. } => (Some(key), 0, JsValue::UNDEFINED),
             _ => return,
         };
+        // The same for all, or one would say what another hasn't said yet, and perhaps never will.
+        let now = clock::now();
         for flashes in self.flashes() {
             if key.is_none_or(|it| *it == flashes.key) {
-                flashes.observe(clock::now(), n_members, event, &object);
+                flashes.observe(now, n_members, event, &object);
             }
         }
     }

@@ -71,6 +71,7 @@ tests! {
         what_the_page_says_of_its_area_stays
         several_in_one_second_are_one_sentence_on_one_node
         each_sentence_is_said_once_when_it_is_certain
+        all_who_tell_of_somebody_tell_the_same_however_long_one_takes
         a_flash_stays_while_somebody_points_at_it_or_has_the_focus_in_it
         a_flash_that_is_withdrawn_under_the_pointer_holds_nothing
         flashes_can_be_switched_off_by_kind_and_by_number

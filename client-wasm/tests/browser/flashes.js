@@ -204,6 +204,36 @@ export async function each_sentence_is_said_once_when_it_is_certain() {
   equal([heard(), area.textContent], [[], ""], "and nothing is left of it");
 }
 
+export async function all_who_tell_of_somebody_tell_the_same_however_long_one_takes() {
+  begin();
+  const area = place();
+  const { here, socket } = await live();
+  here.flash(area);
+  const hears = hearing(area);
+  const told = [];
+  here.on("flash", ({ text }) => told.push(text));
+  const { now } = performance;
+  let late = 0;
+  performance.now = () => now() + late;
+  area.append = (...nodes) => {
+    late = 50;
+    Element.prototype.append.apply(area, nodes);
+  };
+  delta(socket, 1, { joined: [bob()] });
+  const said = [];
+  for (let i = 0; i < 2000 && !said.includes("bob joined"); i += 1) {
+    await clock.pass(1);
+    said.push(...hears());
+  }
+  // Whoever hadn't been told yet would take it for a visit that nobody needs to know of.
+  delta(socket, 2, { left: [left(bob())] });
+  await clock.pass(10_000);
+  performance.now = now;
+  await clock.pass(late);
+  equal([...said, ...hears()], ["bob joined", "bob left"]);
+  equal(told, ["bob joined", "bob left"]);
+}
+
 export async function a_flash_stays_while_somebody_points_at_it_or_has_the_focus_in_it() {
   begin();
   const area = place();
