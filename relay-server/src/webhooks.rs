@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-/// A webhook that fails is warned of no more often.
+/// A webhook that fails, or for which too much waits, is warned of no more often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How many are sent at a time.
 const SENDERS: usize = 4;
@@ -58,6 +58,10 @@ struct Waiting {
     n_dropped: usize,
     /// What has become of deliveries, by their numbers.
     results: Vec<(i64, bool)>,
+    /// How many the thread has taken to keep, and hasn't kept yet.
+    n_taken: usize,
+    /// How many were being sent when it last looked.
+    n_on_their_way: usize,
     is_over: bool,
 }
 
@@ -81,6 +85,11 @@ impl Mailbox {
         waiting.n_dropped += notices.len().saturating_sub(MAX_WAITING);
         notices.truncate(MAX_WAITING);
         waiting.notices = notices;
+        waiting.n_taken = 0;
+    }
+
+    fn kept(&self) {
+        self.lock().n_taken = 0;
     }
 
     fn report(&self, number: i64, is_delivered: bool) {
@@ -97,8 +106,9 @@ impl Mailbox {
         };
         let waiting = self.news.wait_timeout_while(self.lock(), LOOK, idle);
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner).0;
-        let is_over = waiting.is_over;
-        std::mem::replace(&mut *waiting, Waiting { is_over, ..Waiting::default() })
+        let (n_taken, is_over) = (waiting.notices.len(), waiting.is_over);
+        let rest = Waiting { n_taken, n_on_their_way, is_over, ..Waiting::default() };
+        std::mem::replace(&mut *waiting, rest)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -153,7 +163,15 @@ impl Postman {
     pub(crate) async fn end(self, patience: Duration) {
         self.mailbox.lock().is_over = true;
         self.mailbox.news.notify_one();
-        if timeout(patience, self.ended).await.is_err() {
+        if timeout(patience, self.ended).await.is_ok() {
+            return;
+        }
+        let waiting = self.mailbox.lock();
+        let n_lost = waiting.notices.len() + waiting.n_taken;
+        if n_lost > 0 {
+            warn!(n = n_lost, "these events couldn't be kept, so the webhook is never told of them");
+        }
+        if waiting.n_on_their_way > 0 {
             warn!("what is on its way to the webhook may be told once more after the next start");
         }
     }
@@ -171,6 +189,8 @@ fn next(sent: &Mutex<Receiver<Delivery>>) -> Option<Delivery> {
 /// Keeps what there is to tell, and hands out what is due, until the relay stops.
 fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
     let mut is_well = true;
+    // What has become of deliveries, until that is written.
+    let mut results = VecDeque::new();
     loop {
         let work = mailbox.take(outbox.n_on_their_way());
         if work.n_dropped > 0 {
@@ -180,13 +200,20 @@ fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
             );
         }
         let mut kept = outbox.add(&work.notices);
-        if kept.is_err() {
+        if kept.is_ok() {
+            mailbox.kept();
+        } else {
             mailbox.put_back(work.notices);
         }
-        for (number, is_delivered) in work.results {
-            kept = outbox.settle(number, is_delivered, wall()).and(kept);
+        results.extend(work.results);
+        while let Some((number, is_delivered)) = results.front() {
+            if let Err(error) = outbox.settle(*number, *is_delivered, wall()) {
+                kept = Err(error);
+                break;
+            }
+            results.pop_front();
         }
-        if work.is_over && outbox.n_on_their_way() == 0 {
+        if work.is_over && outbox.n_on_their_way() == 0 && kept.is_ok() {
             return;
         }
         let due = if work.is_over { Ok(Vec::new()) } else { outbox.due(wall(), SENDERS) };
@@ -319,6 +346,28 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_stops_tries_again_to_keep_what_waits() {
+        let folder = std::env::temp_dir().join(format!("whoshere-full-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let outbox = Outbox::open(Some(&folder)).unwrap();
+        let disk = Connection::open(folder.join("webhooks.db")).unwrap();
+        disk.busy_timeout(Duration::from_secs(5)).unwrap();
+        disk.execute_batch("ALTER TABLE queue RENAME TO elsewhere").unwrap();
+        let mailbox = Arc::<Mailbox>::default();
+        mailbox.add(occupied("a"));
+        mailbox.lock().is_over = true;
+        let served = Arc::clone(&mailbox);
+        let serving = thread::spawn(move || serve(&served, outbox, &sync_channel(SENDERS).0));
+        // Long enough to see it fail; if that takes longer, it is kept at the first try.
+        thread::sleep(Duration::from_millis(300));
+        disk.execute_batch("ALTER TABLE elsewhere RENAME TO queue").unwrap();
+        serving.join().unwrap();
+        let due = Outbox::open(Some(&folder)).unwrap().due(wall(), SENDERS).unwrap();
+        assert_eq!(due.len(), 1);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn what_waits_for_the_disk_is_bounded_and_the_oldest_stay() {
         let mailbox = Mailbox::default();
         for n in 0..MAX_WAITING + 2 {
@@ -326,6 +375,7 @@ mod tests {
         }
         let work = mailbox.take(0);
         assert_eq!((work.notices.len(), work.n_dropped), (MAX_WAITING, 2));
+        assert_eq!(mailbox.lock().n_taken, MAX_WAITING, "which would be lost now");
         mailbox.add(occupied("later"));
         mailbox.put_back(work.notices);
         let work = mailbox.take(0);

@@ -1,5 +1,6 @@
 //! What a webhook is still to be told, and who it was told is there: in a folder or in memory.
 
+use super::WARN_EVERY;
 use crate::store::files;
 use presence_core::Time;
 use presence_core::relay::{KeyPattern, Notice, NoticeEvent};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tracing::warn;
 
 /// The database's name in its folder.
@@ -50,6 +51,9 @@ pub struct Outbox {
     is_kept: bool,
     /// What is being sent, by its number.
     on_their_way: BTreeSet<i64>,
+    /// How many were lost since that was last warned of.
+    n_lost: usize,
+    warned: Option<Instant>,
 }
 
 /// An event to be sent.
@@ -82,7 +86,13 @@ impl Outbox {
         // Who was where is nobody's business once it is told.
         connection.pragma_update(None, "secure_delete", true)?;
         connection.execute_batch(SCHEMA)?;
-        Ok(Self { connection, is_kept: folder.is_some(), on_their_way: BTreeSet::new() })
+        Ok(Self {
+            connection,
+            is_kept: folder.is_some(),
+            on_their_way: BTreeSet::new(),
+            n_lost: 0,
+            warned: None,
+        })
     }
 
     /// How many events wait in a folder, without changing anything; `None` if nothing is kept there.
@@ -147,12 +157,27 @@ impl Outbox {
         let n: i64 = transaction.query_row("SELECT count(*) FROM queue", [], |row| row.get(0))?;
         let beyond = n - MAX_QUEUED;
         if beyond > 0 {
-            let oldest = "DELETE FROM queue WHERE number IN
-                (SELECT number FROM queue ORDER BY number LIMIT ?1)";
-            transaction.execute(oldest, [beyond])?;
-            warn!(n = beyond, "too much waits for the webhook, so the oldest is lost");
+            // What is on its way stays: the next of its key would overtake it.
+            let sent: Vec<_> = self.on_their_way.iter().map(i64::to_string).collect();
+            let oldest = format!(
+                "DELETE FROM queue WHERE number IN (SELECT number FROM queue
+                    WHERE number NOT IN ({}) ORDER BY number LIMIT ?1)",
+                sent.join(",")
+            );
+            transaction.execute(&oldest, [beyond])?;
         }
-        transaction.commit()
+        transaction.commit()?;
+        self.n_lost += usize::try_from(beyond).unwrap_or_default();
+        self.warn_of_lost();
+        Ok(())
+    }
+
+    /// Too much comes in bursts of many small batches, which would fill the log as well.
+    fn warn_of_lost(&mut self) {
+        if self.n_lost > 0 && self.warned.is_none_or(|it| it.elapsed() >= WARN_EVERY) {
+            warn!(n = self.n_lost, "too much waits for the webhook, so the oldest is lost");
+            (self.n_lost, self.warned) = (0, Some(Instant::now()));
+        }
     }
 
     /// Takes what is due, as long as no more than so many are on their way. Of each key one at a time, in the
@@ -178,32 +203,35 @@ impl Outbox {
         Ok(due)
     }
 
-    /// What has become of a delivery: done, due again, or given up.
+    /// What has become of a delivery: done, due again, or given up. It is on its way until that is written.
     pub(super) fn settle(
         &mut self,
         number: i64,
         is_delivered: bool,
         now: Time,
     ) -> rusqlite::Result<()> {
-        self.on_their_way.remove(&number);
         let select = "SELECT tries FROM queue WHERE number = ?1";
         let tries = self.connection.query_row(select, [number], |row| row.get::<_, u32>(0));
         let tries = match tries {
-            // It was lost meanwhile, because too much waits.
-            Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(()),
+            // Somebody else has removed it.
+            Err(rusqlite::Error::QueryReturnedNoRows) => {
+                self.on_their_way.remove(&number);
+                return Ok(());
+            }
             it => it? + 1,
         };
         if is_delivered || tries >= MAX_TRIES {
+            self.connection.execute("DELETE FROM queue WHERE number = ?1", [number])?;
             if !is_delivered {
                 warn!(tries, "the webhook doesn't take an event, which is given up");
             }
-            self.connection.execute("DELETE FROM queue WHERE number = ?1", [number])?;
         } else {
             self.connection.execute(
                 "UPDATE queue SET tries = ?2, due = ?3 WHERE number = ?1",
                 params![number, tries, millis(now + pause(tries, random_byte()))],
             )?;
         }
+        self.on_their_way.remove(&number);
         Ok(())
     }
 
@@ -372,6 +400,36 @@ mod tests {
         let number = |sql| outbox.connection.query_row(sql, [], |it| it.get::<_, i64>(0)).unwrap();
         assert_eq!(number("SELECT count(*) FROM queue"), MAX_QUEUED);
         assert_eq!(number("SELECT min(number) FROM queue"), 15_001 - MAX_QUEUED);
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_lost_lest_the_next_of_its_key_overtakes_it() {
+        let mut outbox = Outbox::open(None).unwrap();
+        outbox.add(&[joined("a", "alice")].into()).unwrap();
+        let due = outbox.due(NOW, 4).unwrap();
+        for _ in 0..2 {
+            outbox.add(&(0..6_000).map(|_| joined("a", "bob")).collect()).unwrap();
+        }
+        assert_eq!(outbox.due(NOW, 4).unwrap(), [], "they wait for the first one");
+        outbox.settle(due[0].number, true, NOW).unwrap();
+        let next = outbox.due(NOW, 4).unwrap();
+        assert_eq!(next.len(), 1);
+        assert_eq!(next[0].number, 12_001 - (MAX_QUEUED - 1) + 1, "those between are lost");
+    }
+
+    #[test]
+    fn what_was_delivered_is_not_sent_again_before_that_is_written() {
+        let mut outbox = Outbox::open(None).unwrap();
+        outbox.add(&[joined("a", "alice")].into()).unwrap();
+        let number = outbox.due(NOW, 4).unwrap()[0].number;
+        let full = "CREATE TEMP TRIGGER full BEFORE DELETE ON queue
+            BEGIN SELECT RAISE(ABORT, 'full'); END";
+        outbox.connection.execute_batch(full).unwrap();
+        assert!(outbox.settle(number, true, NOW).is_err());
+        assert_eq!(outbox.due(NOW, 4).unwrap(), []);
+        outbox.connection.execute_batch("DROP TRIGGER full").unwrap();
+        outbox.settle(number, true, NOW).unwrap();
+        assert_eq!((outbox.n_on_their_way(), outbox.due(NOW, 4).unwrap()), (0, Vec::new()));
     }
 
     #[test]
