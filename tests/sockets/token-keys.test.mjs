@@ -96,6 +96,10 @@ test("a file of keys is read again when it changes, and nobody is closed", async
     writeFileSync(file, next.pem);
     await until(async () => (await attempt(relay, old.token("carol"))) === undefined);
     await alice.heartbeat();
+    writeFileSync(file, '{"keys":[]}');
+    await until(async () => (await attempt(relay, next.token("carol"))) === undefined);
+    assert.deepEqual(await refused(relay, next.token("carol")), DENIED, "all were taken away");
+    await until(async () => /WARN.*all keys of tokens were taken away/.test(relay.log));
   } finally {
     await relay.stop();
   }

@@ -275,11 +275,18 @@ impl Source {
 
     /// Takes the keys that the place holds now.
     fn look(&self, now: Instant) -> Result<(), LoadError> {
-        let keys = TokenKey::parse_all(&self.place.read()?, self.place.origin())?;
+        let (text, origin) = (self.place.read()?, self.place.origin());
+        let had_some = self.held().as_of.is_some();
+        let parse = if had_some { TokenKey::parse_again } else { TokenKey::parse_all };
+        let keys = parse(&text, origin)?;
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.as_of = Some(now);
         if *keys != *held.keys {
-            info!(place = %self.place, keys = keys.len(), "the keys of tokens have changed");
+            if keys.is_empty() {
+                warn!(place = %self.place, "all keys of tokens were taken away, so none that they signed is good any more");
+            } else {
+                info!(place = %self.place, keys = keys.len(), "the keys of tokens have changed");
+            }
             held.keys = keys.into();
         }
         Ok(())

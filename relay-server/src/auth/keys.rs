@@ -98,7 +98,7 @@ impl TokenKey {
         if text.len() > MAX_BYTES {
             return Err(KeysError::TooLong);
         }
-        let keys = if text.trim_start().starts_with('{') {
+        let keys = if is_jwk_set(text) {
             parse_jwk_set(text, origin)?
         } else {
             parse_pem(text)?
@@ -107,6 +107,15 @@ impl TokenKey {
             0 => Err(KeysError::None),
             n if n > MAX_KEYS => Err(KeysError::TooMany),
             _ => Ok(keys),
+        }
+    }
+
+    /// The keys of a text that had some before: a JWK set with none is how all are taken away. A file of PEM
+    /// with none is one that is just being written.
+    pub(crate) fn parse_again(text: &str, origin: Origin) -> Result<Vec<Self>, KeysError> {
+        match Self::parse_all(text, origin) {
+            Err(KeysError::None) if is_jwk_set(text) => Ok(Vec::new()),
+            it => it,
         }
     }
 
@@ -161,6 +170,10 @@ impl std::fmt::Debug for TokenKey {
             .field("algorithm", &self.algorithm)
             .finish()
     }
+}
+
+fn is_jwk_set(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 fn parse_pem(text: &str) -> Result<Vec<TokenKey>, KeysError> {

@@ -37,6 +37,34 @@ fn a_file_that_has_changed_is_read_again_and_one_that_is_damaged_changes_nothing
 }
 
 #[test]
+fn an_empty_set_takes_all_keys_away_and_an_empty_file_none() {
+    let folder = std::env::temp_dir().join(format!("whoshere-emptied-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("keys");
+    let [ed, ..] = Signer::one_of_each();
+    let set = jwk_set(&[ed.jwk(Some("a"))]);
+    std::fs::write(&path, r#"{"keys":[]}"#).unwrap();
+    let place = || Place::File(path.clone());
+    assert!(Keyring::new([]).add_place(place()).is_err(), "nobody starts with that on purpose");
+    std::fs::write(&path, &set).unwrap();
+    let mut keyring = Keyring::new([]);
+    keyring.add_place(place()).unwrap();
+    let source = &keyring.sources[0];
+    let n_after = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let is_taken = source.look(Instant::now()).is_ok();
+        (is_taken, source.held().keys.len())
+    };
+    for damaged in ["", "{", r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"short"}]}"#] {
+        assert_eq!(n_after(damaged), (false, 1), "{damaged}");
+    }
+    assert_eq!(n_after(r#"{"keys":[]}"#), (true, 0));
+    assert_eq!(n_after(&set), (true, 1));
+    assert_eq!(n_after(r#"{"keys":[{"kty":"RSA","use":"enc"}]}"#), (true, 0), "of other uses");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_flood_of_names_that_are_not_known_asks_once_in_a_while() {
     let server = Server::start();
     let mut keyring = Keyring::new([]);
