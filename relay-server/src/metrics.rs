@@ -118,7 +118,8 @@ impl Collector for Scrape {
         let help = "1 while the backplane puts changes in order, which that in memory always does";
         out.family("backplane_up", help, MetricType::Gauge, backplane)?;
         self.encode_holdings(&mut out, &stats)?;
-        self.encode_events(&mut out, &stats)
+        self.encode_events(&mut out, &stats)?;
+        self.encode_webhooks(&mut out)
     }
 }
 
@@ -190,6 +191,20 @@ impl Scrape {
         out.counters("dropped", "What was dropped", dropped)?;
         let throttled = self.app.counters.throttled.load(Ordering::Relaxed);
         out.counter("throttled", "How often a peer that spoke too fast had to wait", throttled)
+    }
+}
+
+impl Scrape {
+    /// What became of what the webhook was to be told; zero without one.
+    fn encode_webhooks(&self, out: &mut Writer<'_>) -> fmt::Result {
+        let tally = self.app.shared.webhook_tally();
+        let help = "Events that the webhook is still to be told";
+        out.gauge("webhook_waiting", help, tally.waiting())?;
+        let deliveries = tally.deliveries().map(|(result, n)| ([("result", result)], n));
+        let help = "Requests to the webhook, each try counted";
+        out.counters("webhook_deliveries", help, deliveries)?;
+        let lost = tally.lost().map(|(reason, n)| ([("reason", reason)], n));
+        out.counters("webhook_lost", "Events that the webhook is never told", lost)
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::clock::Clock;
 use crate::host::WireHost;
 use crate::store::Inbox;
-use crate::webhooks::Mailbox;
+use crate::webhooks::{Mailbox, Tally};
 use presence_core::Time;
 use presence_core::relay::{
     Asked, Closed, ConnId, Full, LastSeenRules, MemoryBackplane, NoticeRules, Relay, RelayConfig,
@@ -101,6 +101,11 @@ impl Shared {
     pub(crate) fn keep_notices(&self, rules: NoticeRules) -> Arc<Mailbox> {
         self.with(|core, now| core.keep_notices(now, rules));
         Arc::clone(&self.mailbox)
+    }
+
+    /// What has become of what a webhook was to be told.
+    pub(crate) fn webhook_tally(&self) -> Tally {
+        self.mailbox.tally()
     }
 
     /// Where the store's work waits.

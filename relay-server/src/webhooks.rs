@@ -6,10 +6,12 @@
 mod flags;
 mod outbox;
 mod secret;
+mod tally;
 
 pub use flags::WebhookFlags;
 pub use outbox::Outbox;
 pub use secret::{WebhookSecret, WebhookSecretError};
+pub(crate) use tally::Tally;
 
 use crate::auth::Address;
 use crate::clock::wall;
@@ -49,6 +51,7 @@ pub struct Webhooks {
 pub(crate) struct Mailbox {
     waiting: Mutex<Waiting>,
     news: Condvar,
+    tally: Mutex<Tally>,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +114,15 @@ impl Mailbox {
         std::mem::replace(&mut *waiting, rest)
     }
 
+    /// What has become of everything.
+    pub(crate) fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Tally)) {
+        count(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,6 +156,11 @@ impl Postman {
                 while let Some(delivery) = next(&sent) {
                     let answer = deliver(address, secret, &delivery);
                     health.lock().unwrap_or_else(PoisonError::into_inner).note(&answer);
+                    mailbox.count(|it| match &answer {
+                        Ok(()) => it.taken += 1,
+                        Err(Failure::Refused(_)) => it.refused += 1,
+                        Err(Failure::Silent(_)) => it.unanswered += 1,
+                    });
                     mailbox.report(delivery.number, answer.is_ok());
                 }
             };
@@ -169,7 +186,10 @@ impl Postman {
         let waiting = self.mailbox.lock();
         let n_lost = waiting.notices.len() + waiting.n_taken;
         if n_lost > 0 {
-            warn!(n = n_lost, "these events couldn't be kept, so the webhook is never told of them");
+            warn!(
+                n = n_lost,
+                "these events couldn't be kept, so the webhook is never told of them"
+            );
         }
         if waiting.n_on_their_way > 0 {
             warn!("what is on its way to the webhook may be told once more after the next start");
@@ -194,24 +214,37 @@ fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
     loop {
         let work = mailbox.take(outbox.n_on_their_way());
         if work.n_dropped > 0 {
+            mailbox.count(|it| it.disk += work.n_dropped as u64);
             warn!(
                 n = work.n_dropped,
                 "the disk is too slow to keep all that the webhook is to be told"
             );
         }
-        let mut kept = outbox.add(&work.notices);
-        if kept.is_ok() {
-            mailbox.kept();
-        } else {
-            mailbox.put_back(work.notices);
+        let mut kept = Ok(());
+        match outbox.add(&work.notices) {
+            Ok(n_lost) => {
+                mailbox.kept();
+                mailbox.count(|it| it.queue_full += n_lost as u64);
+            }
+            Err(error) => {
+                mailbox.put_back(work.notices);
+                kept = Err(error);
+            }
         }
         results.extend(work.results);
         while let Some((number, is_delivered)) = results.front() {
-            if let Err(error) = outbox.settle(*number, *is_delivered, wall()) {
-                kept = Err(error);
-                break;
+            match outbox.settle(*number, *is_delivered, wall()) {
+                Ok(is_given_up) => mailbox.count(|it| it.given_up += u64::from(is_given_up)),
+                Err(error) => {
+                    kept = Err(error);
+                    break;
+                }
             }
             results.pop_front();
+        }
+        match outbox.n_waiting() {
+            Ok(n) => mailbox.count(|it| it.waiting = n),
+            Err(error) => kept = Err(error),
         }
         if work.is_over && outbox.n_on_their_way() == 0 && kept.is_ok() {
             return;

@@ -49,7 +49,7 @@ test("metrics count what is here and what happened, and name nobody", async () =
   const { text, samples } = await metricsOf(relay);
   assert.doesNotMatch(text, /of-(alice|bob|only|nobody|server)/);
   const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map((it) => it[1]));
-  assert.deepEqual([...labels].sort(), ["code", "kind", "le", "reason", "version"]);
+  assert.deepEqual([...labels].sort(), ["code", "kind", "le", "reason", "result", "version"]);
   for (const [sample, value] of /** @type {const} */ ([
     ["connections", 4],
     ["sessions", 4],

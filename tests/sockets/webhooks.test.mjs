@@ -10,6 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { isDeepStrictEqual } from "node:util";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 
@@ -92,16 +94,30 @@ print(webhook.verified(it["headers"], body + b" "))`;
 test("what isn't taken is sent again, in order, with the same id; redirects aren't followed", async (t) => {
   const inbox = await Inbox.open(t);
   inbox.answers = [500, 302, NO_ANSWER];
-  const relay = await start(t, inbox);
+  const relay = await start(t, inbox, ["--metrics-listen", "127.0.0.1:0"]);
   const alice = await Peer.join(relay, "alice", "hook:3");
   await inbox.hears(["key.occupied hook:3", "joined hook:3 alice"]);
   const [first, ...others] = inbox.deliveries.map((it) => it.headers["webhook-id"]);
   const isFirst = others.map((it) => it === first);
   assert.deepEqual(isFirst, [true, true, true, false]);
+  await counts(relay, {
+    waiting: 0,
+    'deliveries_total{result="taken"}': 2,
+    'deliveries_total{result="refused"}': 2,
+    'deliveries_total{result="unanswered"}': 1,
+    'lost_total{reason="queue_full"}': 0,
+    'lost_total{reason="disk"}': 0,
+    'lost_total{reason="given_up"}': 0,
+  });
   await alice.close(1001);
   // Once as it begins, not for each try.
   while (!relay.log.includes("takes what it is told again")) await sleep(20);
   assert.equal(relay.log.match(/doesn't take what it is told/g)?.length, 1, relay.log);
+  inbox.isDown = true;
+  await Peer.join(relay, "bob", "hook:3");
+  await counts(relay, { waiting: 1 });
+  inbox.isDown = false;
+  await inbox.hears(["joined hook:3 bob"]);
 });
 
 test("a restart is told of nobody who stays, and what was to be told outlives it", async (t) => {
@@ -168,6 +184,23 @@ async function start(t, inbox, args = []) {
   });
   t.after(() => relay.stop("SIGKILL"));
   return relay;
+}
+
+/**
+ * Waits until the webhook's metrics are these.
+ *
+ * @param {import("../support/relay.mjs").Relay} relay
+ * @param {Record<string, number>} wanted
+ */
+async function counts(relay, wanted) {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const { samples } = await metricsOf(relay);
+    const found = Object.keys(wanted).map((it) => [it, samples.get(`whoshere_webhook_${it}`)]);
+    if (isDeepStrictEqual(Object.fromEntries(found), wanted)) return;
+    assert.ok(Date.now() < deadline, JSON.stringify(found));
+    await sleep(50);
+  }
 }
 
 /** An application's server. */

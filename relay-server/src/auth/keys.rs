@@ -98,11 +98,7 @@ impl TokenKey {
         if text.len() > MAX_BYTES {
             return Err(KeysError::TooLong);
         }
-        let keys = if is_jwk_set(text) {
-            parse_jwk_set(text, origin)?
-        } else {
-            parse_pem(text)?
-        };
+        let keys = if is_jwk_set(text) { parse_jwk_set(text, origin)? } else { parse_pem(text)? };
         match keys.len() {
             0 => Err(KeysError::None),
             n if n > MAX_KEYS => Err(KeysError::TooMany),

@@ -141,10 +141,10 @@ impl Outbox {
         Some(told)
     }
 
-    /// Keeps what there is to tell.
-    pub(super) fn add(&mut self, notices: &VecDeque<(Notice, Time)>) -> rusqlite::Result<()> {
+    /// Keeps what there is to tell. Returns how many were lost for that.
+    pub(super) fn add(&mut self, notices: &VecDeque<(Notice, Time)>) -> rusqlite::Result<usize> {
         if notices.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let transaction = self.connection.transaction()?;
         for (Notice { key, event }, at) in notices {
@@ -154,8 +154,7 @@ impl Outbox {
             )?;
             note(&transaction, key, event)?;
         }
-        let n: i64 = transaction.query_row("SELECT count(*) FROM queue", [], |row| row.get(0))?;
-        let beyond = n - MAX_QUEUED;
+        let beyond = count(&transaction)? - MAX_QUEUED;
         if beyond > 0 {
             // What is on its way stays: the next of its key would overtake it.
             let sent: Vec<_> = self.on_their_way.iter().map(i64::to_string).collect();
@@ -167,9 +166,15 @@ impl Outbox {
             transaction.execute(&oldest, [beyond])?;
         }
         transaction.commit()?;
-        self.n_lost += usize::try_from(beyond).unwrap_or_default();
+        let n_lost = usize::try_from(beyond).unwrap_or_default();
+        self.n_lost += n_lost;
         self.warn_of_lost();
-        Ok(())
+        Ok(n_lost)
+    }
+
+    /// How many wait, those included that are on their way.
+    pub(super) fn n_waiting(&self) -> rusqlite::Result<u64> {
+        Ok(u64::try_from(count(&self.connection)?).unwrap_or_default())
     }
 
     /// Too much comes in bursts of many small batches, which would fill the log as well.
@@ -204,25 +209,27 @@ impl Outbox {
     }
 
     /// What has become of a delivery: done, due again, or given up. It is on its way until that is written.
+    /// Returns true if it was given up.
     pub(super) fn settle(
         &mut self,
         number: i64,
         is_delivered: bool,
         now: Time,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let select = "SELECT tries FROM queue WHERE number = ?1";
         let tries = self.connection.query_row(select, [number], |row| row.get::<_, u32>(0));
         let tries = match tries {
             // Somebody else has removed it.
             Err(rusqlite::Error::QueryReturnedNoRows) => {
                 self.on_their_way.remove(&number);
-                return Ok(());
+                return Ok(false);
             }
             it => it? + 1,
         };
-        if is_delivered || tries >= MAX_TRIES {
+        let is_given_up = !is_delivered && tries >= MAX_TRIES;
+        if is_delivered || is_given_up {
             self.connection.execute("DELETE FROM queue WHERE number = ?1", [number])?;
-            if !is_delivered {
+            if is_given_up {
                 warn!(tries, "the webhook doesn't take an event, which is given up");
             }
         } else {
@@ -232,7 +239,7 @@ impl Outbox {
             )?;
         }
         self.on_their_way.remove(&number);
-        Ok(())
+        Ok(is_given_up)
     }
 
     pub(super) fn n_on_their_way(&self) -> usize {
@@ -244,6 +251,10 @@ impl Outbox {
 fn pause(tries: u32, random: u8) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(16));
     doubled.min(LONGEST_PAUSE).mul_f64(0.5 + f64::from(random) / 255.0)
+}
+
+fn count(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT count(*) FROM queue", [], |row| row.get(0))
 }
 
 /// Who was told to be there from now on.
@@ -371,7 +382,8 @@ mod tests {
             let due = outbox.due(now, 4).unwrap();
             assert_eq!(kinds(&due), ["joined a"], "the later one waits");
             ids.insert(due[0].id.clone());
-            outbox.settle(due[0].number, false, now).unwrap();
+            let is_given_up = outbox.settle(due[0].number, false, now).unwrap();
+            assert_eq!(is_given_up, tries == MAX_TRIES);
             if tries < MAX_TRIES {
                 assert_eq!(outbox.due(now, 4).unwrap(), []);
             }
@@ -394,9 +406,9 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_the_oldest_are_lost() {
         let mut outbox = Outbox::open(None).unwrap();
-        for _ in 0..3 {
-            outbox.add(&(0..5_000).map(|it| joined(&format!("k{it}"), "alice")).collect()).unwrap();
-        }
+        let batch = (0..5_000).map(|it| joined(&format!("k{it}"), "alice")).collect();
+        let lost: Vec<_> = (0..3).map(|_| outbox.add(&batch).unwrap()).collect();
+        assert_eq!(lost, [0, 0, 5_000]);
         let number = |sql| outbox.connection.query_row(sql, [], |it| it.get::<_, i64>(0)).unwrap();
         assert_eq!(number("SELECT count(*) FROM queue"), MAX_QUEUED);
         assert_eq!(number("SELECT min(number) FROM queue"), 15_001 - MAX_QUEUED);
