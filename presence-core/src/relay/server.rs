@@ -83,7 +83,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     ///
     /// # Errors
     ///
-    /// [`TooMany`] if too many are kept out.
+    /// [`TooMany`] if too many are kept out already: this one is put out, and may come back.
     pub fn kick(
         &mut self,
         now: Time,
@@ -91,7 +91,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         key: Option<&Key>,
         lasting: Duration,
     ) -> Result<usize, TooMany> {
-        self.bans.add(now, user.clone(), key.cloned(), now + lasting)?;
+        let kept_out = self.bans.add(now, user.clone(), key.cloned(), now + lasting);
         self.watched.kick(user, key);
         let mut n_kicked = 0;
         for id in self.users.get(user).cloned().unwrap_or_default() {
@@ -113,7 +113,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         if let Some(key) = key {
             n_kicked += self.kick_rest(now, user, key);
         }
-        Ok(n_kicked)
+        kept_out.map(|()| n_kicked)
     }
 
     /// Puts out what is left of a user without a connection, in the keys behind a key, in order, until so

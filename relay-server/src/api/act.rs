@@ -65,7 +65,11 @@ pub(super) async fn kick(
     let user = of_user.user;
     let lasting = lasting(seconds)?;
     let kicked = app.shared.with(|core, now| core.kick(now, &user, None, lasting));
-    let mut kicked = kicked.map_err(too_many)?;
+    // Who can't be kept out is put out nevertheless, of every key.
+    let (mut kicked, refusal) = match kicked {
+        Ok(n) => (n, None),
+        Err(error) => (0, Some(too_many(error))),
+    };
     let mut last = None;
     loop {
         let (n, next) =
@@ -73,7 +77,7 @@ pub(super) async fn kick(
         kicked += n;
         last = next;
         if last.is_none() {
-            return Ok(Json(wire::Kicked { kicked }));
+            return refusal.map_or_else(|| Ok(Json(wire::Kicked { kicked })), Err);
         }
         tokio::task::yield_now().await;
     }

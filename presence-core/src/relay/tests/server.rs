@@ -115,7 +115,7 @@ fn nobody_is_let_in_sooner_for_being_put_out_again() {
 
 #[test]
 fn the_number_of_those_kept_out_is_bounded() {
-    let mut shell = Shell::new();
+    let (mut shell, _alice, _bob) = two_in(DOC);
     for n in 0..10_000 {
         let user = parse_user(&format!("u{n}"));
         shell.relay.kick(shell.now, &user, None, WHILE).unwrap();
@@ -125,6 +125,10 @@ fn the_number_of_those_kept_out_is_bounded() {
     assert!(shell.relay.kick(shell.now, &one_more, None, Duration::ZERO).is_ok());
     let known = parse_user("u1");
     assert!(shell.relay.kick(shell.now, &known, None, WHILE).is_ok(), "that is not one more");
+    for (user, key, n_left) in [("alice", Some(parse(DOC)), 1), ("bob", None, 0)] {
+        assert!(shell.relay.kick(shell.now, &parse_user(user), key.as_ref(), WHILE).is_err());
+        assert_eq!(shell.relay.roster(&parse(DOC)).len(), n_left, "who is put out nevertheless");
+    }
     shell.pass(300_000);
     assert!(shell.relay.kick(shell.now, &one_more, None, WHILE).is_ok());
 }
