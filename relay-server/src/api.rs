@@ -42,12 +42,12 @@ pub(crate) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/keys/{key}/members", get(members))
         .route("/v1/keys/{key}/last-seen", get(last_seen))
         .route("/v1/keys/{key}/events", get(events::events))
-        .route("/v1/keys/{key}/kick", post(act::kick_from_key))
+        .route("/v1/keys/{key}/kick", post(act::kick_from_key).delete(act::lift_from_key))
         .route("/v1/keys/{key}/me", put(act::place).delete(act::withdraw))
         .route("/v1/counts", get(counts))
         .route("/v1/online", get(online))
         .route("/v1/users/{user}/last-seen", delete(forget))
-        .route("/v1/users/{user}/kick", post(act::kick))
+        .route("/v1/users/{user}/kick", post(act::kick).delete(act::lift))
         // It is about people, and about this moment.
         .layer(map_response(async |mut response: Response| {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

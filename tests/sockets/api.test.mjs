@@ -113,6 +113,10 @@ test("who is put out of a key is gone, is told so, and may not come back for a w
   assert.equal((await bob.next("error")).code, "kicked");
   await bob.join("kick:2");
   assert.deepEqual(await kick({ user: "nobody", seconds: 0 }), { kicked: 0 });
+  const lift = () => ask("DELETE", "/v1/keys/{key}/kick", where, { user: "bob" });
+  assert.deepEqual(await lift(), { lifted: true });
+  await bob.join("kick:1");
+  assert.deepEqual(await lift(), { lifted: false });
   for (const peer of [alice, bob]) await peer.close(1001);
 });
 
@@ -122,10 +126,14 @@ test("who is put out of everything is closed, and so is whoever comes as them", 
   const lost = await Peer.join(relay, "mallory", "kick:4");
   lost.reset();
   const user = { user: "mallory" };
-  assert.deepEqual(await ask("POST", "/v1/users/{user}/kick", user, {}, { body: { seconds: 1 } }), {
+  assert.deepEqual(await ask("POST", "/v1/users/{user}/kick", user, {}, { body: {} }), {
     kicked: 2,
   });
   assert.deepEqual(await mallory.closed(), { code: 4410, reason: "kicked" });
+  const path = "/v1/users/{user}/kick";
+  assert.deepEqual(await ask("DELETE", path, user), { lifted: true });
+  await (await Peer.join(relay, "mallory", "kick:4")).close(1001);
+  await ask("POST", path, user, {}, { body: { seconds: 1 } });
   await alice.sees(["alice"], "kick:3");
   const { count } = await ask("GET", "/v1/keys/{key}/members", { key: "kick:4" });
   assert.equal(count, 0);
@@ -263,6 +271,11 @@ test("every refusal says why", async () => {
   const some = mintToken({ sub: "server", keys: ["a:*"], can: ["list", "kick"] });
   await refuses("DELETE", "/v1/users/alice/last-seen", some, 403, "key_denied");
   await refuses("POST", "/v1/users/alice/kick", some, 403, "key_denied", { body: {} });
+  await refuses("DELETE", "/v1/users/alice/kick", some, 403, "key_denied");
+  await refuses("DELETE", "/v1/keys/b:1/kick?user=bob", some, 403, "key_denied");
+  for (const query of ["", "?user=", "?user=%00"]) {
+    await refuses("DELETE", `/v1/keys/a:1/kick${query}`, some, 400, "bad_request");
+  }
   await refuses("DELETE", "/v1/keys/a:1/me", some, 403, "not_allowed");
   await refuses("PUT", "/v1/keys/a:1/me", some, 403, "not_allowed", { body: {} });
   await refuses("POST", "/v1/keys/a:1/kick", page, 403, "not_allowed", { body: { user: "bob" } });
@@ -290,9 +303,16 @@ const NEEDS = /** @type {[string, string, string, object?][]} */ ([
   ["DELETE", "/v1/users/{user}/last-seen", "kick"],
   ["POST", "/v1/keys/{key}/kick", "kick", { user: "nobody" }],
   ["POST", "/v1/users/{user}/kick", "kick", {}],
+  ["DELETE", "/v1/keys/{key}/kick", "kick"],
+  ["DELETE", "/v1/users/{user}/kick", "kick"],
   ["PUT", "/v1/keys/{key}/me", "agent", {}],
   ["DELETE", "/v1/keys/{key}/me", "agent"],
 ]);
+/** @type {Record<string, string>} */
+const QUERIES = {
+  "GET /v1/counts": "?keys=needs:1",
+  "DELETE /v1/keys/{key}/kick": "?user=nobody",
+};
 const CAPABILITIES = ["join", "observe", "invisible", "pulse", "list", "kick", "agent"];
 
 test("each request takes the one capability that it needs, and no other does", async () => {
@@ -304,7 +324,8 @@ test("each request takes the one capability that it needs, and no other does", a
   assert.deepEqual(NEEDS.map(([method, path]) => `${method} ${path}`).sort(), takesToken.sort());
   for (const [method, template, needed, body] of NEEDS) {
     const path = template.replace("{key}", "needs:1").replace("{user}", "nobody");
-    const address = `${relay.http}${path}${path.endsWith("counts") ? "?keys=needs:1" : ""}`;
+    const query = QUERIES[`${method} ${template}`] ?? "";
+    const address = `${relay.http}${path}${query}`;
     const asked = async (/** @type {string[]} */ can) => {
       const token = mintToken({ sub: "needs", can });
       const response = await fetch(address, {

@@ -116,6 +116,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         kept_out.map(|()| n_kicked)
     }
 
+    /// Lets a user in again who is kept out of a key, or of all; of one key they are kept out on their own.
+    /// Returns whether they were.
+    pub fn lift_kick(&mut self, now: Time, user: &UserId, key: Option<&Key>) -> bool {
+        let until = self.bans.0.remove(&(user.clone(), key.cloned()));
+        until.is_some_and(|it| now < it)
+    }
+
     /// Puts out what is left of a user without a connection, in the keys behind a key, in order, until so
     /// many presences were looked at. Returns how many there were, and the last key if there may be more.
     pub fn kick_lost(

@@ -5,7 +5,8 @@ use super::{CHUNK, wire};
 use crate::App;
 use crate::problem::Problem;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use presence_core::relay::{Capability, PlaceError, TooMany};
 use presence_protocol::{Meta, UserId};
@@ -81,6 +82,35 @@ pub(super) async fn kick(
         }
         tokio::task::yield_now().await;
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LiftQuery {
+    user: String,
+}
+
+/// `DELETE /v1/keys/{key}/kick`: a user is kept out of a key no longer.
+pub(super) async fn lift_from_key(
+    State(app): State<Arc<App>>,
+    of_key: OfKey,
+    query: Result<Query<LiftQuery>, QueryRejection>,
+) -> Result<Json<wire::Lifted>, Problem> {
+    let key = of_key.may(Capability::Kick)?;
+    let user = query.ok().and_then(|Query(it)| UserId::parse(&it.user));
+    let user = user.ok_or_else(|| Problem::bad_request("user must be a user's id"))?;
+    let lifted = app.shared.with(|core, now| core.lift_kick(now, &user, Some(&key)));
+    Ok(Json(wire::Lifted { lifted }))
+}
+
+/// `DELETE /v1/users/{user}/kick`: a user is kept out of everything no longer.
+pub(super) async fn lift(
+    State(app): State<Arc<App>>,
+    of_user: OfUser,
+) -> Result<Json<wire::Lifted>, Problem> {
+    of_user.caller.may_everywhere(Capability::Kick)?;
+    let lifted = app.shared.with(|core, now| core.lift_kick(now, &of_user.user, None));
+    Ok(Json(wire::Lifted { lifted }))
 }
 
 #[derive(Deserialize)]

@@ -180,6 +180,11 @@ pub(super) struct Placed {
 }
 
 #[derive(Serialize)]
+pub(super) struct Lifted {
+    pub(super) lifted: bool,
+}
+
+#[derive(Serialize)]
 pub(super) struct Withdrawn {
     pub(super) withdrawn: bool,
 }

@@ -114,6 +114,24 @@ fn nobody_is_let_in_sooner_for_being_put_out_again() {
 }
 
 #[test]
+fn who_is_kept_out_may_come_back_once_that_is_lifted() {
+    let (mut shell, _alice, bob) = two_in(DOC);
+    let (user, key) = (parse_user("bob"), parse(DOC));
+    let lift = |shell: &mut Shell<_>, key| shell.relay.lift_kick(shell.now, &user, key);
+    assert!(!lift(&mut shell, Some(&key)), "they aren't kept out");
+    shell.relay.kick(shell.now, &user, Some(&key), WHILE).unwrap();
+    assert!(!lift(&mut shell, None), "of one key only");
+    shell.join(&bob, DOC);
+    assert_eq!(shell.relay.roster(&key).len(), 1);
+    assert!(lift(&mut shell, Some(&key)));
+    shell.join(&bob, DOC);
+    assert_eq!(shell.relay.roster(&key).len(), 2);
+    shell.relay.kick(shell.now, &user, None, Duration::from_secs(1)).unwrap();
+    shell.pass(1_000);
+    assert!(!lift(&mut shell, None), "it was over");
+}
+
+#[test]
 fn the_number_of_those_kept_out_is_bounded() {
     let (mut shell, _alice, _bob) = two_in(DOC);
     for n in 0..10_000 {
