@@ -191,8 +191,7 @@ pub struct Args {
     /// For how long the relay goes on as ever after it was told to stop, while /readyz says no: the time
     /// in which a load balancer notices. A second signal ends it.
     ///
-    /// Whoever stops the relay must wait for this, --drain and some seconds more: the service's unit waits
-    /// for 60 s.
+    /// Whoever stops the relay must wait for this and 15 s more: the service's unit waits for 60 s.
     ///
     /// Example: 10s
     #[arg(

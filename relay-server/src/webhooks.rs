@@ -155,7 +155,11 @@ impl Postman {
                 let (address, secret) = &*address;
                 while let Some(delivery) = next(&sent) {
                     let answer = deliver(address, secret, &delivery);
-                    health.lock().unwrap_or_else(PoisonError::into_inner).note(&answer);
+                    let news = health
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .note(Instant::now(), answer.is_ok());
+                    tell(news, &answer);
                     mailbox.count(|it| match &answer {
                         Ok(()) => it.taken += 1,
                         Err(Failure::Refused(_)) => it.refused += 1,
@@ -271,28 +275,48 @@ fn serve(mailbox: &Mailbox, mut outbox: Outbox, send: &SyncSender<Delivery>) {
     }
 }
 
-/// Whether the webhook takes what it is told, said in the log once when that changes.
+/// Whether the webhook takes what it is told, said in the log once when that changes, and not more often than
+/// [`WARN_EVERY`] by one that takes every other event.
 #[derive(Debug, Default)]
 struct Health {
-    is_failing: bool,
     warned: Option<Instant>,
+    /// True from a warning until it is said that all is well again.
+    is_told: bool,
+}
+
+/// What there is to say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Fails,
+    TakesAgain,
 }
 
 impl Health {
-    fn note(&mut self, answer: &Result<(), Failure>) {
-        let Err(failure) = answer else {
-            if core::mem::replace(&mut self.is_failing, false) {
-                info!("the webhook takes what it is told again");
-            }
-            return;
-        };
-        debug!(%failure, "the webhook didn't take what it was told");
-        let is_news = !core::mem::replace(&mut self.is_failing, true);
-        // One that takes every other event would fill the log.
-        if is_news && self.warned.is_none_or(|it| it.elapsed() >= WARN_EVERY) {
-            self.warned = Some(Instant::now());
-            warn!(%failure, "the webhook doesn't take what it is told; it is tried again for about six hours");
+    fn note(&mut self, now: Instant, is_taken: bool) -> Option<News> {
+        if is_taken {
+            return core::mem::take(&mut self.is_told).then_some(News::TakesAgain);
         }
+        let is_due = self.warned.is_none_or(|it| now.duration_since(it) >= WARN_EVERY);
+        if self.is_told || !is_due {
+            return None;
+        }
+        self.warned = Some(now);
+        self.is_told = true;
+        Some(News::Fails)
+    }
+}
+
+fn tell(news: Option<News>, answer: &Result<(), Failure>) {
+    if let Err(failure) = answer {
+        debug!(%failure, "the webhook didn't take what it was told");
+    }
+    match (news, answer) {
+        (Some(News::Fails), Err(failure)) => warn!(
+            %failure,
+            "the webhook doesn't take what it is told; each event is tried for about six hours"
+        ),
+        (Some(News::TakesAgain), _) => info!("the webhook takes what it is told again"),
+        _ => {}
     }
 }
 
@@ -428,6 +452,23 @@ mod tests {
         assert_eq!(mailbox.take(1).results, [(7, true)]);
         later.join().unwrap();
         assert!(mailbox.take(0).results.is_empty(), "and ends at once if there is nothing");
+    }
+
+    #[test]
+    fn each_outage_is_told_once_and_flapping_once_a_while() {
+        let (start, mut health) = (Instant::now(), Health::default());
+        let mut at =
+            |seconds, is_taken| health.note(start + Duration::from_secs(seconds), is_taken);
+        assert_eq!(at(0, true), None);
+        assert_eq!(at(1, false), Some(News::Fails));
+        assert_eq!(at(2, false), None);
+        assert_eq!(at(3, true), Some(News::TakesAgain));
+        // It fails again too soon after that to be told at once, and is told as soon as it may be.
+        assert_eq!(at(4, false), None);
+        assert_eq!(at(5, true), None, "nobody was told that it failed");
+        assert_eq!(at(6, false), None);
+        assert_eq!(at(1 + WARN_EVERY.as_secs(), false), Some(News::Fails));
+        assert_eq!(at(2 + WARN_EVERY.as_secs(), true), Some(News::TakesAgain));
     }
 
     fn occupied(key: &str) -> Notice {

@@ -41,7 +41,11 @@ test("a check and a start say what hardly anybody means", async () => {
   assert.match(stdout, /^Mind: --metrics-listen 0\.0\.0\.0:0 .+\.$/m);
   assert.match(stdout, /^Mind: no --origin is given/m);
   relay = await startRelay({ args });
-  while (!/WARN.* --grace 1s is over before/.test(relay.log)) await sleep(20);
+  const deadline = Date.now() + 10_000;
+  while (!/WARN.* --grace 1s is over before/.test(relay.log)) {
+    assert.ok(Date.now() < deadline, relay.log);
+    await sleep(20);
+  }
 });
 
 test("what may be secret in an address is shown by no check", () => {

@@ -3,6 +3,7 @@
 // Webhooks: who comes and goes is told once it is certain, signed as the paper says, and until it is taken.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -64,10 +65,19 @@ test("who comes and goes is told, signed as the paper says; a reload isn't told"
   assert.equal(verified(first.headers, first.body, SECRET.replace("Bw", "CA")), null);
   const old = { ...first.headers, "webhook-timestamp": "1700000000" };
   assert.equal(verified(old, first.body, SECRET), null);
+  for (const headers of [{}, { "webhook-timestamp": now() }, unsigned("v1,é"), unsigned("v1,")]) {
+    assert.equal(verified(headers, first.body, SECRET), null);
+  }
+  // A signature that anybody can make who knows that there is no secret.
+  for (const none of [undefined, "", "whsec_", "whsec_c2hvcnQ="]) {
+    const key = Buffer.from(String(none ?? "").replace("whsec_", ""), "base64");
+    assert.throws(() => verified(unsigned(signed(key)), "{}", /** @type {any} */ (none)), /missing/);
+  }
   assert.equal(new Set(inbox.deliveries.map((it) => it.headers["webhook-id"])).size, 6);
 });
 
 test("the paper's Python verifies it, too", async (t) => {
+  if (spawnSync("python3", ["--version"]).error) return t.skip("python3 is not installed");
   const inbox = await Inbox.open(t);
   const relay = await start(t, inbox);
   const alice = await Peer.join(relay, "Jürgen 😀", "hook:2");
@@ -79,17 +89,42 @@ test("the paper's Python verifies it, too", async (t) => {
 it = json.load(sys.stdin)
 body = it["body"].encode()
 print(webhook.verified(it["headers"], body)["data"]["key"])
-print(webhook.verified(it["headers"], body + b" "))`;
-  const { status, stdout, stderr, error } = spawnSync("python3", ["-c", run], {
+print(webhook.verified(it["headers"], body + b" "))
+for headers in it["others"]:
+    print(webhook.verified(headers, body))
+for none in ["", "whsec_", "whsec_c2hvcnQ="]:
+    try:
+        print(webhook.verified(it["forged"], b"{}", none))
+    except ValueError:
+        print("no secret")`;
+  const { status, stdout, stderr } = spawnSync("python3", ["-c", run], {
     cwd: folder,
-    input: JSON.stringify(joined),
+    input: JSON.stringify({
+      ...joined,
+      others: [{}, { "webhook-timestamp": now() }, { "webhook-timestamp": "²" }, unsigned("v1,é")],
+      forged: unsigned(signed(Buffer.alloc(0))),
+    }),
     encoding: "utf8",
     env: { ...process.env, WHOSHERE_WEBHOOK_SECRET: SECRET },
   });
-  if (error !== undefined) return t.skip("python3 is not installed");
   assert.equal(status, 0, stderr);
-  assert.deepEqual(stdout.trim().split("\n"), ["hook:2", "None"]);
+  const none = Array.from({ length: 5 }, () => "None");
+  const refused = Array.from({ length: 3 }, () => "no secret");
+  assert.deepEqual(stdout.trim().split("\n"), ["hook:2", ...none, ...refused]);
 });
+
+/** In seconds, as headers have it. */
+const now = () => String(Math.floor(Date.now() / 1000));
+
+/** @param {string} signature */
+function unsigned(signature) {
+  return { "webhook-id": "a", "webhook-timestamp": now(), "webhook-signature": signature };
+}
+
+/** What `{}` is signed with. @param {Buffer} key */
+function signed(key) {
+  return `v1,${createHmac("sha256", key).update(`a.${now()}.{}`).digest("base64")}`;
+}
 
 test("what isn't taken is sent again, in order, with the same id; redirects aren't followed", async (t) => {
   const inbox = await Inbox.open(t);
@@ -111,7 +146,11 @@ test("what isn't taken is sent again, in order, with the same id; redirects aren
   });
   await alice.close(1001);
   // Once as it begins, not for each try.
-  while (!relay.log.includes("takes what it is told again")) await sleep(20);
+  const deadline = Date.now() + 30_000;
+  while (!relay.log.includes("takes what it is told again")) {
+    assert.ok(Date.now() < deadline, relay.log);
+    await sleep(20);
+  }
   assert.equal(relay.log.match(/doesn't take what it is told/g)?.length, 1, relay.log);
   inbox.isDown = true;
   await Peer.join(relay, "bob", "hook:3");

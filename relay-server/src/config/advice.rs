@@ -85,10 +85,10 @@ impl Args {
     }
 
     fn of_stopping(&self) -> Option<String> {
-        let needed = self.drain_delay + self.drain + ENDING;
+        let needed = self.drain_delay + ENDING;
         (needed > STOP_TIMEOUT).then(|| {
             format!(
-                "--drain-delay and --drain make stopping take up to {}: see that whoever stops the \
+                "--drain-delay makes stopping take up to {}: see that whoever stops the \
                  relay waits for that long (TimeoutStopSec of the service, which is {}, or \
                  --stop-timeout of a container)",
                 format_duration(needed),
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn stopping_that_takes_longer_than_the_service_waits_is_odd() {
-        assert_eq!(advice(&["--drain-delay=40s"]), [] as [&str; 0]);
-        check(&["--drain-delay=41s"], "take up to 1m 1s");
+        assert_eq!(advice(&["--drain-delay=45s", "--drain=9s"]), [] as [&str; 0]);
+        check(&["--drain-delay=46s"], "take up to 1m 1s");
     }
 
     #[test]
