@@ -41,6 +41,7 @@ mod stream;
 mod throttle;
 mod timer;
 mod tls;
+mod unsent;
 mod upgrade;
 mod webhooks;
 
@@ -77,6 +78,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use unsent::Unsent;
 use webhooks::Postman;
 
 /// How long connections may take to end when the relay stops.
@@ -104,6 +106,8 @@ struct App {
     leaving: Arc<Lobby>,
     /// What servers that watch are told and haven't taken.
     hold: Hold,
+    /// What is large and sockets haven't taken.
+    unsent: Arc<Unsent>,
     counters: Counters,
     requests: Requests,
     /// How often those who are told nothing else are told that it goes on.
@@ -160,6 +164,7 @@ pub async fn run(
         tasks: TaskTracker::new(),
         leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
         hold: Hold::new(),
+        unsent: Unsent::new(unsent::MAX_BYTES),
         counters: Counters::default(),
         requests: Requests::default(),
         heartbeat: config.relay.heartbeat,

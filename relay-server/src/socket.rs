@@ -11,8 +11,9 @@ use crate::limits::Place;
 use crate::lobby::Seat;
 use crate::log::RequestId;
 use crate::shared::{Core, Turn};
-use crate::stream::{STUCK, Stream};
+use crate::stream::{Patience, Stream};
 use crate::throttle::Throttle;
+use crate::unsent::{Claim, LARGE_BYTES};
 use bytes::{Buf, Bytes};
 use presence_core::relay::{Closed, ConnId, Outgoing};
 use presence_protocol::CloseCode;
@@ -108,8 +109,10 @@ struct Connection {
     /// Frames that the socket didn't take. While there are any, nothing more is collected, so there
     /// are never more than one turn's.
     unsent: Vec<Bytes>,
-    /// Set while something is waited for that a peer could withhold for ever: when to give up.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// For how long what a peer could withhold for ever is waited for.
+    patience: Patience,
+    /// Set while a large frame is unsent.
+    claim: Option<Claim>,
 }
 
 /// How far a connection has come.
@@ -205,7 +208,8 @@ impl Connection {
             throttle: Throttle::default(),
             pause: None,
             unsent: Vec::new(),
-            patience: None,
+            patience: Patience::default(),
+            claim: None,
         }
     }
 
@@ -268,11 +272,11 @@ impl Connection {
                     return ControlFlow::Break(Poll::Ready(()));
                 }
                 self.phase = Phase::Closing;
-                self.patience = Some(Box::pin(sleep(LINGER)));
+                self.patience.wait_for(LINGER);
             }
             (Turn::Idle | Turn::More, Written::Broken) => {
                 self.phase = Phase::Broken(conn);
-                self.patience = Some(Box::pin(sleep(LINGER)));
+                self.patience.wait_for(LINGER);
             }
             (Turn::More, Written::All) => {}
             (Turn::Idle | Turn::More, _) if matches!(read, Read::Some) => {}
@@ -291,7 +295,7 @@ impl Connection {
         let end = match self.read(cx, scratch) {
             Read::Some => None,
             // The news that the socket is broken comes the same way as what the peer said before.
-            Read::Nothing if self.is_patient(cx) => return ControlFlow::Break(Poll::Pending),
+            Read::Nothing if self.patience.is_left(cx) => return ControlFlow::Break(Poll::Pending),
             // Nobody can be told what was wrong.
             Read::Nothing | Read::End(End::Violation(_)) => Some(End::Gone),
             Read::End(end) => Some(end),
@@ -445,7 +449,7 @@ impl Connection {
 
     /// Writes frames, as many as the kernel takes at a time, and keeps the rest.
     fn write(&mut self, cx: &mut Context<'_>, frames: &mut Vec<Bytes>) -> Written {
-        let (mut n_sent, mut is_progress) = (0, false);
+        let mut n_sent = 0;
         while n_sent < frames.len() {
             let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
             let waiting = frames.iter().skip(n_sent);
@@ -455,7 +459,7 @@ impl Connection {
             match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
                 Poll::Ready(Ok(n_bytes)) if n_bytes > 0 => {
                     n_sent += advance(frames, n_sent, n_bytes);
-                    is_progress = true;
+                    self.patience.took(n_bytes);
                 }
                 Poll::Ready(_) => {
                     frames.clear();
@@ -464,33 +468,35 @@ impl Connection {
                 Poll::Pending => {
                     self.unsent.extend(frames.drain(n_sent..));
                     frames.clear();
-                    return self.wait(cx, is_progress);
+                    return self.wait(cx);
                 }
             }
         }
         frames.clear();
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
-                self.patience = None;
+                self.patience.rest();
+                self.claim = None;
                 Written::All
             }
             Poll::Ready(Err(_)) => Written::Broken,
-            Poll::Pending => self.wait(cx, is_progress),
+            Poll::Pending => self.wait(cx),
         }
     }
 
-    /// Waits until the socket takes more, but not for ever.
-    fn wait(&mut self, cx: &mut Context<'_>, is_progress: bool) -> Written {
-        let may_extend = is_progress && !matches!(self.phase, Phase::Closing);
-        if may_extend || self.patience.is_none() {
-            self.patience = Some(Box::pin(sleep(STUCK)));
+    /// Waits until the socket takes more, but not for ever, and not for a trickle.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Written {
+        // A socket that is closed has its last seconds already.
+        if !matches!(self.phase, Phase::Closing) {
+            self.patience.wait();
         }
-        if self.is_patient(cx) { Written::Part } else { Written::Stuck }
-    }
-
-    /// False if what is waited for took too long. Wakes the task when it does.
-    fn is_patient(&mut self, cx: &mut Context<'_>) -> bool {
-        self.patience.as_mut().is_some_and(|it| it.as_mut().poll(cx).is_pending())
+        if self.claim.is_none()
+            && let Some(frame) = self.unsent.iter().find(|it| it.len() > LARGE_BYTES)
+        {
+            self.claim = Some(self.app.unsent.hold(frame, cx.waker()));
+        }
+        let is_given_up = self.claim.as_ref().is_some_and(Claim::is_given_up);
+        if self.patience.is_left(cx) && !is_given_up { Written::Part } else { Written::Stuck }
     }
 }
 

@@ -119,6 +119,8 @@ for (const [what, frames] of /** @type {const} */ ([
   ["resyncs", [{ resync: { key: "flood:1" } }]],
   ["questions about last seen", [{ last_seen: { key: "flood:1" } }]],
   ["heartbeats", [{ heartbeat: {} }]],
+  ["looks on and off", [{ observe: { key: "flood:3" } }, { leave: { key: "flood:3" } }]],
+  ["tokens", [{ token: { token: "a.b.c" } }, { token: { token: mintToken("flood0") } }]],
   ["updates", [{ update: { key: "flood:1", meta: { filler: "x".repeat(4000) } } }]],
   ["pulses", [{ pulse: { key: "flood:1", name: "cursor", value: "x".repeat(500) } }]],
   ["garbage", ["garbage", { shout: {} }, { join: { key: "" } }]],

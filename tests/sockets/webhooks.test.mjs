@@ -71,7 +71,10 @@ test("who comes and goes is told, signed as the paper says; a reload isn't told"
   // A signature that anybody can make who knows that there is no secret.
   for (const none of [undefined, "", "whsec_", "whsec_c2hvcnQ="]) {
     const key = Buffer.from(String(none ?? "").replace("whsec_", ""), "base64");
-    assert.throws(() => verified(unsigned(signed(key)), "{}", /** @type {any} */ (none)), /missing/);
+    assert.throws(
+      () => verified(unsigned(signed(key)), "{}", /** @type {any} */ (none)),
+      /missing/,
+    );
   }
   assert.equal(new Set(inbox.deliveries.map((it) => it.headers["webhook-id"])).size, 6);
 });

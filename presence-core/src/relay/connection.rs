@@ -128,8 +128,10 @@ pub(super) struct Open {
     pub(super) is_remembered: bool,
     /// When it was last kept.
     pub(super) remembered_at: Time,
-    /// When the metas are told that wait because it says too much.
+    /// When what waits because it says too much is told.
     pub(super) held_until: Option<Time>,
+    /// Whether nobody looks at its page, if that waits.
+    pub(super) held_away: Option<bool>,
     /// When the snapshots are told that wait because it enters too many keys.
     pub(super) snapshots_at: Option<Time>,
 }

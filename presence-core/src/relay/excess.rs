@@ -10,8 +10,8 @@ use presence_protocol::{Key, Meta};
 const HOLD: Duration = Duration::from_secs(1);
 
 impl<H: Host, B: Backplane> Relay<H, B> {
-    /// A frame of somebody who says too much: a pulse is dropped, and a meta told later if no other
-    /// replaces it until then. Everything else, the end of a pulse too, is as ever.
+    /// A frame of somebody who says too much: a pulse is dropped, and a meta, or whether somebody looks, told later
+    /// if no other replaces it until then. Everything else, the end of a pulse too, is as ever.
     pub fn excess(&mut self, now: Time, id: ConnId, command: Command) {
         let kind = command.kind();
         match command {
@@ -20,6 +20,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::Update { key, meta } if self.open(id).is_some_and(|it| it.is_member(&key)) => {
                 self.hold(now, id, &key, meta);
+            }
+            Command::Attention { away } if self.open(id).is_some() => {
+                self.hold_attention(now, id, away);
             }
             it => return self.frame(now, id, it),
         }
@@ -38,7 +41,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         }
     }
 
-    /// Tells the metas of a connection that have waited long enough.
+    fn hold_attention(&mut self, now: Time, id: ConnId, away: bool) {
+        let Some(open) = self.open(id) else { return };
+        let is_replaced = open.held_away.replace(away).is_some();
+        let until = *open.held_until.get_or_insert(now + HOLD);
+        self.arm_connection_by(id, until);
+        if is_replaced {
+            self.stats.dropped.add(Dropped::Rate, 1);
+        }
+    }
+
+    /// Tells what of a connection has waited long enough.
     pub(super) fn tell_held(&mut self, now: Time, id: ConnId) {
         let Some(open) = self.open(id).filter(|it| it.held_until.is_some_and(|it| it <= now))
         else {
@@ -47,8 +60,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         open.held_until = None;
         let (session, dial) = (open.session, open.dial);
         let held = open.keys.iter_mut().filter_map(|it| Some((it.key.clone(), it.held.take()?)));
-        for (key, meta) in held.collect::<Vec<_>>() {
+        let (metas, away): (Vec<_>, _) = (held.collect(), open.held_away.take());
+        for (key, meta) in metas {
             self.publish(now, &key, Change::Update { session, dial, meta });
+        }
+        if let Some(away) = away {
+            self.attend(now, id, away);
         }
     }
 }

@@ -510,6 +510,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             is_remembered: grant.last_seen,
             remembered_at: now,
             held_until: None,
+            held_away: None,
             snapshots_at: None,
             grant,
         };
@@ -540,7 +541,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Command::Observe { key, grant, invisible } => {
                 self.observe(now, id, key, grant, invisible);
             }
-            Command::Attention { away } => self.attend(now, id, away),
+            Command::Attention { away } => {
+                if self.open(id).is_some_and(|it| it.held_away.take().is_some()) {
+                    self.stats.dropped.add(Dropped::Rate, 1);
+                }
+                self.attend(now, id, away);
+            }
             Command::Update { key, meta } => {
                 if let Some((session, dial)) = self.joined(now, id, &key) {
                     let entered = self.open(id).and_then(|it| it.entered(&key));

@@ -24,6 +24,24 @@ fn of_updates_beyond_the_rate_the_last_is_told_once_a_second() {
 }
 
 #[test]
+fn of_looks_beyond_the_rate_the_last_is_told_once_a_second() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    shell.pass(1_000);
+    for n in 0..31 {
+        shell.excess(bob.conn, Command::Attention { away: n % 2 == 0 });
+        shell.pass(100);
+    }
+    shell.pass(1_000);
+    let told = shell.sees(&alice);
+    assert!(told.len() <= 4, "{told:?}");
+    assert_eq!(told.last().map(String::as_str), Some("bob away"), "nothing is lost in the end");
+    shell.excess(bob.conn, Command::Attention { away: false });
+    shell.frame(bob.conn, Command::Attention { away: true });
+    shell.pass(5_000);
+    assert_eq!(shell.sees(&alice), NOTHING, "one within the rate overtakes it");
+}
+
+#[test]
 fn an_update_within_the_rate_overtakes_the_one_that_waits() {
     let (mut shell, alice, bob) = two_in(DOC);
     shell.pass(1_000);
