@@ -126,8 +126,6 @@ pub(super) struct Open {
     pub(super) is_away: bool,
     /// True if it may be kept when this person viewed something.
     pub(super) is_remembered: bool,
-    /// When it was last kept.
-    pub(super) remembered_at: Time,
     /// When what waits because it says too much is told.
     pub(super) held_until: Option<Time>,
     /// Whether nobody looks at its page, if that waits.
@@ -151,6 +149,10 @@ pub(super) struct Entered {
     pub(super) held: Option<Meta>,
     /// True while its snapshot waits because the connection enters too many keys.
     pub(super) is_deferred: bool,
+    /// When it was last kept that it is viewed here.
+    pub(super) kept_at: Option<Time>,
+    /// When its page was last looked at, if that isn't kept yet and nobody does any more.
+    pub(super) viewed_until: Option<Time>,
 }
 
 /// As what a connection is in a key.
@@ -198,14 +200,45 @@ pub(super) enum Silence {
 }
 
 impl Open {
-    /// Its page is looked at, or was until this moment: in one of the keys that it has joined, or in all.
+    /// Whether somebody looks at its page from this moment on.
+    pub(super) fn look(&mut self, now: Time, away: bool) {
+        self.is_away = away;
+        for it in self.keys.iter_mut().filter(|it| it.role == Role::Member) {
+            let is_news = away && it.kept_at.is_none_or(|kept_at| kept_at < now);
+            it.viewed_until = is_news.then_some(now);
+        }
+    }
+
+    /// It is in one of its keys no longer, or in none, or as somebody else: what its views come to is kept
+    /// whenever they were kept before.
     pub(super) fn remember(&mut self, last_seen: &mut LastSeen, at: Time, key: Option<&Key>) {
-        if self.is_away || !self.is_remembered {
+        self.keep(last_seen, at, at, |it| key.is_none_or(|key| *key == it.key));
+    }
+
+    /// Its page is looked at in the keys that it has joined, or was until this moment: kept of those of which
+    /// that is due. What isn't due waits for the next time, or for the end.
+    pub(super) fn remember_due(&mut self, last_seen: &mut LastSeen, now: Time, at: Time) {
+        if let Some(interval) = last_seen.interval() {
+            let is_due = |it: &Entered| it.kept_at.is_none_or(|it| now.since(it) >= interval);
+            self.keep(last_seen, now, at, is_due);
+        }
+    }
+
+    fn keep(
+        &mut self,
+        last_seen: &mut LastSeen,
+        now: Time,
+        at: Time,
+        is_meant: impl Fn(&Entered) -> bool,
+    ) {
+        if !self.is_remembered {
             return;
         }
-        for it in self.keys.iter().filter(|it| key.is_none_or(|key| *key == it.key)) {
-            if it.role == Role::Member {
+        for it in self.keys.iter_mut().filter(|it| it.role == Role::Member && is_meant(it)) {
+            let at = if self.is_away { it.viewed_until.take() } else { Some(at) };
+            if let Some(at) = at {
                 last_seen.view(&it.key, &self.grant.user, at);
+                it.kept_at = Some(now);
             }
         }
     }

@@ -56,7 +56,7 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 self.attend(now, id, away);
                 self.enter(now, id, &key, Role::Member, pass);
                 self.publish(now, &key, change);
-                self.remember(id, now, Some(&key));
+                self.remember_due(id, now, now);
             }
             Err(error) => self.turn_away(now, id, key, error),
         }
@@ -198,7 +198,18 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             None => {
                 let (key, held, is_deferred) = (key.clone(), None, false);
-                open.keys.push(Entered { key, role, can, own_can, expires_at, held, is_deferred });
+                let (kept_at, viewed_until) = (None, None);
+                open.keys.push(Entered {
+                    key,
+                    role,
+                    can,
+                    own_can,
+                    expires_at,
+                    held,
+                    is_deferred,
+                    kept_at,
+                    viewed_until,
+                });
                 true
             }
         };

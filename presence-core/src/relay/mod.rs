@@ -508,7 +508,6 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             silence: Silence::None,
             is_away: false,
             is_remembered: grant.last_seen,
-            remembered_at: now,
             held_until: None,
             held_away: None,
             snapshots_at: None,
@@ -1058,13 +1057,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 );
             }
         }
-        if let Some(interval) = self.last_seen.interval()
-            && silence == Silence::None
-            && let Some(open) = self.open(id)
-            && now.since(open.remembered_at) >= interval
-        {
-            open.remembered_at = now;
-            self.remember(id, last_heard, None);
+        if silence == Silence::None {
+            self.remember_due(id, now, last_heard);
         }
         if silence != Silence::None && former == Silence::None {
             if let Some(connection) = self.connection(id) {
@@ -1078,24 +1072,33 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     /// Somebody looks at a connection's page again, or nobody does any more: in all of its keys.
     fn attend(&mut self, now: Time, id: ConnId, away: bool) {
         let Some(open) = self.open(id).filter(|it| it.is_away != away) else { return };
-        // Whether a view ends or begins, this is the moment.
-        open.is_away = false;
-        self.remember(id, now, None);
-        let Some(open) = self.open(id) else { return };
-        open.is_away = away;
+        open.look(now, away);
         let (session, dial, keys) = (open.session, open.dial, open.joined_keys());
+        self.remember_due(id, now, now);
         for key in keys {
             self.publish(now, &key, Change::Attention { session, dial, away });
         }
     }
 
-    /// A connection's page is looked at, or was until this moment: in one of its keys, or in all.
+    /// Keeps what a connection's page was viewed, until this moment: in one of its keys, or in all.
     fn remember(&mut self, id: ConnId, at: Time, key: Option<&Key>) {
-        let Self { connections, last_seen, .. } = self;
-        if let Some(Some(connection)) = connections.get_mut(id.0 as usize)
-            && let Phase::Open(open) = &mut connection.phase
-        {
+        if let Some((open, last_seen)) = self.viewer(id) {
             open.remember(last_seen, at, key);
+        }
+    }
+
+    /// The same of all keys in which that is due.
+    fn remember_due(&mut self, id: ConnId, now: Time, at: Time) {
+        if let Some((open, last_seen)) = self.viewer(id) {
+            open.remember_due(last_seen, now, at);
+        }
+    }
+
+    fn viewer(&mut self, id: ConnId) -> Option<(&mut Open, &mut LastSeen)> {
+        let Self { connections, last_seen, .. } = self;
+        match &mut connections.get_mut(id.0 as usize)?.as_mut()?.phase {
+            Phase::Open(open) => Some((open, last_seen)),
+            Phase::Greeting { .. } | Phase::Closing(_) => None,
         }
     }
 

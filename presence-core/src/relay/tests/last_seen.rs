@@ -33,6 +33,59 @@ fn of_who_stays_it_is_kept_once_a_minute() {
 }
 
 #[test]
+fn who_comes_and_goes_between_tabs_and_joins_again_is_kept_once_a_minute() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 0"]);
+    let mut kept = Vec::new();
+    for _ in 0..600 {
+        shell.join(&alice, DOC);
+        for away in [true, false] {
+            shell.pass(500);
+            shell.attention(&alice, away);
+            shell.frame(alice.conn, join_away(DOC, away));
+        }
+        kept.extend(store.takes(&mut shell));
+    }
+    let minutes: Vec<_> = (1..=10).map(|it| format!("document:42 alice {}", it * 60)).collect();
+    assert_eq!(kept, minutes);
+    shell.pass(3_000);
+    shell.leave(&alice, DOC);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 603"], "and when she leaves");
+}
+
+#[test]
+fn one_key_more_has_the_others_kept_no_sooner() {
+    let (mut shell, mut store) = keeping("*");
+    let alice = shell.visit("alice", DOC);
+    shell.pass(30_000);
+    shell.join(&alice, OTHER);
+    let minute = 60_000 - 30_000 + 1_000;
+    assert_eq!(store.takes(&mut shell).len(), 2);
+    shell.beat(&alice);
+    shell.pass(minute);
+    shell.beat(&alice);
+    shell.attention(&alice, true);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 61"]);
+}
+
+#[test]
+fn a_page_that_was_put_away_was_viewed_until_then_whatever_becomes_of_it() {
+    for how in [Closed::Leave, Closed::Lost] {
+        let (mut shell, mut store) = keeping("*");
+        let alice = shell.visit("alice", DOC);
+        store.takes(&mut shell);
+        shell.pass(20_000);
+        shell.beat(&alice);
+        shell.attention(&alice, true);
+        assert_eq!(store.takes(&mut shell), NOTHING, "it is kept already that she is here");
+        shell.pass(5_000);
+        shell.end(alice.conn, how);
+        assert_eq!(store.takes(&mut shell), ["document:42 alice 20"]);
+    }
+}
+
+#[test]
 fn who_is_away_views_nothing() {
     let (mut shell, mut store) = keeping("*");
     let alice = shell.visit("alice", DOC);
@@ -44,7 +97,7 @@ fn who_is_away_views_nothing() {
         shell.beat(&alice);
     }
     shell.attention(&alice, true);
-    assert_eq!(store.takes(&mut shell), NOTHING);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 1"], "until she was away");
     shell.attention(&alice, false);
     assert_eq!(store.takes(&mut shell), ["document:42 alice 601"]);
     shell.attention(&alice, true);
@@ -57,8 +110,7 @@ fn who_is_away_views_nothing() {
 fn a_page_that_was_opened_behind_others_was_not_viewed() {
     let (mut shell, mut store) = keeping("*");
     let alice = shell.page("alice");
-    let (key, meta) = (parse(DOC), Meta::empty());
-    shell.frame(alice.conn, Command::Join { key, grant: None, meta, age: None, away: Some(true) });
+    shell.frame(alice.conn, join_away(DOC, true));
     shell.close_tab(&alice);
     assert_eq!(store.takes(&mut shell), NOTHING);
 }
@@ -73,7 +125,7 @@ fn to_join_another_key_from_behind_other_tabs_views_none() {
     shell.join(&alice, OTHER);
     shell.pass(5_000);
     shell.close_tab(&alice);
-    assert_eq!(store.takes(&mut shell), NOTHING);
+    assert_eq!(store.takes(&mut shell), ["document:42 alice 0"], "before she was away");
 }
 
 #[test]
@@ -276,6 +328,11 @@ fn nobody_asks_more_than_ten_times_in_a_second() {
     assert_eq!((0..100).map(|_| ask(&mut shell)).sum::<usize>(), 10);
     shell.pass(1_000);
     assert_eq!((0..100).map(|_| ask(&mut shell)).sum::<usize>(), 10);
+}
+
+fn join_away(key: &str, away: bool) -> Command {
+    let (key, meta) = (parse(key), Meta::empty());
+    Command::Join { key, grant: None, meta, age: None, away: Some(away) }
 }
 
 fn answer(shell: &mut Shell<MemoryBackplane>, asked: Asked, views: Vec<View>) {
