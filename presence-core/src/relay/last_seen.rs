@@ -10,8 +10,9 @@ use presence_protocol::{Dial, Key, Meta, Seen, ServerFrame, SessionId, User, Use
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How often what is too old is forgotten.
-const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often what is too old is forgotten, at least and at most: after the retention, if it is between these,
+/// so that nothing is there for twice as long.
+const FORGET_INTERVALS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
 
 /// Of which keys it is kept who viewed them, and for how long.
 #[derive(Clone, Debug)]
@@ -137,7 +138,8 @@ impl LastSeen {
     pub(super) fn forget(&mut self, now: Time) -> Option<Time> {
         let rules = self.rules.as_ref()?;
         self.requests.push_back(Request::ForgetBefore(now - rules.retention));
-        Some(now + FORGET_INTERVAL)
+        let (shortest, longest) = FORGET_INTERVALS;
+        Some(now + rules.retention.clamp(shortest, longest))
     }
 
     /// A token forbids that anything is kept of a user: nor is what was kept before.

@@ -274,6 +274,23 @@ fn what_is_too_old_is_forgotten_and_never_told() {
 }
 
 #[test]
+fn what_is_too_old_stays_for_as_long_again_at_most_and_an_hour_of_a_long_retention() {
+    for (retention, most) in [(1, 6), (60, 120), (1_800, 3_600), (7_200, 10_800)] {
+        let (mut shell, mut store) = keeping_for("*", Duration::from_secs(retention));
+        shell.pass(500);
+        let alice = shell.visit("alice", DOC);
+        shell.close_tab(&alice);
+        store.takes(&mut shell);
+        shell.pass(retention * 1_000 - 600);
+        store.takes(&mut shell);
+        assert_eq!(store.views.len(), 1, "{retention} s aren't over");
+        shell.pass((most - retention) * 1_000 + 600);
+        store.takes(&mut shell);
+        assert_eq!(store.views.len(), 0, "after {most} s of {retention}");
+    }
+}
+
+#[test]
 fn a_token_that_forbids_it_has_forgotten_what_was_kept_of_its_keys() {
     let (mut shell, mut store) = keeping("*");
     for key in [DOC, OTHER] {
@@ -342,9 +359,13 @@ fn answer(shell: &mut Shell<MemoryBackplane>, asked: Asked, views: Vec<View>) {
 
 /// A relay that keeps who viewed such keys for two hours.
 fn keeping(pattern: &str) -> (Shell<MemoryBackplane>, Store) {
+    keeping_for(pattern, Duration::from_millis(RETENTION))
+}
+
+fn keeping_for(pattern: &str, retention: Duration) -> (Shell<MemoryBackplane>, Store) {
     let mut shell = Shell::new();
     let keys = vec![KeyPattern::parse(pattern).unwrap()];
-    let rules = LastSeenRules::new(keys, Duration::from_millis(RETENTION));
+    let rules = LastSeenRules::new(keys, retention);
     shell.relay.keep_last_seen(shell.now, rules);
     let store = Store { began: shell.now, ..Store::default() };
     (shell, store)
