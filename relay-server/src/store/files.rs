@@ -1,6 +1,6 @@
 //! The files of a database: made, removed, and looked at without leaving a trace.
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,23 @@ pub(crate) fn keep_private(file: &Path) {
     }
     #[cfg(not(unix))]
     let _ = file;
+}
+
+/// Has a database write what is new into a log beside it (WAL). `SQLite` doesn't say so by itself where that can't
+/// be, on some network drives for instance: a kill would still lose nothing, but each batch would wait for the
+/// disk twice, and what is deleted would be in a journal that nobody overwrites.
+pub(crate) fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    match mode.as_str() {
+        // One in memory has no file to put a log beside.
+        "wal" | "memory" => Ok(()),
+        _ => {
+            let why = format!("its folder allows no write-ahead log (journal_mode is {mode})");
+            let code = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+            Err(rusqlite::Error::SqliteFailure(code, Some(why)))
+        }
+    }
 }
 
 /// Removes a database, if there is one.
@@ -74,6 +91,31 @@ fn escaped(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_has_a_log_beside_it_or_is_refused() {
+        let folder = std::env::temp_dir().join(format!("whoshere-ahead-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("a.db");
+        write_ahead(&Connection::open_in_memory().unwrap()).unwrap();
+        let open = Connection::open(&file).unwrap();
+        write_ahead(&open).unwrap();
+        let mode = || -> String {
+            let connection = Connection::open(&file).unwrap();
+            connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap()
+        };
+        assert_eq!(mode(), "wal");
+        drop(open);
+        #[cfg(unix)]
+        {
+            // SQLite's way for file systems without shared memory, which a log needs.
+            let (file, flags) = (folder.join("b.db"), OpenFlags::default());
+            let open = Connection::open_with_flags_and_vfs(file, flags, c"unix-dotfile").unwrap();
+            let refusal = write_ahead(&open).unwrap_err().to_string();
+            assert!(refusal.contains("journal_mode is delete"), "{refusal}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn whoever_looks_leaves_no_trace_and_sees_what_was_written_last() {

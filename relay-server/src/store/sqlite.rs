@@ -1,6 +1,6 @@
 //! The store that comes with the relay: one `SQLite` database, in a folder or in memory.
 
-use super::files::{count, keep_private, look, remove};
+use super::files::{count, keep_private, look, remove, write_ahead};
 use super::{MAX_VIEWS_PER_USER, Store, StoreError};
 use presence_core::Time;
 use presence_core::relay::{KeyPattern, View};
@@ -100,7 +100,7 @@ impl SqliteStore {
     pub(super) fn prepare(connection: Connection, most_bytes: i64) -> Result<Self, StoreError> {
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        write_ahead(&connection)?;
         // In this mode a killed process loses nothing that was committed; a power cut may cost the last
         // moments, but never the database.
         connection.pragma_update(None, "synchronous", "normal")?;

@@ -80,7 +80,7 @@ impl Outbox {
             None => Connection::open_in_memory()?,
         };
         connection.busy_timeout(Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        files::write_ahead(&connection)?;
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.pragma_update(None, "journal_size_limit", 4 * 1024 * 1024)?;
         // Who was where is nobody's business once it is told.
