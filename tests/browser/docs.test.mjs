@@ -302,6 +302,32 @@ test("Rust: the function is the one that the relay's own tests call", () => {
   );
 });
 
+test("Another secret: the relay takes what either has signed", async (t) => {
+  const files = serverFiles(t);
+  const next = "the secret that comes after that one, as long";
+  files.write("run.sh", `NEXT_SECRET='${next}'\n. ./secrets.sh\npwd`);
+  const output = files.run(t, "sh", "run.sh");
+  if (output === undefined) return;
+  const relay = await startRelay({
+    args: ["--token-keys-file", join(output.trim(), "secrets.json")],
+    env: {
+      WHOSHERE_SECRET: undefined,
+      WHOSHERE_RESUME_SECRET: "one of its own, for resume tokens",
+    },
+  });
+  t.after(() => relay.stop());
+  for (const [secret, kid] of [
+    [SECRET, "old"],
+    [next, "new"],
+  ]) {
+    for (const header of [{}, { kid }]) {
+      const peer = await Peer.open(relay);
+      await peer.hello(mintToken("alice", { secret, header }));
+      await peer.close(1000);
+    }
+  }
+});
+
 test("Keys: the relay takes what is signed with the private half", async (t) => {
   const files = serverFiles(t);
   const said = 'printf "%s\\n" "$WHOSHERE_RESUME_SECRET" "$(pwd)" "$@"';

@@ -3,7 +3,7 @@
 // Whose tokens a relay takes: public keys from a file and from an address, and how they change.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHmac } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -100,6 +100,43 @@ test("a file of keys is read again when it changes, and nobody is closed", async
     await until(async () => (await attempt(relay, next.token("carol"))) === undefined);
     assert.deepEqual(await refused(relay, next.token("carol")), DENIED, "all were taken away");
     await until(async () => /WARN.*all keys of tokens were taken away/.test(relay.log));
+  } finally {
+    await relay.stop();
+  }
+});
+
+test("a shared secret is changed by its kid, without a restart, and nobody is closed", async () => {
+  const [old, next] = [new SharedSecret("2025"), new SharedSecret("2026")];
+  const file = join(folder, "secrets.json");
+  writeFileSync(file, secretSet(old));
+  const env = { ...OWN_RESUME_SECRET, WHOSHERE_TOKEN_KEYS_FILE: file };
+  const relay = await startRelay({ env });
+  try {
+    const alice = await welcomed(relay, old.token("alice"));
+    await alice.join("document:1");
+    assert.deepEqual(await refused(relay, next.token("bob")), EXPIRED, "not known yet");
+
+    writeFileSync(file, secretSet(old, next));
+    const bob = await eventually(relay, () => next.token("bob"));
+    await bob.join("document:1");
+    await alice.sees(["alice", "bob"]);
+    await welcomed(relay, old.token("carol"));
+    for (const [kid, secret] of /** @type {const} */ ([
+      ["2026", old],
+      ["2025", next],
+    ])) {
+      const token = secret.token("eve", { kid });
+      assert.deepEqual(await refused(relay, token), DENIED, `of ${secret.kid}, said to be ${kid}`);
+    }
+    // A library that names no key: any of the secrets may have signed it.
+    await welcomed(relay, old.token("dave", { kid: undefined }));
+
+    writeFileSync(file, secretSet(next));
+    await until(async () => (await attempt(relay, old.token("carol"))) === undefined);
+    assert.deepEqual(await refused(relay, old.token("dave", { kid: undefined })), DENIED);
+    await welcomed(relay, next.token("carol"));
+    await alice.heartbeat();
+    await bob.heartbeat();
   } finally {
     await relay.stop();
   }
@@ -264,6 +301,33 @@ async function until(condition) {
     assert.ok(Date.now() < deadline, "it takes too long");
     await sleep(200);
   }
+}
+
+/** A secret that a server and the relay share, with a name. */
+class SharedSecret {
+  #secret = randomBytes(32);
+
+  /** @param {string} kid */
+  constructor(kid) {
+    this.kid = kid;
+  }
+
+  get jwk() {
+    return { kty: "oct", kid: this.kid, alg: "HS256", k: this.#secret.toString("base64url") };
+  }
+
+  /**
+   * @param {string} user
+   * @param {object} [header] what the header says instead, also if it is a lie
+   */
+  token(user, header = {}) {
+    return mintToken(user, { secret: this.#secret, header: { kid: this.kid, ...header } });
+  }
+}
+
+/** @param {SharedSecret[]} secrets */
+function secretSet(...secrets) {
+  return JSON.stringify({ keys: secrets.map((it) => it.jwk) });
 }
 
 /**

@@ -157,10 +157,10 @@ export class Relay {
  * Signs a token for {@link SECRET}.
  *
  * @param {string | Claims} claims a user's id, or the claims
- * @param {{ secret?: string, algorithm?: "HS256" | "HS512" | "none" }} [options]
+ * @param {{ secret?: string | Buffer, algorithm?: "HS256" | "HS512" | "none", header?: object }} [options]
  * @returns {string}
  */
-export function mintToken(claims, { secret = SECRET, algorithm = "HS256" } = {}) {
+export function mintToken(claims, { secret = SECRET, algorithm = "HS256", header } = {}) {
   const all = {
     keys: ["*"],
     exp: Math.floor(Date.now() / 1000) + 3600,
@@ -168,7 +168,7 @@ export function mintToken(claims, { secret = SECRET, algorithm = "HS256" } = {})
   };
   /** @param {unknown} part */
   const encode = (part) => Buffer.from(JSON.stringify(part)).toString("base64url");
-  const signed = `${encode({ alg: algorithm, typ: "JWT" })}.${encode(all)}`;
+  const signed = `${encode({ alg: algorithm, typ: "JWT", ...header })}.${encode(all)}`;
   if (algorithm === "none") return `${signed}.`;
   const hash = algorithm === "HS256" ? "sha256" : "sha512";
   return `${signed}.${createHmac(hash, secret).update(signed).digest("base64url")}`;
