@@ -7,11 +7,12 @@ import { ensureBrowser, ensureWebdriver } from "./setup/browser.mjs";
 import { ensureWasmPack } from "./setup/cargo-tools.mjs";
 import { isMain, Refusal, runMain, say } from "./setup/log.mjs";
 import { ensureNpmPackages, npmBin } from "./setup/npm-packages.mjs";
+import { ensureRuntimes } from "./setup/runtimes.mjs";
 import { ensureRust } from "./setup/rust.mjs";
 import { ensureStdSource, ensureWasmToolchain } from "./setup/wasm-toolchain.mjs";
 
 /**
- * @typedef {"rust" | "npm" | "wasm" | "std-source" | "wasm-pack" | "wasm-opt" | "browser" | "webdriver"} Need
+ * @typedef {"rust" | "npm" | "wasm" | "std-source" | "wasm-pack" | "wasm-opt" | "browser" | "webdriver" | "python" | "runtimes"} Need
  *
  * @typedef {object} Tools what was asked for; the rest is `undefined`
  * @property {NodeJS.ProcessEnv} wasmEnv the whole environment for commands that compile to wasm
@@ -28,6 +29,7 @@ const WORDS = {
   wasm: ["wasm", "std-source", "wasm-pack", "wasm-opt"],
   browser: ["browser"],
   webdriver: ["webdriver"],
+  runtimes: ["runtimes"],
 };
 
 /**
@@ -56,6 +58,8 @@ export async function ensure(needs) {
   }
   if (isNeeded("wasm-pack")) folders.push(...(await ensureWasmPack()));
   if (isNeeded("browser")) tools.chromium = await ensureBrowser();
+  if (isNeeded("python")) await ensureRuntimes(["python3"]);
+  if (isNeeded("runtimes")) await ensureRuntimes(["python3", "rails", "php", "go"]);
   if (isNeeded("webdriver")) tools.chromedriver = await ensureWebdriver();
 
   tools.wasmEnv.PATH = [...folders, process.env.PATH].join(delimiter);

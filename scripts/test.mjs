@@ -72,7 +72,7 @@ const STAGES = [
   },
   {
     name: "sockets",
-    needs: ["rust", "npm"],
+    needs: ["rust", "npm", "python"],
     commands: () => [{ run: buildRelay }, { run: nodeTest("sockets") }],
     shows: SKIPPED,
   },
@@ -98,7 +98,7 @@ const STAGES = [
   },
   {
     name: "browser",
-    needs: ["rust", "npm", "wasm", "wasm-pack", "browser"],
+    needs: ["rust", "npm", "wasm", "wasm-pack", "browser", "runtimes"],
     commands: (tools) => [
       { run: buildRelay },
       { run: [process.execPath, "scripts/build-client.mjs"] },

@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { apiReference } from "../../scripts/api-docs.mjs";
+import { ensurePythonPackages } from "../../scripts/setup/python.mjs";
 import { Stage, until } from "../support/browser.mjs";
 import { bundle } from "../support/bundle.mjs";
 import { Peer } from "../support/peer.mjs";
@@ -230,28 +231,41 @@ test("Express and Next.js: a handler answers with a token that the relay takes",
 
 test("Django: the view answers with a token that the relay takes", async (t) => {
   const files = serverFiles(t);
-  const stubs = {
-    "django/__init__.py": "",
-    "django/contrib/__init__.py": "",
-    "django/contrib/auth/__init__.py": "",
-    "django/contrib/auth/decorators.py":
-      "def login_required(view):\n    view.needs_login = True\n    return view\n",
-    "django/conf.py": `class settings:\n    WHOSHERE_SECRET = ${JSON.stringify(SECRET)}\n`,
-    "django/http.py":
-      "class HttpResponse(dict):\n    def __init__(self, content, content_type):\n        self.content = content\n",
-    "run.py": `from presence_token import presence_token
-class User:
-    pk = 7
-    def get_full_name(self): return "Jürgen 😀"
-class Request:
-    user = User()
-assert presence_token.needs_login
-response = presence_token(Request())
+  const django = await ensurePythonPackages("django", "tests/django/requirements.txt");
+  if ("missing" in django) return t.skip(django.missing);
+  files.write("urls.py", "urlpatterns = []\n");
+  files.write(
+    "run.py",
+    `import os
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
+    ALLOWED_HOSTS=["testserver"],
+    LOGIN_URL="/login",
+    ROOT_URLCONF="urls",
+    SECRET_KEY="of Django's own",
+    WHOSHERE_SECRET=os.environ["WHOSHERE_SECRET"],
+)
+import django
+django.setup()
+from django.contrib.auth.models import AnonymousUser, User
+from django.test import RequestFactory
+from presence_token import presence_token
+request = RequestFactory().get("/presence-token")
+request.user = AnonymousUser()
+response = presence_token(request)
+assert response.status_code == 302, response.status_code
+assert response["Location"] == "/login?next=/presence-token", response["Location"]
+assert b"." not in response.content
+request.user = User(pk=7, username="juergen", first_name="Jürgen", last_name="😀")
+response = presence_token(request)
+assert response.status_code == 200, response.status_code
+assert response["Content-Type"] == "text/plain", response["Content-Type"]
 assert response["Cache-Control"] == "no-store"
-print(response.content.decode())`,
-  };
-  for (const [name, text] of Object.entries(stubs)) files.write(name, text);
-  const token = files.run(t, "python3", "run.py");
+print(response.content.decode())
+`,
+  );
+  const token = files.run(t, [django.python, "run.py"], { PYTHONPATH: django.folder });
   if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
 });
 
@@ -259,19 +273,35 @@ test("Rails: the controller answers with a token that the relay takes", async (t
   const files = serverFiles(t);
   files.write(
     "run.rb",
-    `User = Struct.new(:id, :name)
-class ApplicationController
-  def self.guards = @guards ||= []
-  def self.before_action(*names) = guards.concat(names)
-  def current_user = User.new(7, "Jürgen 😀")
-  def response = @response ||= Struct.new(:headers).new({})
-  def render(plain:) = puts(plain)
+    `require "logger"
+begin
+  require "action_controller"
+rescue LoadError => error
+  puts "missing: #{error.message}"
+  exit
+end
+User = Struct.new(:id, :name)
+class ApplicationController < ActionController::Base
+  private
+  def current_user = request.env["user"]
+  # Devise's.
+  def authenticate_user! = current_user || head(:unauthorized)
 end
 require_relative "presence_tokens_controller"
-abort "anybody gets a token" unless PresenceTokensController.guards.include?(:authenticate_user!)
-PresenceTokensController.new.show`,
+def get(user)
+  env = Rack::MockRequest.env_for("/presence-token", "user" => user)
+  status, headers, body = PresenceTokensController.action(:show).call(env)
+  [status, headers, body.each.to_a.join]
+end
+status, _, body = get(nil)
+abort "anybody gets a token: #{status} #{body}" unless status == 401 && body == ""
+status, headers, body = get(User.new(7, "Jürgen 😀"))
+abort "#{status} #{headers}" unless status == 200 && headers["Cache-Control"] == "no-store"
+abort headers["Content-Type"] unless headers["Content-Type"].start_with?("text/plain")
+puts body`,
   );
-  const token = files.run(t, "ruby", "run.rb");
+  const token = files.run(t, ["ruby", "run.rb"]);
+  if (token?.startsWith("missing: ")) return t.skip(token.trim());
   if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
 });
 
@@ -279,7 +309,7 @@ test("PHP: the function answers with a token that the relay takes", async (t) =>
   const files = serverFiles(t);
   const call = 'send_presence_token("7", "Jürgen 😀");';
   files.write("run.php", `<?php\nrequire __DIR__ . "/presence_token.php";\n${call}`);
-  const token = files.run(t, "php", "run.php");
+  const token = files.run(t, ["php", "run.php"]);
   if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
 });
 
@@ -289,7 +319,7 @@ test("Go: the function answers with a token that the relay takes", async (t) => 
   const send = 'sendPresenceToken(recorder, "7", "Jürgen 😀")';
   const body = `recorder := httptest.NewRecorder()\n\t${send}\n\tfmt.Print(recorder.Body)`;
   files.write("main.go", `package main\n\n${imports}\n\nfunc main() {\n\t${body}\n}\n`);
-  const token = files.run(t, "go", "run", "presence_token.go", "main.go");
+  const token = files.run(t, ["go", "run", "presence_token.go", "main.go"]);
   if (token !== undefined) await assertTaken(token, { id: "7", name: "Jürgen 😀" });
 });
 
@@ -306,7 +336,7 @@ test("Another secret: the relay takes what either has signed", async (t) => {
   const files = serverFiles(t);
   const next = "the secret that comes after that one, as long";
   files.write("run.sh", `NEXT_SECRET='${next}'\n. ./secrets.sh\npwd`);
-  const output = files.run(t, "sh", "run.sh");
+  const output = files.run(t, ["sh", "run.sh"]);
   if (output === undefined) return;
   const relay = await startRelay({
     args: ["--token-keys-file", join(output.trim(), "secrets.json")],
@@ -333,7 +363,7 @@ test("Keys: the relay takes what is signed with the private half", async (t) => 
   const said = 'printf "%s\\n" "$WHOSHERE_RESUME_SECRET" "$(pwd)" "$@"';
   files.write("bin/whoshere-relay", `#!/bin/sh\n${said}\n`);
   files.write("run.sh", 'chmod +x bin/whoshere-relay\nPATH="$(pwd)/bin:$PATH"\n. ./keys.sh');
-  const output = files.run(t, "sh", "run.sh");
+  const output = files.run(t, ["sh", "run.sh"]);
   if (output === undefined) return;
   const [resumeSecret, folder = "", ...args] = output.trim().split("\n");
   const env = { WHOSHERE_SECRET: undefined, WHOSHERE_RESUME_SECRET: resumeSecret };
@@ -405,16 +435,20 @@ function serverFiles(t) {
     load: (/** @type {string} */ name) => import(pathToFileURL(join(folder, name)).href),
     run: (
       /** @type {import("node:test").TestContext} */ t,
-      /** @type {string} */ runtime,
-      /** @type {string[]} */ ...args
+      /** @type {string[]} */ [runtime = "", ...args],
+      /** @type {NodeJS.ProcessEnv} */ more = {},
     ) => {
-      const env = { ...process.env, WHOSHERE_SECRET: SECRET, PYTHONUTF8: "1", LANG: "C.UTF-8" };
+      const known = { WHOSHERE_SECRET: SECRET, PYTHONUTF8: "1", LANG: "C.UTF-8" };
+      const env = { ...process.env, ...known, ...more };
       const { status, stdout, stderr, error } = spawnSync(runtime, args, {
         cwd: folder,
         encoding: "utf8",
         env,
       });
-      if (error !== undefined) return t.skip(`there is no ${runtime} here: ${error.message}`);
+      if (error !== undefined) {
+        const advice = "`node scripts/setup.mjs runtimes` says why, or installs it";
+        return t.skip(`there is no ${runtime} here: ${advice}`);
+      }
       assert.equal(status, 0, stderr);
       return stdout;
     },

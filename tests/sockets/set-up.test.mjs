@@ -1,9 +1,11 @@
 // @ts-check
 //
-// The lock of set-up: one at a time, and nobody waits for those who are gone.
+// The lock of set-up: one at a time, and nobody waits for those who are gone. And what it does about a language
+// that only an example needs.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -78,6 +80,29 @@ for (const [what, owner, ageMs] of /** @type {const} */ ([
     assert.ok(isOver);
   });
 }
+
+test("a language that an example needs is installed, or it is said that the example isn't run", () => {
+  const [bin, asked] = [mkdtempSync(join(home, "bin-")), join(home, "asked")];
+  const apt = join(bin, "apt-get");
+  const module = new URL("../../scripts/setup/runtimes.mjs", import.meta.url);
+  const script = `(await import("${module}")).ensureRuntimes(["php", "go"])`;
+  const setUp = (/** @type {number} */ status) => {
+    writeFileSync(apt, `#!/bin/sh\necho "$@" >> "${asked}"\nexit ${status}\n`);
+    chmodSync(apt, 0o755);
+    const env = { PATH: bin };
+    const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], { env, encoding: "utf8" });
+    assert.deepEqual([child.status, child.stderr], [0, ""]);
+    return child.stdout;
+  };
+  if (process.getuid?.() !== 0) {
+    assert.match(setUp(0), /php, go, .* skipped until php-cli, golang-go is installed/);
+    assert.ok(!existsSync(asked));
+    return;
+  }
+  assert.match(setUp(0), /php, go, .* Installing php-cli and golang-go with apt-get/);
+  assert.match(readFileSync(asked, "utf8"), /install -y .* php-cli golang-go\n$/);
+  assert.match(setUp(100), /could not install php-cli and golang-go.*\n.* are skipped/);
+});
 
 test("a lock is free again after work that fails", async () => {
   await assert.rejects(
