@@ -8,6 +8,7 @@
 mod frames;
 mod keys;
 mod room;
+mod servers;
 
 /// A target's name and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));

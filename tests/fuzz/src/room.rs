@@ -1,6 +1,9 @@
 //! Several connections and their keys, whatever they say in whatever order.
 
-use presence_core::relay::{Closed, ConnId, KeyPattern, LastSeenRules, Outgoing, Request, View};
+use crate::servers::{Ledger, Servers};
+use presence_core::relay::{
+    Closed, ConnId, KeyPattern, LastSeenRules, NoticeRules, Outgoing, Request, View,
+};
 use presence_protocol::{
     Delta, ErrorCode, Key, Meta, Presence, Rev, ServerFrame, SessionId, UserId, decode_client,
 };
@@ -10,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
+/// Whom servers put out, place and watch for: people, and one whom only they know.
+const USERS: [&str; 5] = ["u0", "u1", "u2", "u9", "bot"];
 const METAS: [&str; 3] = ["{}", "{\"x\":1}", "{\"y\":[2]}"];
 
 /// What a viewer knows of a key.
@@ -34,30 +39,67 @@ struct World {
     pages: Vec<Page>,
     /// What a store would keep.
     views: BTreeMap<(Key, UserId), View>,
+    servers: Servers,
+    /// What servers were told.
+    ledger: Ledger,
+    /// How many lives the relay has had.
+    n_lives: u64,
 }
 
 /// Two bytes are a step: who does it and what, and with what.
 pub(crate) fn run(data: &[u8]) {
-    let pages = std::iter::repeat_with(Page::default).take(4).collect();
-    let mut running = Running::start(0, 7);
-    let all = KeyPattern::parse("*").into_iter().collect();
-    let now = running.now(0);
-    running.relay.keep_last_seen(now, LastSeenRules::new(all, Duration::from_secs(300)));
-    let mut world = World { running, now: 0, pages, views: BTreeMap::new() };
+    let mut world = World {
+        running: Running::start(0, 0),
+        now: 0,
+        pages: std::iter::repeat_with(Page::default).take(4).collect(),
+        views: BTreeMap::new(),
+        servers: Servers::default(),
+        ledger: Ledger::default(),
+        n_lives: 0,
+    };
+    world.start();
     for step in data.chunks_exact(2) {
         if let [who, with] = step {
             world.step(usize::from(who & 3), who >> 2, usize::from(*with));
+            let now = world.running.now(world.now);
+            world.servers.check(&world.running.relay, now);
         }
     }
     world.settle();
 }
 
 impl World {
+    /// The relay's process begins, and knows what of its last life is kept.
+    fn start(&mut self) {
+        self.n_lives += 1;
+        self.running = Running::start(self.now, 6 + self.n_lives);
+        let now = self.running.now(self.now);
+        let all = || KeyPattern::parse("*").into_iter().collect();
+        let last_seen = LastSeenRules::new(all(), Duration::from_secs(300));
+        self.running.relay.keep_last_seen(now, last_seen);
+        let told = Some(self.ledger.all());
+        self.running.relay.keep_notices(now, NoticeRules { keys: all(), told });
+    }
+
+    fn restart(&mut self, is_a_crash: bool) {
+        if !is_a_crash {
+            let now = self.running.now(self.now);
+            self.running.relay.drain(now, Duration::from_secs(5));
+            self.read();
+        }
+        for page in &mut self.pages {
+            page.conn = None;
+            page.keys.clear();
+        }
+        self.servers = Servers::default();
+        self.start();
+    }
+
     fn step(&mut self, who: usize, what: u8, with: usize) {
         let key = pick(&KEYS, with);
         let meta = pick(&METAS, with / 3);
         let Some(page) = self.pages.get(who) else { return };
-        let frame = match what % 20 {
+        let frame = match what % 32 {
             0 => return self.dial(who),
             1 => return self.hang_up(who, Closed::Lost),
             2 => return self.hang_up(who, Closed::Leave),
@@ -81,6 +123,8 @@ impl World {
                 r#"{{"token":{{"token":"{}"}}}}"#,
                 pick(&["u0 *", "u2 a", "u9 b", "x"], with)
             ),
+            20..29 => return self.serve(who, what % 32, with),
+            29 => return self.restart(with > 99),
             _ => r#"{"heartbeat":{}}"#.to_owned(),
         };
         if let Some(conn) = page.conn {
@@ -88,11 +132,32 @@ impl World {
         }
         self.read();
         // What comes after a leave is about a presence that no longer is.
-        if what % 20 == 10
+        if what % 32 == 10
             && let Some(page) = self.pages.get_mut(who)
         {
             page.keys.retain(|it, _| it.as_str() != key);
         }
+    }
+
+    /// A server of the application does something.
+    fn serve(&mut self, who: usize, what: u8, with: usize) {
+        let now = self.running.now(self.now);
+        let (servers, relay) = (&mut self.servers, &mut self.running.relay);
+        let Some(key) = Key::parse(pick(&KEYS, with)) else { return };
+        let Some(user) = UserId::parse(pick(&USERS, with / 3)) else { return };
+        let lasting = Duration::from_secs([0, 1, 8, 30].get(who).copied().unwrap_or_default());
+        match what {
+            20 => servers.kick(relay, now, &user, &key, lasting),
+            21 => servers.kick_everywhere(relay, now, &user, lasting, 1 + with / 32),
+            22 => servers.lift(relay, now, &user, (who < 2).then_some(&key)),
+            23 => servers.place(relay, now, &key, &user, pick(&METAS, with / 15), lasting),
+            24 => servers.withdraw(relay, now, &key, &user),
+            25 => servers.watch(relay, now, &key, &user),
+            26 => servers.unwatch(relay, with),
+            27 => servers.hear_one(relay, now, with),
+            _ => servers.hear_all(relay, now),
+        }
+        self.read();
     }
 
     fn say(&mut self, conn: ConnId, text: &str) {
@@ -163,6 +228,10 @@ impl World {
     fn read(&mut self) {
         let now = self.running.now(self.now);
         self.serve_store();
+        while let Some(notice) = self.running.relay.poll_notice() {
+            self.ledger.take(&notice);
+        }
+        self.servers.wake(&mut self.running.relay);
         let mut out = Vec::new();
         while let Some(conn) = self.running.relay.poll_wake() {
             while self.running.relay.collect(now, conn, 1000, &mut out) {}
@@ -222,6 +291,34 @@ impl World {
             let told = last.keys.get(key).unwrap_or_else(|| panic!("no snapshot of {key:?}"));
             assert_eq!(known, told, "in {key:?}");
         }
+        self.settle_servers();
+    }
+
+    /// Servers know it too, and are told of the end of all.
+    fn settle_servers(&mut self) {
+        self.servers.check_sums(&self.running.relay);
+        for (key, roster) in self.running.relay.rosters_after(None, usize::MAX) {
+            for it in roster {
+                assert!(self.ledger.has(&key, it.user.id()), "nobody was told of {it:?}");
+            }
+        }
+        // What watchers are told has its own pace.
+        for _ in 0..50 {
+            let now = self.running.now(self.now);
+            self.servers.hear_all(&mut self.running.relay, now);
+            if self.servers.differ(&self.running.relay).is_none() {
+                break;
+            }
+            self.pass(100);
+        }
+        let differ = self.servers.differ(&self.running.relay);
+        assert!(differ.is_none(), "a watcher doesn't know who is here: {differ:?}");
+        // Nobody says anything any more: all are lost, and those who have left aren't back.
+        self.pass(90_000);
+        let rest = self.running.relay.rosters_after(None, usize::MAX);
+        assert!(rest.iter().all(|(_, it)| it.is_empty()), "they stay for ever: {rest:?}");
+        assert!(self.ledger.all().is_empty(), "nobody was told that {:?} left", self.ledger);
+        self.servers.check_sums(&self.running.relay);
     }
 }
 

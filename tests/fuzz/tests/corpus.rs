@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use fuzz::TARGETS;
+use relay_server::fuzzing::takes_token;
 use std::fs;
 use std::path::Path;
 
@@ -19,6 +20,16 @@ fn the_corpus_is_read_without_a_complaint() {
             count += 1;
         }
         assert!(count > 0, "{name} has no corpus");
+    }
+}
+
+#[test]
+fn the_corpus_has_a_token_of_each_algorithm_that_is_taken() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/token");
+    for (algorithm, another) in relay_server::fuzzing::signed_tokens() {
+        let path = corpus.join(format!("signed-{}", algorithm.to_lowercase()));
+        let token = fs::read_to_string(&path).unwrap_or_default();
+        assert!(takes_token(&token), "{} should be like {another}", path.display());
     }
 }
 
