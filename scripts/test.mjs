@@ -66,6 +66,12 @@ const STAGES = [
     ],
   },
   {
+    name: "crates",
+    needs: ["rust"],
+    commands: () => [{ run: [process.execPath, "scripts/deny.mjs"] }],
+    shows: /^(licences|advisories)/,
+  },
+  {
     name: "simulation",
     needs: ["rust"],
     commands: () => [{ run: cargoTest("--package=simulation", "--profile=simulation") }],
