@@ -31,7 +31,7 @@ const PAPERS = [
 const SHELL = ["README.md"];
 /** What an operator types changes a whole machine; `tests/sockets/deploy.test.mjs` tries what it is about. */
 const OTHERS = /** @type {Record<string, string[]>} */ ({
-  "docs/operating.md": ["ini", "sh", "yaml"],
+  "docs/operating.md": ["sh"],
   // What a server does; `tests/sockets/webhooks.test.mjs` runs it.
   "docs/webhooks.md": ["js", "python"],
 });

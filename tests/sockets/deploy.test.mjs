@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ensureDebianProgram } from "../../scripts/setup/debian-programs.mjs";
 import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { BINARY, mintToken, SECRET, startRelay } from "../support/relay.mjs";
@@ -52,7 +53,7 @@ test("every metric and label of the dashboard and of the alerts is there", async
     ...dashboard.panels.flatMap((/** @type {any} */ it) => it.targets),
     ...dashboard.templating.list,
   ].map((it) => String(it.expr ?? it.query));
-  const alerts = [...paper.matchAll(/^\| `(.+)` \|/gm)].map((it) => String(it[1]));
+  const alerts = [...paper.matchAll(/^\| `([^`]+)` \|/gm)].map((it) => String(it[1]));
   assert.ok(queries.length >= 20 && alerts.length >= 5, `${queries.length}, ${alerts.length}`);
   const used = new Set();
   for (const query of [...queries, ...alerts]) {
@@ -68,12 +69,15 @@ test("every metric and label of the dashboard and of the alerts is there", async
   assert.ok(used.size >= 15, `only ${[...used]}`);
 });
 
-test("a relay would start with the variables of the paper", () => {
-  const text = /```ini\n([^`]+)```/.exec(paper)?.[1] ?? "";
-  const variables = text
+test("a relay would start with the variables of the paper", (t) => {
+  const folder = temporary(t);
+  mkdirSync(join(folder, "whoshere"));
+  runHereDocument("/etc/whoshere/relay.env", folder);
+  const variables = read(join(folder, "whoshere/relay.env"))
     .trim()
     .split("\n")
     .map((it) => it.split("="));
+  assert.equal(variables.length, 4);
   const env = { ...Object.fromEntries(variables), PATH, WHOSHERE_SECRET: SECRET };
   const { status, stdout, stderr } = spawnSync(BINARY, ["check"], { env, encoding: "utf8" });
   assert.equal(status, 0, stderr);
@@ -115,11 +119,82 @@ test("the paper's check sees what a start would, and reads what systemd reads", 
   assert.match(stdout, /webhook +https:\/\/app\.example\/hook/);
 });
 
+test("the paper asks until the relay that it has just started listens", async (t) => {
+  const command = /^curl .*\/readyz$/m.exec(paper)?.[0] ?? "";
+  const port = await freePort();
+  const curl = spawn("sh", ["-c", command.replace(":8080", `:${port}`)], { env: { PATH } });
+  let said = "";
+  curl.stdout.setEncoding("utf8").on("data", (text) => {
+    said += text;
+  });
+  const ended = once(curl, "close");
+  await sleep(500);
+  if (curl.exitCode === 127) return t.skip("there is no curl here");
+  assert.equal(curl.exitCode, null, "it didn't wait");
+  relay = await startRelay({ port });
+  const [code] = await ended;
+  assert.deepEqual([code, said.trim()], [0, "ready"]);
+});
+
+test("Prometheus takes the paper's settings after Debian's, and its alerts", async (t) => {
+  const promtool = await ensureDebianProgram("promtool", "prometheus");
+  if ("missing" in promtool) return t.skip(promtool.missing);
+  const folder = temporary(t);
+  const settings = join(folder, "prometheus/prometheus.yml");
+  mkdirSync(join(folder, "prometheus"));
+  // How those of Debian end.
+  writeFileSync(
+    settings,
+    `rule_files:
+  - "alerts.yml"
+scrape_configs:
+  - job_name: 'prometheus'
+    static_configs:
+      - targets: ['localhost:9090']
+
+  - job_name: node
+    static_configs:
+      - targets: ['localhost:9100']
+`,
+  );
+  const rules = [...paper.matchAll(/^\| `([^`]+)` \|/gm)].map(([, expr], n) => ({
+    alert: `Alert${n}`,
+    expr,
+  }));
+  // What is JSON is YAML, too.
+  const alerts = JSON.stringify({ groups: [{ name: "whoshere", rules }] });
+  writeFileSync(join(folder, "prometheus/alerts.yml"), alerts);
+  runHereDocument("/etc/prometheus/prometheus.yml", folder);
+  assert.match(read(settings), /node[\s\S]+job_name: whoshere/);
+  const args = ["check", "config", settings];
+  const options = { env: { PATH, ...promtool.env }, encoding: /** @type {const} */ ("utf8") };
+  const { status, stdout, stderr } = spawnSync(promtool.path, args, options);
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout, new RegExp(`${rules.length} rules found`));
+});
+
+test("Grafana is told of a dashboard where it is put", (t) => {
+  const folder = temporary(t);
+  for (const it of ["datasources", "dashboards"]) {
+    mkdirSync(join(folder, "grafana/provisioning", it), { recursive: true });
+    runHereDocument(`/etc/grafana/provisioning/${it}/whoshere.yaml`, folder);
+  }
+  const provider = read(join(folder, "grafana/provisioning/dashboards/whoshere.yaml"));
+  const path = /path: (.+)$/m.exec(provider)?.[1];
+  const [, source = "", target] = /^sudo install -D -m 644 (\S+) (\S+)$/m.exec(paper) ?? [];
+  assert.equal(target, `${path}/relay.json`);
+  const { uid } = JSON.parse(read(join(REPO_ROOT, source)));
+  assert.ok(paper.includes(`/d/${uid}\``), uid);
+});
+
 test("the paper's way to read the log finds the lines of one connection", async (t) => {
   const filter = /jq -R '([^']+)'/.exec(paper)?.[1] ?? "";
-  const jq = (/** @type {string} */ text, /** @type {string} */ input) =>
-    spawnSync("jq", ["-cR", text], { input, encoding: "utf8" });
-  if (jq(".", "").error !== undefined) return t.skip("there is no jq here");
+  const program = await ensureDebianProgram("jq");
+  if ("missing" in program) return t.skip(program.missing);
+  const jq = (/** @type {string} */ text, /** @type {string} */ input) => {
+    const env = { PATH, ...program.env };
+    return spawnSync(program.path, ["-cR", text], { input, env, encoding: "utf8" });
+  };
   const log = [
     "listening on http://127.0.0.1:8080",
     '{"message":"a","span":{"id":42}}',
@@ -147,14 +222,15 @@ test("the program needs no more than its image has", (t) => {
   assert.match(image, /^USER nonroot$/m);
 });
 
-test("systemd understands the unit and finds little that it could do", (t) => {
+test("systemd understands the unit and finds little that it could do", async (t) => {
+  const program = await ensureDebianProgram("systemd-analyze", "systemd");
+  if ("missing" in program) return t.skip(program.missing);
   const unit = read(join(DEPLOY, "whoshere-relay.service"));
   const folder = temporary(t);
   const path = join(folder, "whoshere-relay.service");
   writeFileSync(path, unit.replace("/usr/local/bin/whoshere-relay", "/bin/true"));
   const analyze = (/** @type {string[]} */ ...args) =>
-    spawnSync("systemd-analyze", args, { encoding: "utf8" });
-  if (analyze("--version").error !== undefined) return t.skip("there is no systemd-analyze here");
+    spawnSync(program.path, args, { env: { PATH, ...program.env }, encoding: "utf8" });
   const verified = analyze("verify", path);
   assert.equal(verified.status, 0, verified.stderr);
   assert.doesNotMatch(verified.stderr, /whoshere-relay\.service:/);
@@ -164,7 +240,8 @@ test("systemd understands the unit and finds little that it could do", (t) => {
 });
 
 test("people meet through nginx, and nobody passes for somebody else", async (t) => {
-  if (isMissing("nginx")) return t.skip("there is no nginx here");
+  const nginx = await ensureDebianProgram("nginx");
+  if ("missing" in nginx) return t.skip(nginx.missing);
   const [port, folder] = [await freePort(), temporary(t)];
   const args = ["--trusted-proxy", "127.0.0.1", "--max-connects-per-address", "1"];
   relay = await startRelay({ args });
@@ -180,14 +257,15 @@ test("people meet through nginx, and nobody passes for somebody else", async (t)
     http { ${temporaries.map((it) => `${it}_temp_path ${folder}/${it};`).join(" ")} ${site} }`;
   const path = join(folder, "nginx.conf");
   writeFileSync(path, config);
-  await start("nginx", ["-p", folder, "-e", "stderr", "-c", path], port);
+  await start(nginx, ["-p", folder, "-e", "stderr", "-c", path], port);
   await meet(port);
   const elsewhere = await statusOf(port, "/");
   assert.equal(elsewhere, 404, "a relay's name has nothing else");
 });
 
 test("people meet through Caddy, and nobody passes for somebody else", async (t) => {
-  if (isMissing("caddy")) return t.skip("there is no caddy here");
+  const caddy = await ensureDebianProgram("caddy");
+  if ("missing" in caddy) return t.skip(caddy.missing);
   const [port, folder] = [await freePort(), temporary(t)];
   const args = ["--trusted-proxy", "127.0.0.1", "--max-connects-per-address", "1"];
   relay = await startRelay({ args });
@@ -200,7 +278,7 @@ test("people meet through Caddy, and nobody passes for somebody else", async (t)
   const path = join(folder, "Caddyfile");
   writeFileSync(path, `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${site}`);
   const run = ["run", "--adapter", "caddyfile", "--config", path];
-  await start("caddy", run, port, { XDG_DATA_HOME: folder, HOME: folder });
+  await start(caddy, run, port, { XDG_DATA_HOME: folder, HOME: folder });
   await meet(port);
 });
 
@@ -240,24 +318,33 @@ async function meet(port) {
 }
 
 /**
- * Asked before anything is started: after a test that is skipped nothing is tidied up.
+ * Runs the paper's command that writes a file of /etc, in another folder's stead and as nobody else.
  *
- * @param {string} command
+ * @param {string} path
+ * @param {string} folder
  */
-function isMissing(command) {
-  return spawnSync(command, ["-h"], { env: { PATH } }).error !== undefined;
+function runHereDocument(path, folder) {
+  const all = paper.matchAll(/^sudo (tee (?:-a )?(\S+) > \/dev\/null <<'EOF'\n[\s\S]*?\nEOF)$/gm);
+  const command = [...all].find((it) => it[2] === path)?.[1];
+  assert.ok(command !== undefined, `nothing writes ${path}`);
+  const script = command.replace("/etc", folder);
+  const { status, stderr } = spawnSync("sh", ["-c", script], { env: { PATH }, encoding: "utf8" });
+  assert.equal(status, 0, stderr);
 }
 
 /**
  * Starts a proxy and waits until it listens.
  *
- * @param {string} command
+ * @param {import("../../scripts/setup/debian-programs.mjs").Program} program
  * @param {string[]} args
  * @param {number} port
  * @param {NodeJS.ProcessEnv} [env]
  */
-async function start(command, args, port, env = {}) {
-  const child = spawn(command, args, { env: { PATH, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+async function start(program, args, port, env = {}) {
+  const child = spawn(program.path, args, {
+    env: { PATH, ...program.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   proxy = child;
   let said = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -277,7 +364,7 @@ async function start(command, args, port, env = {}) {
     }
     await sleep(100);
   }
-  assert.fail(`${command} doesn't listen: ${said}`);
+  assert.fail(`${program.path} doesn't listen: ${said}`);
 }
 
 /** @param {import("node:test").TestContext} t */
