@@ -22,7 +22,8 @@ export async function ensureWasmPack() {
 
 /** @returns {Promise<string[]>} the folder of cargo-deny, unless it is on PATH already */
 export function ensureCargoDeny() {
-  return ensureTool("cargo-deny", "cargo-deny", projectSettings().cargoDeny, true);
+  // It runs for a second, and takes more than twice as long to build if it is to be quicker.
+  return ensureTool("cargo-deny", "cargo-deny", projectSettings().cargoDeny, true, ["--debug"]);
 }
 
 /** @returns {Promise<string[]>} the folder of cargo-fuzz, unless it is on PATH already */
@@ -35,9 +36,10 @@ export function ensureCargoFuzz() {
  * @param {string} command that the crate installs
  * @param {string} version
  * @param {boolean} isLocked whether to build with the versions that the crate was published with
+ * @param {string[]} [options] of cargo install
  * @returns {Promise<string[]>} its folder; none if PATH has just this version already
  */
-async function ensureTool(crate, command, version, isLocked) {
+async function ensureTool(crate, command, version, isLocked, options = []) {
   if (ask(command, ["--version"]) === `${command} ${version}`) return [];
   const folder = await cached(`${crate}-${version}`, async (unfinished) => {
     say(`${command} ${version} is missing; building it with cargo install, which takes minutes.`);
@@ -49,6 +51,7 @@ async function ensureTool(crate, command, version, isLocked) {
       "--root",
       unfinished,
       ...(isLocked ? ["--locked"] : []),
+      ...options,
     ]);
   });
   return [join(folder, "bin")];
