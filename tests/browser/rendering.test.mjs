@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Stage, until } from "../support/browser.mjs";
-import { sleep } from "../support/peer.mjs";
+import { Peer, sleep } from "../support/peer.mjs";
+import { mintToken } from "../support/relay.mjs";
 
 const stage = new Stage();
 
@@ -46,6 +47,80 @@ test("the page is laid out no more often when many leave than when few do", asyn
   const [few, many] = [await layoutsOf(5), await layoutsOf(80)];
   // The browser's own frames, of which a slow machine has more, lay it out as well.
   assert.ok(many < few + 40, `${few} layouts when 5 left, ${many} when 80 did`);
+});
+
+test("a change costs what has changed, however many are here", async (t) => {
+  const key = stage.key(t);
+  /** @type {Peer[]} */
+  const peers = [];
+  for (let i = 0; i < 300; i += 50) {
+    const batch = Array.from({ length: 50 }, (_, j) => `user ${i + j}`);
+    peers.push(...(await Promise.all(batch.map((user) => Peer.join(stage.relay, user, key)))));
+  }
+  t.after(() => Promise.all(peers.map((peer) => peer.close())));
+  const { page } = await stage.blank(t, "alice").then(async (alice) => {
+    await alice.enter({ key, token: mintToken("alice") });
+    return alice;
+  });
+  await page.locator(".presence-more-button").click();
+  await page.locator(".presence-list").waitFor();
+  const n = await page.evaluate(() => {
+    const n = { drawn: 0, changes: 0, updates: 0, made: 0, written: 0, looked: 0 };
+    const { here } = /** @type {any} */ (window);
+    new MutationObserver((all) => {
+      n.drawn += all.length;
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
+    here.on("change", () => void n.changes++);
+    here.on("update", () => void n.updates++);
+    // What a member, a copy of its meta and a comparison are made with.
+    const { freeze } = Object;
+    Object.freeze = (/** @type {any} */ it) => {
+      n.made += 1;
+      return freeze(it);
+    };
+    const { stringify } = JSON;
+    JSON.stringify = (/** @type {any} */ ...it) => {
+      n.written += 1;
+      return stringify(.../** @type {[any]} */ (it));
+    };
+    // What drawing a person begins with.
+    const { querySelector } = Element.prototype;
+    Element.prototype.querySelector = function (/** @type {string} */ it) {
+      n.looked += 1;
+      return querySelector.call(this, it);
+    };
+    Object.assign(window, { n, before: here.members });
+    return here.count;
+  });
+  assert.equal(n, 301);
+
+  for (let i = 0; i < 100; i += 1) {
+    peers[i % 20]?.send({ update: { key, meta: { n: i } } });
+    await sleep(10);
+  }
+  const read = () => page.evaluate("({ ...n })");
+  await until("the last change has come", () =>
+    page.evaluate("here.members.some(({ meta }) => meta.n === 99)"),
+  );
+  const { drawn, changes, updates, made, written, looked } = /** @type {any} */ (await read());
+  assert.equal(drawn, 0, "nobody sees a meta");
+  assert.ok(updates >= 20 && updates <= 100, `${updates} updates`);
+  assert.ok(changes < updates / 2, `${changes} changes told of ${updates} updates`);
+  assert.ok(made >= updates && made <= updates * 3 + changes * 2, `${made} for ${updates}`);
+  assert.ok(written >= updates && written <= updates * 5, `${written} for ${updates}`);
+  assert.ok(looked >= updates && looked <= updates * 4, `${looked} for ${updates}`);
+  const same = await page.evaluate(() => {
+    const { here, before } = /** @type {any} */ (window);
+    return before.filter((/** @type {any} */ it) => here.members.includes(it)).length;
+  });
+  assert.equal(same, 281, "who hasn't changed is the same object");
+
+  // One who is seen to change is drawn, and nobody else.
+  peers[1]?.send({ attention: { away: true } });
+  await until("one is away", () => page.evaluate("n.drawn > 0"));
+  await page.evaluate("new Promise(requestAnimationFrame)");
+  const seen = /** @type {any} */ (await read());
+  assert.ok(seen.drawn - drawn < 20, `${seen.drawn - drawn} changes of the page for one person`);
 });
 
 test("an idle page does nothing between heartbeats", async (t) => {
