@@ -88,7 +88,7 @@ export function show(here, controller, root, bars, send, say) {
   /** @type {Seen | undefined} */
   let last;
   let isKnown = false;
-  let wasAlone = false;
+  let [wasAlone, wasLive] = [false, false];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   /** @type {AbortController | undefined} */
@@ -120,11 +120,17 @@ export function show(here, controller, root, bars, send, say) {
   const look = async () => {
     // Also while it reconnects, which nobody needs to notice; and who looks on is alone where nobody is.
     const isAlone = isKnown && here.state !== "stopped" && here.members.every(({ self }) => self);
-    if (isAlone === wasAlone) return;
-    wasAlone = isAlone;
-    last = undefined;
+    const isLive = here.state === "live";
+    // Meanwhile somebody may have come and gone. What was said stays until the answer is there.
+    const isBack = isAlone && isLive && !wasLive;
+    wasLive = isLive;
+    if (isAlone === wasAlone && !isBack) return;
     asking?.abort();
-    draw();
+    if (isAlone !== wasAlone) {
+      wasAlone = isAlone;
+      last = undefined;
+      draw();
+    }
     if (!isAlone) return;
     asking = new AbortController();
     const { signal } = asking;

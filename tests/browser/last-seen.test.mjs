@@ -41,6 +41,22 @@ test("P13: who looks on is told of others only, with their own other tab there o
   await says(bob, "Last viewed by carol this minute");
 });
 
+test("P13: a bar whose page was cut off asks again who was here meanwhile", async (t) => {
+  const [key, proxy] = [stage.key(t), await stage.proxy(t)];
+  await (await Peer.join(stage.relay, "alice", key)).close(1001);
+  const bob = await enter(t, "bob", { at: proxy.http });
+  await says(bob, "Last viewed by alice this minute");
+  bob.mayLoseNetwork = true;
+  proxy.drop();
+  await bob.becomes("reconnecting");
+  await (await Peer.join(stage.relay, "carol", key)).close(1001);
+  await says(bob, "Last viewed by alice this minute");
+  await proxy.goOn();
+  await says(bob, "Last viewed by carol this minute");
+  const said = await bob.page.evaluate(() => /** @type {any} */ (window).said);
+  assert.deepEqual(said, ["alice", "carol"].map((it) => `Last viewed by ${it} this minute`));
+});
+
 test("P13: nothing is said where nobody was", async (t) => {
   const bob = await enter(t, "bob");
   const seen = await bob.page.evaluate(() => /** @type {any} */ (window).here.lastSeen());
