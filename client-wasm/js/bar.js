@@ -356,6 +356,7 @@ function drawAvatar(dot, letter, avatar) {
   if ((dot.dataset.avatar ?? "") === avatar) return;
   dot.dataset.avatar = avatar;
   dot.querySelector("img")?.remove();
+  letter.style.removeProperty("visibility");
   if (!avatar) return;
   const image = element(null, "img", "presence-avatar", {
     alt: "",
@@ -364,6 +365,8 @@ function drawAvatar(dot, letter, avatar) {
     draggable: "false",
   });
   image.addEventListener("error", () => image.remove(), { once: true });
+  // Or it would be seen through one that is away, or transparent.
+  image.addEventListener("load", () => letter.style.setProperty("visibility", "hidden"));
   // Last: it is fetched by the rules that are set by then.
   image.setAttribute("src", avatar);
   letter.after(image);

@@ -48,6 +48,8 @@ function bind(element, kind, looks) {
   if (known?.here === here || (known === undefined && here === null)) return;
   known?.end();
   kinds.delete(kind);
+  // The page has made it one by itself, and would show everything twice.
+  if (kind === "flash" && element.querySelector(":scope > .presence-said")) return;
   const start = here && /** @type {any} */ (here)[kind];
   if (typeof start === "function") {
     try {

@@ -54,10 +54,10 @@ const CSS = `@layer presence {
 
   .presence-person > .presence-label {
     min-inline-size: 0;
-    overflow: hidden;
     font-size: 0.875rem;
-    text-overflow: ellipsis;
-    white-space: nowrap;
+    /* All of a long name, and what is said of its owner behind it. */
+    overflow-wrap: anywhere;
+    white-space: normal;
   }
 }`;
 
@@ -77,11 +77,16 @@ export function disclose(root, button, list, onOpen) {
     button.setAttribute("aria-expanded", "false");
     list.hidden = true;
     document.removeEventListener("pointerdown", onPress);
+    document.removeEventListener("keydown", onKey);
     sink();
   };
   const onPress = (/** @type {Event} */ event) => {
     // Seen from here, what is in a shadow tree is its host.
     if (list.hidden || !event.composedPath().includes(around)) close();
+  };
+  // The focus needn't be in it: in some browsers a button that is pressed doesn't get it.
+  const onKey = (/** @type {Event} */ event) => {
+    if (/** @type {KeyboardEvent} */ (event).key === "Escape" || list.hidden) close();
   };
   const toggle = () => {
     if (!list.hidden) return close();
@@ -91,6 +96,7 @@ export function disclose(root, button, list, onOpen) {
     button.setAttribute("aria-expanded", "true");
     list.hidden = false;
     document.addEventListener("pointerdown", onPress);
+    document.addEventListener("keydown", onKey);
     adopt(root, CSS);
     sink = float(list, button, root, { gap: 8, isCentered: false });
   };

@@ -8,6 +8,8 @@ import { failed } from "./error.js";
 const KINDS = ["flash", "cursors", "typing", "inspect"];
 const NAMES = KINDS.map((kind) => `data-presence-${kind}`);
 const ANY = NAMES.map((name) => `[${name}]`).join();
+/** A tag that is moved may be another element's nearest. */
+const CONCERNED = `${ANY},whos-here`;
 
 /** @type {typeof import("./binding.js") | undefined} */
 let binding;
@@ -53,7 +55,7 @@ export function release(here) {
 function concernsHelpers({ type, addedNodes, removedNodes }) {
   if (type === "attributes") return true;
   return [...addedNodes, ...removedNodes].some(
-    (node) => node instanceof Element && (node.matches(ANY) || node.querySelector(ANY) !== null),
+    (node) => node instanceof Element && (node.matches(CONCERNED) || node.querySelector(CONCERNED)),
   );
 }
 

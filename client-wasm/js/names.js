@@ -26,7 +26,9 @@ const CSS = `@layer presence {
     font-size: 0.8125rem;
     font-weight: 500;
     line-height: 1.25;
-    text-overflow: ellipsis;
+    /* All of a long name, and what is said of its owner behind it. */
+    overflow-wrap: anywhere;
+    white-space: normal;
   }
 
   .presence-dot[data-named] > .presence-label[data-above] {

@@ -95,8 +95,8 @@ function tell(here, signal, target, field) {
     const it = fieldOf(event);
     // What a script or the browser fills in isn't typed.
     if (it === null || !target.matches(":focus-within")) return;
-    // Who has deleted everything writes nothing.
-    if (event.type === "input" && isEmpty(it)) return stop();
+    // Who has deleted everything, or has given up composing it, writes nothing.
+    if (["input", "compositionend"].includes(event.type) && isEmpty(it)) return stop();
     clearTimeout(pause);
     pause = setTimeout(stop, isComposing ? COMPOSING_PAUSE_MS : PAUSE_MS);
     if (!isTyping) here.tell("typing", field);

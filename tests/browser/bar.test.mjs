@@ -49,6 +49,11 @@ test("a dot shows the picture, the initial or nothing, and what isn't shown isn'
   assert.equal(nFetched, 0);
   assert.deepEqual(await looks("{}"), [true, true]);
   await until("the picture is fetched", () => nFetched === 1);
+  const letter = alice.page.locator("#bar [data-name=bob] .presence-initial");
+  await letter.waitFor({ state: "hidden" });
+  bob.send({ attention: { away: true } });
+  await alice.seesAs("bob", "away");
+  assert.equal(await letter.isVisible(), false, "nor is it seen through a picture that is faint");
 
   await looks("{ look: 'dots' }");
   await alice.page.emulateMedia({ forcedColors: "active" });
@@ -223,6 +228,40 @@ test("who wants less motion sees nobody fade out, nor does a tab that is behind 
     await alice.sees(["alice"]);
   }
   assert.equal(await alice.page.evaluate("left.length"), 0);
+});
+
+test("all of a long name is shown, and what is said of its owner behind it", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.blank(t, "alice", { look: { viewport: { width: 320, height: 600 } } });
+  await alice.enter({ key, token: mintToken("alice") });
+  for (const name of [`bob${"b".repeat(197)}`, "carol"]) {
+    const peer = await Peer.open(stage.relay);
+    await peer.hello(mintToken({ sub: name.slice(0, 5), name }));
+    await peer.join(key);
+    peer.send({ attention: { away: true } });
+  }
+  await until("both are away", async () =>
+    Boolean(
+      await alice.page.evaluate("here.members.filter((it) => it.state === 'away').length === 2"),
+    ),
+  );
+  /** Whether what is said of the first of these is within what is seen of it. */
+  const isShown = (/** @type {string} */ label) =>
+    alice.page.evaluate((label) => {
+      const [box, note] = [label, `${label} > .presence-note`].map((it) =>
+        document.querySelector(it)?.getBoundingClientRect(),
+      );
+      if (!box || !note || note.width === 0) return false;
+      return note.right <= box.right && note.bottom <= box.bottom && box.right <= innerWidth;
+    }, label);
+  await alice.page.locator(".presence-dot").nth(1).hover();
+  await until("the name is there", () => isShown(".presence-dot[data-named] > .presence-label"));
+  await alice.page.evaluate(() => {
+    document.querySelector("#bar .presence")?.remove();
+    /** @type {any} */ (window).here.bar("#bar", { max: 1 });
+  });
+  await alice.page.locator(".presence-more-button").click();
+  await until("it is in the list", () => isShown(".presence-list .presence-label"));
 });
 
 test("nothing around the bar cuts or covers the list behind the button, wherever it is", async (t) => {
@@ -455,8 +494,6 @@ test("what heeds a touch is loaded with the first one, which isn't lost", async 
       const focused = "document.activeElement.textContent";
       assert.match(String(await page.evaluate(focused)), /bob|carol/);
     }
-    // It has no focus to press a key in.
-    if (name === "press") continue;
     await page.keyboard.press("Escape");
     assert.equal(await page.locator("[popover]").count(), 0, `Escape takes it away: ${name}`);
   }

@@ -256,8 +256,27 @@ test("what somebody selects is highlighted in their color on the others' pages",
     );
   const selected = await bob.page.evaluate("String(getSelection().getRangeAt(0))");
   await until("it is highlighted", async () => (await highlighted())[0] === selected);
+  /** What highlights are drawn with. */
+  const rules = () =>
+    alice.page.evaluate(() =>
+      document.adoptedStyleSheets
+        .flatMap((it) => [...it.cssRules].map(({ cssText }) => cssText))
+        .filter((it) => it.startsWith("::highlight(")),
+    );
+  const [rule = "", ...others] = await rules();
+  const [name] = await alice.page.evaluate(() => [.../** @type {any} */ (CSS).highlights.keys()]);
+  const color = await alice.page.evaluate("here.members.find((it) => it.id === 'bob').color");
+  const rgb = [1, 3, 5]
+    .map((at) => Number.parseInt(String(color).slice(at, at + 2), 16))
+    .join(", ");
+  assert.ok(rule.startsWith(`::highlight(${name}) {`), rule);
+  assert.ok(rule.includes(String(color)) || rule.includes(`rgb(${rgb})`), `${color}: ${rule}`);
+  assert.deepEqual(others, []);
   await bob.page.evaluate("getSelection().removeAllRanges()");
   await until("it isn't any more", async () => (await highlighted()).length === 0);
+  await bob.page.close();
+  await alice.sees(["alice"]);
+  await until("nothing is left of it", async () => (await rules()).length === 0);
 });
 
 test("who points at what isn't in the page yet is seen as soon as it is, and the name in whole", async (t) => {

@@ -294,6 +294,67 @@ test("data-presence-flash makes any element a flash area of the nearest or the n
   await bob.close(1001);
 });
 
+test("an element is bound to the nearest tag, and to the next one when that goes", async (t) => {
+  const key = stage.key(t);
+  const alice = await stage.visit(t, "alice", { path: "/" });
+  await alice.page.evaluate(() => {
+    document.querySelector("main")?.insertAdjacentHTML(
+      "beforeend",
+      `<section id="one"><textarea name="note" data-presence-typing></textarea></section>
+       <section id="two"><textarea name="note" data-presence-typing></textarea></section>`,
+    );
+  });
+  for (const at of ["one", "two"]) {
+    await add(alice, { key: `${key}:${at}` });
+    await alice.page.evaluate((at) => {
+      const tag = /** @type {Element} */ (document.querySelector("main > whos-here"));
+      document.getElementById(at)?.append(tag);
+    }, at);
+  }
+  const line = (/** @type {string} */ at) => alice.page.locator(`#${at} .presence-typing-text`);
+  const shows = (/** @type {string} */ at, /** @type {string} */ text) =>
+    until(`${text} at ${at}`, async () => (await line(at).textContent()) === text);
+  const [bob, carol] = await Promise.all(
+    [
+      ["bob", "one"],
+      ["carol", "two"],
+    ].map(async ([name = "", at]) => {
+      const peer = await Peer.join(stage.relay, name, `${key}:${at}`);
+      await peer.sees(["alice", name], `${key}:${at}`);
+      return peer;
+    }),
+  );
+  const type = (/** @type {Peer | undefined} */ peer, /** @type {string} */ at) =>
+    peer?.send({ pulse: { key: `${key}:${at}`, name: "typing", value: JSON.stringify("note") } });
+  type(bob, "one");
+  type(carol, "two");
+  await shows("one", "bob is typing…");
+  await shows("two", "carol is typing…");
+  await alice.page.evaluate("document.querySelector('#one > whos-here').remove()");
+  type(carol, "two");
+  await shows("one", "carol is typing…");
+});
+
+test("an area that the page has made one by itself shows each flash once", async (t) => {
+  const alice = await tagged(t, "alice", { key: stage.key(t) });
+  await until("alice is here", async () => (await shown(alice)).join() === "1 here,alice");
+  await alice.page.evaluate(() => {
+    const area = Object.assign(document.createElement("div"), { id: "own" });
+    document.body.append(area);
+    /** @type {any} */ (document.querySelector("whos-here")).here.flash(area);
+    // Another that the tag is to bind, so that it has looked at both.
+    document.body.insertAdjacentHTML("beforeend", '<div id="bound" data-presence-flash></div>');
+  });
+  await alice.page.locator("#bound .presence-said").waitFor({ state: "attached" });
+  const bob = await Peer.join(stage.relay, "bob", stage.key(t));
+  for (const id of ["own", "bound"]) {
+    const flash = alice.page.locator(`#${id} .presence-flash`, { hasText: "bob joined" });
+    await flash.waitFor();
+    assert.equal(await flash.count(), 1, id);
+  }
+  await bob.close(1001);
+});
+
 test("data-presence-typing tells and shows who types in a field, until it is taken away", async (t) => {
   const [alice, bob] = [await withHelpers(t, "alice"), await withHelpers(t, "bob")];
   await until("both are here", async () => (await shown(alice)).join() === "2 here,alice,bob");

@@ -54,7 +54,10 @@ test("P13: a bar whose page was cut off asks again who was here meanwhile", asyn
   await proxy.goOn();
   await says(bob, "Last viewed by carol this minute");
   const said = await bob.page.evaluate(() => /** @type {any} */ (window).said);
-  assert.deepEqual(said, ["alice", "carol"].map((it) => `Last viewed by ${it} this minute`));
+  assert.deepEqual(
+    said,
+    ["alice", "carol"].map((it) => `Last viewed by ${it} this minute`),
+  );
 });
 
 test("P13: nothing is said where nobody was", async (t) => {

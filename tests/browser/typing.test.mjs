@@ -90,6 +90,86 @@ test("P11: composing a word is typing from its first stroke on", async (t) => {
   await shows(alice, "");
 });
 
+test("P11: a word that is given up before it is composed is not typed, in fields and in what is edited", async (t) => {
+  const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
+  await alice.sees(["alice", "bob"]);
+  for (const { page } of [alice, bob]) {
+    await page.evaluate(() => {
+      const editor = Object.assign(document.createElement("div"), { id: "editor" });
+      editor.contentEditable = "true";
+      document.querySelector("main")?.append(editor);
+      /** @type {any} */ (window).here.typing(editor);
+    });
+    await page.locator("#editor + .presence-typing").waitFor({ state: "attached" });
+  }
+  const devtools = await bob.page.context().newCDPSession(bob.page);
+  const compose = (/** @type {string} */ text) =>
+    devtools.send("Input.imeSetComposition", {
+      text,
+      selectionStart: text.length,
+      selectionEnd: text.length,
+    });
+  for (const field of ["#note", "#editor"]) {
+    await bob.page.locator(field).focus();
+    await compose("に");
+    await shows(alice, "bob is typing…", field);
+    await compose("");
+    // Sooner than a pause would end it.
+    const givenUpAt = Date.now();
+    await shows(alice, "", field);
+    assert.ok(Date.now() - givenUpAt < 3000, field);
+    await compose("に");
+    await shows(alice, "bob is typing…", field);
+    await devtools.send("Input.insertText", { text: "日" });
+    await sleep(300);
+    assert.equal(await shown(alice, field), "bob is typing…", "it is typed now");
+    await bob.page.locator(field).blur();
+    await shows(alice, "", field);
+  }
+});
+
+test("P11: who looks elsewhere, leaves or closes the page is typing no more", async (t) => {
+  const alice = await enter(t, "alice");
+  for (const name of ["hides", "leaves", "closes"]) {
+    const bob = await enter(t, "bob");
+    await alice.sees(["alice", "bob"]);
+    await bob.page.evaluate(() => {
+      const { setTimeout: later } = window;
+      // No pause ends anything here.
+      const without = (/** @type {any} */ act, /** @type {number} */ ms) =>
+        ms === 4000 ? 0 : later(act, ms);
+      Object.assign(window, { setTimeout: without });
+    });
+    await bob.page.locator("#note").press("x");
+    await shows(alice, "bob is typing…");
+    if (name === "hides") {
+      const look = (/** @type {boolean} */ isHidden) =>
+        bob.page.evaluate((isHidden) => {
+          const state = isHidden ? "hidden" : "visible";
+          Object.defineProperty(document, "visibilityState", {
+            get: () => state,
+            configurable: true,
+          });
+          Object.defineProperty(document, "hidden", { get: () => isHidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }, isHidden);
+      await look(true);
+      await shows(alice, "");
+      await look(false);
+      await bob.page.locator("#note").press("y");
+      await shows(alice, "bob is typing…");
+      await bob.page.locator("#note").blur();
+    } else if (name === "leaves") {
+      await bob.page.evaluate("here.leave()");
+    } else {
+      await bob.page.close();
+    }
+    await shows(alice, "");
+    if (name !== "closes") await bob.page.close();
+    await alice.sees(["alice"]);
+  }
+});
+
 test("P11: a message that was sent, or deleted, is not being typed any more", async (t) => {
   const [alice, bob] = [await enter(t, "alice"), await enter(t, "bob")];
   await alice.sees(["alice", "bob"]);

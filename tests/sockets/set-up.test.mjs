@@ -90,7 +90,10 @@ test("a language that an example needs is installed, or it is said that the exam
     writeFileSync(apt, `#!/bin/sh\necho "$@" >> "${asked}"\nexit ${status}\n`);
     chmodSync(apt, 0o755);
     const env = { PATH: bin };
-    const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], { env, encoding: "utf8" });
+    const child = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      env,
+      encoding: "utf8",
+    });
     assert.deepEqual([child.status, child.stderr], [0, ""]);
     return child.stdout;
   };
