@@ -83,6 +83,12 @@ const STAGES = [
     shows: SKIPPED,
   },
   {
+    name: "restart",
+    needs: ["rust"],
+    commands: () => [{ run: buildRelay }, { run: load("restart", "--sessions=500") }],
+    shows: /ALL ARE BACK|JOINS|LEAVES/,
+  },
+  {
     name: "client",
     needs: ["rust", "wasm", "wasm-pack", "browser", "webdriver"],
     commands: (tools) => [
@@ -176,6 +182,16 @@ function clippy(...scope) {
 /** @param {...string} scope */
 function cargoTest(...scope) {
   return ["cargo", "test", "--locked", ...scope];
+}
+
+/**
+ * What `npm run bench` runs, with the relay that the tests have; few people need no optimising.
+ *
+ * @param {...string} part
+ */
+function load(...part) {
+  const relay = "--relay=target/release/whoshere-relay";
+  return ["cargo", "run", "--locked", "--package=load", "--", relay, ...part];
 }
 
 /**

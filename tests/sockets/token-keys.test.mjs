@@ -11,6 +11,7 @@ import { createServer as createSecureServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { ensureDebianProgram } from "../../scripts/setup/debian-programs.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, SECRET, startRelay } from "../support/relay.mjs";
 import { ALGORITHMS, jwkSet, Signer } from "../support/signer.mjs";
@@ -222,11 +223,9 @@ test("a relay whose address of keys fails says that it isn't ready, asks again, 
 
 test("an address over TLS must have a certificate of those who are believed", async (t) => {
   const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
-  try {
-    makeCertificate(key, certificate);
-  } catch (error) {
-    return t.skip(`openssl makes no certificate: ${error}`);
-  }
+  const openssl = await ensureDebianProgram("openssl");
+  if ("missing" in openssl) return t.skip(openssl.missing);
+  makeCertificate(openssl, key, certificate);
   const signer = new Signer("RS256", "one");
   const options = { key: readFileSync(key), cert: readFileSync(certificate) };
   const server = createSecureServer(options, (_, response) => response.end(jwkSet(signer)));
@@ -342,10 +341,11 @@ function signedWithPublicKey(signer) {
 }
 
 /**
+ * @param {import("../../scripts/setup/debian-programs.mjs").Program} openssl
  * @param {string} key
  * @param {string} certificate
  */
-function makeCertificate(key, certificate) {
+function makeCertificate(openssl, key, certificate) {
   const config = join(folder, "openssl.cnf");
   writeFileSync(
     config,
@@ -354,5 +354,6 @@ function makeCertificate(key, certificate) {
   );
   const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
   const files = ["-config", config, "-keyout", key, "-out", certificate];
-  execFileSync("openssl", ["req", "-x509", ...curve, ...files], { stdio: "pipe" });
+  const env = { ...process.env, ...openssl.env };
+  execFileSync(openssl.path, ["req", "-x509", ...curve, ...files], { stdio: "pipe", env });
 }
