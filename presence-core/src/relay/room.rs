@@ -468,12 +468,11 @@ impl Room {
         news.filter(|it| it.was_here || it.left.is_none()).collect()
     }
 
-    /// The roster as it was last told, also inside a window.
-    #[must_use]
-    pub fn told(&self) -> Vec<Presence<Meta>> {
+    /// The roster as it was last told, one after the other, also inside a window.
+    pub(super) fn each_told(&self) -> impl Iterator<Item = &Presence<Meta>> {
         let untouched = self.entries.iter().filter(|(it, _)| !self.window.contains_key(it));
-        let before = self.window.values().filter_map(|it| it.before.clone());
-        untouched.map(|(_, it)| it.presence.clone()).chain(before).collect()
+        let before = self.window.values().filter_map(|it| it.before.as_ref());
+        untouched.map(|(_, it)| &it.presence).chain(before)
     }
 
     /// Ends the window: the net change since the last flush point, or `None` if there is none.
@@ -517,11 +516,6 @@ impl Room {
     /// The roster as it is, also inside a window.
     pub(super) fn presences(&self) -> Vec<Presence<Meta>> {
         self.entries.values().map(|it| it.presence.clone()).collect()
-    }
-
-    /// The same, one after the other.
-    pub(super) fn each(&self) -> impl Iterator<Item = &Presence<Meta>> {
-        self.entries.values().map(|it| &it.presence)
     }
 
     /// A user's sessions, and the newest dial of each.

@@ -5,7 +5,7 @@
 
 use super::census::Moment;
 use super::outgoing::{Log, Next, Viewer};
-use super::room::News;
+use super::room::{News, Room};
 use super::{Backplane, Host, Relay};
 use crate::Time;
 use core::time::Duration;
@@ -52,6 +52,8 @@ pub enum Told {
 pub struct Tidings {
     at: Moment,
     pub(super) news: Vec<News>,
+    /// What it takes once it is written down, about.
+    bytes: usize,
     text: OnceLock<Arc<[u8]>>,
 }
 
@@ -160,11 +162,11 @@ impl Watched {
                 return Some(feed.opens);
             }
             let news: Vec<_> = core::mem::take(&mut feed.pending).into_values().collect();
-            let size = news.iter().map(size).sum::<usize>();
-            feed.spend(now, size.saturating_mul(feed.watchers.len()));
+            let bytes = news.iter().map(size).sum::<usize>();
+            feed.spend(now, bytes.saturating_mul(feed.watchers.len()));
             // It is kept as it is and as it is written.
-            let tidings = Arc::new(Tidings { at, news, text: OnceLock::new() });
-            feed.log.push(tidings, 2 * size, Rev(0), now);
+            let tidings = Arc::new(Tidings { at, news, bytes, text: OnceLock::new() });
+            feed.log.push(tidings, 2 * bytes, Rev(0), now);
         }
         self.wakes.extend(feed.watchers.keys());
         None
@@ -261,10 +263,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let Some(watcher) = feed.watchers.get(&id) else { return 0 };
         match watcher.place.peek(&feed.log) {
             Ok(None) => 0,
-            Ok(Some(tidings)) => tidings.news.iter().map(size).sum(),
+            Ok(Some(tidings)) => tidings.bytes,
             // Its snapshot waits.
             Err(_) if !feed.pending.is_empty() => 0,
-            Err(_) => self.slots.get(key).map_or(0, |it| it.room.each().map(written).sum()),
+            Err(_) => self.slots.get(key).map_or(0, |it| it.room.each_told().map(written).sum()),
         }
     }
 
@@ -283,7 +285,8 @@ impl<H: Host, B: Backplane> Relay<H, B> {
                 Next::Snapshot => break,
             }
         }
-        let presences = self.slots.get(key).map_or_else(Vec::new, |it| it.room.told());
+        let room = self.slots.get(key).map(|it| &it.room);
+        let presences: Vec<_> = room.into_iter().flat_map(Room::each_told).cloned().collect();
         watcher.place = Viewer::At { position: feed.log.end(), rev: Rev(0) };
         if core::mem::replace(&mut watcher.has_begun, true) {
             feed.spend(now, presences.iter().map(written).sum());

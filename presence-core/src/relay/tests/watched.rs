@@ -206,6 +206,12 @@ fn what_a_watcher_is_owed_is_about_what_it_is_told() {
     shell.visit("bob", DOC);
     let owed = shell.relay.owed(&key, watcher);
     assert!((256..2000).contains(&owed), "the news of one: {owed}");
+    let late = watch(&mut shell, "server");
+    // The first is told at once, and the other at its window's end.
+    shell.update(&alice, DOC, &large.replace("xx", "xy"));
+    shell.update(&alice, DOC, "{}");
+    let owed = shell.relay.owed(&key, late);
+    assert!(owed > everybody, "everybody as they were told of, not as they are: {owed}");
     shell.relay.unwatch(&key, watcher);
     assert_eq!(shell.relay.owed(&key, watcher), 0);
 }
