@@ -1,12 +1,12 @@
 //! The keys that servers watch, and what those are told: as pages are, at flush points, from a bounded log.
 //!
 //! They are told whole users, so one small change may be much to tell. Hence a window of their own: what was
-//! told keeps what is next waiting for as long as its bytes take at a bounded rate.
+//! told keeps what is next waiting for as long as its bytes take at a bounded rate, but never for long.
 
 use super::census::Moment;
 use super::outgoing::{Log, Next, Viewer};
 use super::room::{News, Room};
-use super::{Backplane, Host, Relay};
+use super::{Backplane, Host, Relay, Timer};
 use crate::Time;
 use core::time::Duration;
 use presence_protocol::{AvatarUrl, Key, Meta, Presence, Rev, User, UserId};
@@ -20,6 +20,11 @@ const MAX_WATCHERS: usize = 1000;
 const PRESENCE_BYTES: usize = 256;
 /// Most bytes a second that all who watch a key are told together, but for what each is told first.
 const BYTES_PER_SECOND: u64 = 4 * 1024 * 1024;
+/// What is next waits for no longer than this, however much was told to however many: of those who make it
+/// much, some may not even read it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The same for what somebody is told first, which is everybody who is there.
+const LONGEST_WAIT_TO_BEGIN: Duration = Duration::from_secs(1);
 
 /// Somebody who watches a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,10 +122,11 @@ impl Feed {
         }
     }
 
-    /// Nothing more is told until so many bytes have had their time.
+    /// Nothing more is told until so many bytes have had their time, or that is too long.
     fn spend(&mut self, now: Time, bytes: usize) {
         let millis = (bytes as u64).saturating_mul(1000) / BYTES_PER_SECOND;
-        self.opens = self.opens.max(now) + Duration::from_millis(millis);
+        let opens = self.opens.max(now) + Duration::from_millis(millis);
+        self.opens = opens.min(now + LONGEST_WAIT);
     }
 }
 
@@ -243,6 +249,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let feed = self.watched.keys.entry(key.clone()).or_insert_with(Feed::new);
         let user = user.clone();
         feed.watchers.insert(id, Watcher { user, place: Viewer::Behind, has_begun: false });
+        feed.opens = feed.opens.min(now + LONGEST_WAIT_TO_BEGIN);
+        if !feed.pending.is_empty() {
+            self.timers.insert((feed.opens, Timer::Watched(key.clone())));
+        }
         Ok(id)
     }
 

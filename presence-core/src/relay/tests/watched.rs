@@ -159,6 +159,50 @@ fn one_who_has_much_to_tell_fills_no_line_and_is_told_in_the_end() {
 }
 
 #[test]
+fn nobody_waits_for_longer_than_5_seconds_however_many_are_told_how_much() {
+    let mut shell = Shell::new();
+    let pages = crowd_of_one(&mut shell);
+    let watchers: Vec<_> = (0..200).map(|_| watch(&mut shell, "server")).collect();
+    let first = watchers[0];
+    told(&mut shell, first);
+    shell.update(&pages[0], DOC, "{}");
+    shell.pass(WINDOW);
+    assert_eq!(told(&mut shell, first), ["mallory"], "80 MB for all of them, which is 20 s");
+    shell.update(&pages[0], DOC, "{\"n\":1}");
+    shell.pass(5_000 - 2 * WINDOW);
+    assert_eq!(told(&mut shell, first), NOTHING);
+    shell.pass(2 * WINDOW);
+    assert_eq!(told(&mut shell, first), ["mallory"]);
+}
+
+#[test]
+fn who_begins_is_told_who_is_there_within_a_second_and_so_are_the_others() {
+    let mut shell = Shell::new();
+    let pages = crowd_of_one(&mut shell);
+    let watchers: Vec<_> = (0..200).map(|_| watch(&mut shell, "server")).collect();
+    let first = watchers[0];
+    told(&mut shell, first);
+    shell.update(&pages[0], DOC, "{}");
+    shell.pass(WINDOW);
+    assert_eq!(told(&mut shell, first), ["mallory"], "what is next would wait for 5 s");
+    for is_pending in [false, true] {
+        if is_pending {
+            shell.update(&pages[0], DOC, "{\"n\":1}");
+            shell.pass(1_000);
+            assert_eq!(told(&mut shell, first), NOTHING);
+        }
+        let late = watch(&mut shell, "late");
+        shell.update(&pages[0], DOC, "{\"n\":2}");
+        shell.pass(WINDOW);
+        assert_eq!(told(&mut shell, late), NOTHING);
+        shell.pass(1_000 - WINDOW);
+        assert_eq!(told(&mut shell, late).len(), pages.len());
+        assert_eq!(told(&mut shell, late), NOTHING, "and nothing twice");
+        assert_eq!(told(&mut shell, first), ["mallory"]);
+    }
+}
+
+#[test]
 fn another_snapshot_has_its_price_as_well() {
     let mut shell = Shell::new();
     let pages = crowd_of_one(&mut shell);
