@@ -18,6 +18,7 @@ use presence_core::relay::{Capability, Moment, News, Told, WatchError, WatcherId
 use presence_protocol::Key;
 use serde::Serialize;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -86,7 +87,7 @@ pub(super) async fn events(
     let mut heartbeat = interval_at(now + app.heartbeat, app.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let expires = now + expires_in;
-    let watch = Watch { app, key, id, news, expires, heartbeat, is_over: false };
+    let watch = Watch { app, key, id, news, expires, heartbeat, telling: None, is_over: false };
     let texts = unfold(watch, async |mut watch| {
         let text = watch.next().await?;
         Some((Ok::<_, Infallible>(text), watch))
@@ -122,8 +123,14 @@ struct Watch {
     /// When its token does.
     expires: Instant,
     heartbeat: Interval,
+    /// What finds what is told next. A heartbeat doesn't end it, or it would lose its place among those
+    /// who wait for room.
+    telling: Option<Pin<Box<dyn Future<Output = Next> + Send>>>,
     is_over: bool,
 }
+
+/// What is told next, how many bytes it takes, about, and the room for them.
+type Next = (Told, usize, Room);
 
 impl Drop for Watch {
     fn drop(&mut self) {
@@ -137,28 +144,10 @@ impl Watch {
         if self.is_over {
             return None;
         }
-        let Self { app, key, id, news, expires, heartbeat, is_over } = self;
-        let told = async {
-            let mut room = Room::SMALL;
-            loop {
-                let told = app.shared.with(|core, now| match core.owed(key, *id) {
-                    owed if owed > room.bytes => Err(owed),
-                    owed => Ok((core.told(now, key, *id), owed)),
-                });
-                match told {
-                    Ok((Some(told), owed)) => return (told, owed, room),
-                    Ok((None, _)) => {
-                        room = Room::SMALL;
-                        news.notified().await;
-                    }
-                    Err(owed) => {
-                        // Not while it holds some, or those who need more would wait for each other.
-                        drop(room);
-                        room = app.hold.wait(owed).await;
-                    }
-                }
-            }
-        };
+        let Self { app, key, id, news, expires, heartbeat, telling, is_over } = self;
+        let told = telling.get_or_insert_with(|| {
+            Box::pin(tell(Arc::clone(app), key.clone(), *id, Arc::clone(news)))
+        });
         let mut end = |code| {
             *is_over = true;
             Bytes::from(event("end", &wire::End { code }, 0))
@@ -168,6 +157,7 @@ impl Watch {
             () = app.stopping.cancelled() => end("restarting"),
             () = sleep_until(*expires) => end("expired"),
             (told, owed, room) = told => {
+                *telling = None;
                 let text = match told {
                     Told::Roster(at, roster) => {
                         Bytes::from(event("snapshot", &wire::Members::new(key, at, &roster), owed))
@@ -181,6 +171,28 @@ impl Watch {
             }
             _ = heartbeat.tick() => Bytes::from_static(b":\n\n"),
         })
+    }
+}
+
+/// Waits until there is something to be told, and room for it.
+async fn tell(app: Arc<App>, key: Key, id: WatcherId, news: Arc<Notify>) -> Next {
+    let mut room = Room::SMALL;
+    loop {
+        let told = app.shared.with(|core, now| match core.owed(&key, id) {
+            owed if owed > room.bytes => Err(owed),
+            owed => Ok((core.told(now, &key, id), owed)),
+        });
+        match told {
+            Ok((Some(told), owed)) => return (told, owed, room),
+            // Whose snapshot waits for what is told soon keeps the room that it has waited for.
+            Ok((None, _)) => news.notified().await,
+            Err(owed) => {
+                // Not while it holds some, or those who need more would wait for each other.
+                drop(room);
+                // Some more, lest it waits again because somebody has come meanwhile.
+                room = app.hold.wait(owed.saturating_add(owed / 8)).await;
+            }
+        }
     }
 }
 
