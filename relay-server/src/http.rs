@@ -40,6 +40,10 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Ends the connection that a request came in on, whatever it still has to be sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HangUp(pub(crate) CancellationToken);
+
 /// What is served.
 pub(crate) fn routes(app: &Arc<App>, dev: Option<(&dev::Dev, Mint)>) -> Router {
     let mut routes = Router::new();
@@ -170,8 +174,11 @@ async fn serve(
 
 /// Answers what a connection asks for.
 async fn answer(stream: Stream, peer: Peer, routes: Router, stopping: CancellationToken) {
+    let hang_up = HangUp::default();
+    let own = hang_up.clone();
     let routes = routes.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(own.clone());
         request
     });
     let service = TowerToHyperService::new(routes);
@@ -182,15 +189,19 @@ async fn answer(stream: Stream, peer: Peer, routes: Router, stopping: Cancellati
         .serve_connection(TokioIo::new(Impatient::new(stream)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let served = async {
+        tokio::select! {
+            served = connection.as_mut() => served,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = served {
-        debug!(%error, "an HTTP connection failed");
+    match hang_up.0.run_until_cancelled(served).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => debug!(%error, "an HTTP connection failed"),
+        None => debug!("an HTTP connection held what is scarce for too long"),
     }
 }
 

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { get } from "node:http";
 import { after, before, test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 
@@ -187,19 +188,7 @@ test("what many that never read are told of a large key is bounded, and others h
   const other = await startRelay({ args: ["--max-requests-per-address", "0"] });
   t.after(() => other.stop("SIGKILL"));
   const key = "watch:large";
-  const meta = { text: "x".repeat(4000) };
-  const place = async (/** @type {number} */ n) => {
-    const token = mintToken({ sub: `robot${n}`, can: ["agent"] });
-    const answer = await fetch(`${other.http}/v1/keys/${key}/me`, {
-      method: "PUT",
-      headers: { authorization: `Bearer ${token}` },
-      body: JSON.stringify({ meta, ttl: 600 }),
-    });
-    assert.equal(answer.status, 200);
-  };
-  for (let n = 0; n < 1000; n += 50) {
-    await Promise.all(Array.from({ length: 50 }, (_, it) => place(n + it)));
-  }
+  await fill(other, key);
   const bytesBefore = other.residentBytes;
   let largest = 0;
   const deaf = [];
@@ -218,6 +207,51 @@ test("what many that never read are told of a large key is bounded, and others h
   const last = await Watch.open(other, key);
   assert.equal((await last.next("snapshot")).count, 1000, "its turn comes");
   for (const it of [small, last]) it.close();
+});
+
+test("who waits for room keeps its turn over heartbeats, and who has room is ended after a minute", async (t) => {
+  const args = ["--max-requests-per-address", "0", "--heartbeat", "2s"];
+  const other = await startRelay({ args: [...args, "--metrics-listen", "127.0.0.1:0"] });
+  t.after(() => other.stop("SIGKILL"));
+  const key = "watch:large";
+  await fill(other, key);
+  const startedAt = performance.now();
+  const slow = await Watch.open(other, key);
+  slow.takeSome();
+  // Until nothing is left of the room.
+  const deaf = [];
+  for (let begins = true; begins; ) {
+    const watch = await Watch.open(other, key);
+    watch.takeSome();
+    for (let n = 0; n < 20 && watch.text === ""; n += 1) await sleep(50);
+    begins = watch.text !== "";
+    if (begins) deaf.push(watch);
+    else watch.close();
+  }
+  const first = await Watch.open(other, key);
+  await sleep(1000);
+  const second = await Watch.open(other, key);
+  second.pause();
+  // Now the first was told after the second that it goes on.
+  await first.until("there are two comments", () => first.nComments >= 2);
+  const freedAt = performance.now();
+  deaf.pop()?.close();
+  await first.until("the first has its turn", () => first.nSnapshots === 1);
+  const waited = performance.now() - freedAt;
+  assert.ok(waited < 10_000, `it waits for ${waited} ms, behind one that never reads`);
+  for (const it of [first, second, ...deaf]) it.close();
+
+  // Far more than a trickle, and far less than all.
+  const watchers = async () => (await metricsOf(other)).samples.get("whoshere_watchers");
+  while ((await watchers()) !== 0) {
+    assert.ok(performance.now() - startedAt < 90_000, "it is never ended");
+    slow.takeSome();
+    await sleep(2000);
+  }
+  const ended = performance.now() - startedAt;
+  assert.ok(ended > 60_000, `it is ended after ${ended} ms, before its time`);
+  assert.equal(slow.nSnapshots, 0);
+  slow.close();
 });
 
 test("no more than 1,000 watch at a time, and of one user 200", async (t) => {
@@ -246,6 +280,28 @@ test("no more than 1,000 watch at a time, and of one user 200", async (t) => {
   }
   for (const it of watches) it.close();
 });
+
+/**
+ * Fills a key with a thousand, whose metas are as large as may be: 4 MB.
+ *
+ * @param {import("../support/relay.mjs").Relay} of
+ * @param {string} key
+ */
+async function fill(of, key) {
+  const meta = { text: "x".repeat(4000) };
+  const place = async (/** @type {number} */ n) => {
+    const token = mintToken({ sub: `robot${n}`, can: ["agent"] });
+    const answer = await fetch(`${of.http}/v1/keys/${key}/me`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({ meta, ttl: 600 }),
+    });
+    assert.equal(answer.status, 200);
+  };
+  for (let n = 0; n < 1000; n += 50) {
+    await Promise.all(Array.from({ length: 50 }, (_, it) => place(n + it)));
+  }
+}
 
 /** A server that watches a key. */
 class Watch {
@@ -285,6 +341,12 @@ class Watch {
 
   pause() {
     this.#response.pause();
+  }
+
+  /** Takes what comes next, and then nothing. */
+  takeSome() {
+    this.#response.once("data", () => this.pause());
+    this.resume();
   }
 
   resume() {

@@ -7,7 +7,9 @@
 use super::caller::OfKey;
 use super::wire;
 use crate::App;
+use crate::http::HangUp;
 use crate::problem::Problem;
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -22,7 +24,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A token that is good for longer is as good as one for so long.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
@@ -31,6 +34,8 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 const LARGE_BYTES: usize = 64 * 1024;
 /// How much that is large is held at a time for all watchers, unless one takes more alone.
 const HELD_KIB: u32 = 128 * 1024;
+/// For how long one holds a part of that, or others would wait for as long as it likes to read a little.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 /// The room for what is large and isn't taken yet.
 #[derive(Debug)]
@@ -41,12 +46,17 @@ impl Hold {
         Self(Arc::new(Semaphore::new(HELD_KIB as usize)))
     }
 
-    /// Waits for room for so many bytes.
-    async fn wait(&self, bytes: usize) -> Room {
+    /// Waits for room for so many bytes. The connection of one that keeps it for too long is ended.
+    async fn wait(&self, bytes: usize, HangUp(hang_up): HangUp) -> Room {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX).min(HELD_KIB);
         // Nobody closes it.
         let permit = Arc::clone(&self.0).acquire_many_owned(kib).await.ok();
-        Room { bytes, _permit: permit }
+        let end = async move {
+            sleep(LONGEST_HOLD).await;
+            hang_up.cancel();
+        };
+        let end = AbortOnDropHandle::new(tokio::spawn(end));
+        Room { bytes, _permit: permit, _end: Some(end) }
     }
 }
 
@@ -55,11 +65,12 @@ impl Hold {
 struct Room {
     bytes: usize,
     _permit: Option<OwnedSemaphorePermit>,
+    _end: Option<AbortOnDropHandle<()>>,
 }
 
 impl Room {
     /// As much as anybody may have without waiting.
-    const SMALL: Self = Self { bytes: LARGE_BYTES, _permit: None };
+    const SMALL: Self = Self { bytes: LARGE_BYTES, _permit: None, _end: None };
 }
 
 /// Something written down, and the room that it takes.
@@ -77,6 +88,7 @@ impl AsRef<[u8]> for Written {
 /// Begins to tell a watcher.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
+    Extension(hang_up): Extension<HangUp>,
     of_key: OfKey,
 ) -> Result<Response, Problem> {
     let grant = &of_key.caller.grant;
@@ -87,7 +99,8 @@ pub(super) async fn events(
     let mut heartbeat = interval_at(now + app.heartbeat, app.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let expires = now + expires_in;
-    let watch = Watch { app, key, id, news, expires, heartbeat, telling: None, is_over: false };
+    let (telling, is_over) = (None, false);
+    let watch = Watch { app, key, id, news, hang_up, expires, heartbeat, telling, is_over };
     let texts = unfold(watch, async |mut watch| {
         let text = watch.next().await?;
         Some((Ok::<_, Infallible>(text), watch))
@@ -120,6 +133,7 @@ struct Watch {
     key: Key,
     id: WatcherId,
     news: Arc<Notify>,
+    hang_up: HangUp,
     /// When its token does.
     expires: Instant,
     heartbeat: Interval,
@@ -144,9 +158,10 @@ impl Watch {
         if self.is_over {
             return None;
         }
-        let Self { app, key, id, news, expires, heartbeat, telling, is_over } = self;
+        let Self { app, key, id, news, hang_up, expires, heartbeat, telling, is_over } = self;
         let told = telling.get_or_insert_with(|| {
-            Box::pin(tell(Arc::clone(app), key.clone(), *id, Arc::clone(news)))
+            let (app, news) = (Arc::clone(app), Arc::clone(news));
+            Box::pin(tell(app, key.clone(), *id, news, hang_up.clone()))
         });
         let mut end = |code| {
             *is_over = true;
@@ -175,7 +190,7 @@ impl Watch {
 }
 
 /// Waits until there is something to be told, and room for it.
-async fn tell(app: Arc<App>, key: Key, id: WatcherId, news: Arc<Notify>) -> Next {
+async fn tell(app: Arc<App>, key: Key, id: WatcherId, news: Arc<Notify>, hang_up: HangUp) -> Next {
     let mut room = Room::SMALL;
     loop {
         let told = app.shared.with(|core, now| match core.owed(&key, id) {
@@ -190,7 +205,7 @@ async fn tell(app: Arc<App>, key: Key, id: WatcherId, news: Arc<Notify>) -> Next
                 // Not while it holds some, or those who need more would wait for each other.
                 drop(room);
                 // Some more, lest it waits again because somebody has come meanwhile.
-                room = app.hold.wait(owed.saturating_add(owed / 8)).await;
+                room = app.hold.wait(owed.saturating_add(owed / 8), hang_up.clone()).await;
             }
         }
     }
@@ -219,4 +234,29 @@ fn event(kind: &str, data: &impl Serialize, bytes: usize) -> Vec<u8> {
     text.extend_from_slice(b"\n\n");
     text.shrink_to_fit();
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::timeout;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_room_for_a_minute_is_hung_up_on_and_who_gives_it_back_is_not() {
+        let hold = Hold::new();
+        let [quick, slow] = [HangUp::default(), HangUp::default()];
+        let all = HELD_KIB as usize * 1024;
+        drop(hold.wait(all, quick.clone()).await);
+        let kept = hold.wait(all, slow.clone()).await;
+        let waiting = timeout(Duration::from_secs(59), hold.wait(all, quick.clone()));
+        assert!(waiting.await.is_err(), "there is room for one");
+        assert!(!slow.0.is_cancelled());
+        sleep(Duration::from_secs(2)).await;
+        assert!(slow.0.is_cancelled());
+        // What is sent goes with its connection.
+        drop(kept);
+        let waiting = hold.wait(all, quick.clone()).await;
+        assert_eq!(waiting.bytes, all);
+        assert!(!quick.0.is_cancelled(), "neither having had room nor waiting for it counts");
+    }
 }
