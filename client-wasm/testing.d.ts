@@ -7,7 +7,7 @@
  *
  * @packageDocumentation
  */
-import type { ConnectOptions, Here, Member, Meta, State } from "./index.js";
+import type { ConnectOptions, Here, Json, Member, Meta, Mode, State } from "./index.js";
 
 /**
  * Puts a relay and a clock into this page, in place of its network and its time.
@@ -82,14 +82,11 @@ export interface Kit {
    */
   tick(milliseconds?: number): Promise<void>;
 
-  /** The network of the page under test. */
-  readonly page: Connection;
+  /** The network and the tab of the page under test. */
+  readonly page: Page;
 
-  /**
-   * The relay's process. Pages are told when it stops, as they are in a deploy, and take up again. It keeps
-   * of every key who viewed it, also while it is stopped.
-   */
-  readonly relay: { stops(): void; starts(): void };
+  /** The relay, and what the application's servers have it do. */
+  readonly relay: Relay;
 
   /** Leaves, takes the clock and the relay away, and gives the page its own back. */
   close(): void;
@@ -142,9 +139,65 @@ export interface Somebody {
   /**
    * Opens a page on a key, in a browser of its own.
    *
-   * @throws {PresenceError} `bad_key` or `bad_meta`
+   * @throws {PresenceError} `bad_key`, `bad_meta`, or `bad_options`
    */
-  opens(key: string, options?: { meta?: Meta }): Tab;
+  opens(key: string, options?: OpenOptions): Tab;
+}
+
+/** Passed to {@link Somebody.opens}. */
+export interface OpenOptions {
+  /**
+   * What `connect` of that page is given.
+   *
+   * @defaultValue {}
+   */
+  meta?: Meta;
+  /**
+   * As what that page is there. Its token allows all of them.
+   *
+   * @defaultValue "join"
+   */
+  mode?: Mode;
+}
+
+/** A relay's process. It keeps of every key who viewed it, also while it is stopped. */
+export interface Relay {
+  /** It stops. Pages are told, as they are in a deploy, and take up again when it {@link starts}. */
+  stops(): void;
+  /** It starts again. Whom it has kept out may come back, as with a real one. */
+  starts(): void;
+  /**
+   * An application's server puts somebody out, as it does through the HTTP API. Their pages stop with the
+   * error `kicked`, the page under test as well if it is theirs; the others are told that they left, with
+   * the reason `kicked`.
+   *
+   * @example
+   * const kit = await createKit();
+   * const here = await kit.connect({ key: "document:42", user: "alice" });
+   * kit.relay.kicks("alice", { key: "document:42" });
+   * await kit.tick();
+   * console.assert(here.state === "stopped");
+   * kit.close();
+   *
+   * @throws {PresenceError} `bad_key`, or `bad_options`, also while the relay is stopped
+   */
+  kicks(user: KitUser, options?: KickOptions): void;
+}
+
+/** Passed to {@link Relay.kicks}. */
+export interface KickOptions {
+  /**
+   * Out of this key only.
+   *
+   * @defaultValue all keys
+   */
+  key?: string;
+  /**
+   * For how many seconds they are kept out: 0 to 86,400.
+   *
+   * @defaultValue 300
+   */
+  seconds?: number;
 }
 
 /** A network. */
@@ -158,6 +211,17 @@ export interface Connection {
   returns(): void;
 }
 
+/** The page under test. */
+export interface Page extends Connection {
+  /**
+   * Its tab goes behind others: `document.hidden` is true, and the page is told by `visibilitychange`. Others
+   * see its reader as away, unless `away` of `connect` says otherwise. No timer is slowed down.
+   */
+  hides(): void;
+  /** Its tab is in front again, as it is at first and after {@link Kit.close}. */
+  shows(): void;
+}
+
 /** A page of somebody else. */
 export interface Tab extends Connection {
   /** The tab is closed. */
@@ -168,6 +232,34 @@ export interface Tab extends Connection {
    * @throws {PresenceError} `bad_meta`
    */
   updates(patch: Meta): void;
+  /**
+   * `pulse` on that page: what is true for a moment only. It holds until another, until null ends it, and
+   * until the tab is {@link away}; a page that only looks on, or is away, says nothing.
+   *
+   * What the package says itself: `typing` with a field's name, `cursor` with `{ at: [id, x, y] }`, where `x`
+   * and `y` are 0 to 1 across the element that has that id, and `selected: [id, from, id, to]`, in characters
+   * after its beginning; and `scroll` with `[id, x, y]`.
+   *
+   * @example
+   * const kit = await createKit();
+   * const here = await kit.connect({ key: "document:42", user: "alice" });
+   * const field = document.body.appendChild(document.createElement("input"));
+   * here.typing(field, { name: "note" });
+   * const bob = kit.user("bob").opens("document:42");
+   * await kit.tick();
+   * bob.pulses("typing", "note");
+   * await kit.tick(); // "bob is typing…"
+   * kit.close();
+   *
+   * @param name 1 to 16 lower-case letters, at most 8 names at a time
+   * @param value plain JSON, at most 512 bytes; null ends it
+   * @throws {PresenceError} `bad_pulse`
+   */
+  pulses(name: string, value: Json): void;
+  /** The tab goes behind others: the others see it as away, unless another tab of that user isn't. */
+  away(): void;
+  /** The tab is looked at again. */
+  back(): void;
   /** Whom that page sees: what the others get of what the page under test does. */
   readonly members: readonly Member[];
   /** How its connection is. */

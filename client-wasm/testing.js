@@ -3,7 +3,7 @@
 // `whoshere/testing`: a whole relay, other people and a clock inside of a page, for tests of pages that
 // use whoshere. The rules are the relay's and the SDK's own, compiled; only sockets and time are not real.
 import { connect, PresenceError } from "./index.js";
-import { wrong } from "./js/options.js";
+import { modeOf, wrong } from "./js/options.js";
 import load, { Simulation } from "./testing/whoshere_testing.js";
 
 /** @typedef {string | { id: string, name?: string, color?: string, avatar?: string, info?: object }} Who */
@@ -14,8 +14,22 @@ const SUBPROTOCOL = "whoshere.v1";
 const PAGE = 0;
 /** How often a screen is drawn. */
 const FRAME_MS = 16;
-/** Tokens of other people don't run out. */
-const TEN_YEARS_S = 10 * 365 * 86_400;
+/** Tokens of other people don't run out, and allow what a page may do. */
+const ANYTHING = { ttl: 10 * 365 * 86_400, can: ["join", "observe", "invisible", "pulse"] };
+/** The longest that a relay keeps anybody out. */
+const LONGEST_KICK_S = 86_400;
+
+/** What the simulation refuses, by its code: the page's code for it, and what is wrong. @type {Record<string, string[]>} */
+const PROBLEMS = {
+  bad_key: ["bad_key", "key: it must be 1 to 128 letters, digits and :_-./@"],
+  bad_meta: ["bad_meta", "meta: it must be a JSON object of at most 4096 bytes"],
+  bad_pulse: [
+    "bad_pulse",
+    "pulses: takes 1 to 16 lower-case letters and JSON of at most 512 bytes, 8 at a time",
+  ],
+  bad_user: ["bad_options", "user: an id is 1 to 128 bytes of text"],
+  no_relay: ["bad_options", "kicks: the relay is stopped"],
+};
 
 /** @type {Promise<unknown> | undefined} */
 let loading;
@@ -50,6 +64,7 @@ class Kit {
   #simulation;
   #clock;
   #network;
+  #screen = new Screen();
   /** @type {{ leave(): void }[]} */
   #entered = [];
   #isTicking = false;
@@ -69,10 +84,13 @@ class Kit {
         this.#restore(PAGE);
         window.dispatchEvent(new Event("online"));
       },
+      hides: () => this.#show(true),
+      shows: () => this.#show(false),
     };
     this.relay = {
       stops: () => this.#open.stopRelay(),
       starts: () => this.#open.startRelay(),
+      kicks: (/** @type {Who} */ who, /** @type {unknown} */ options) => this.#kick(who, options),
     };
   }
 
@@ -97,8 +115,7 @@ class Kit {
    */
   token(who, options = {}) {
     const { keys = ["*"], ttl = 3600, can } = known("token", options, ["keys", "ttl", "can"]);
-    const { id, ...rest } = typeof who === "string" ? { id: who } : known("user", who);
-    if (typeof id !== "string") throw wrong("user", "must be an id, or an object with one");
+    const { id, ...rest } = claimsOf(who);
     const exp = Math.floor(this.now / 1000) + Number(ttl);
     const claims = { sub: id, ...rest, keys, exp, can };
     return [{ alg: "none", typ: "JWT" }, claims].map(base64).join(".").concat(".not-signed");
@@ -106,11 +123,13 @@ class Kit {
 
   /** @param {Who} who */
   user(who) {
-    const token = this.token(who, { ttl: TEN_YEARS_S });
+    const token = this.token(who, ANYTHING);
     return {
       opens: (/** @type {string} */ key, /** @type {unknown} */ options = {}) => {
-        const { meta = {} } = known("opens", options, ["meta"]);
-        return this.#tab(refusing(() => this.#open.open(token, `${key}`, JSON.stringify(meta))));
+        const { meta = {}, mode = "join" } = known("opens", options, ["meta", "mode"]);
+        const text = JSON.stringify(meta) ?? "";
+        const checked = modeOf(mode);
+        return this.#tab(refusing(() => this.#open.open(token, `${key}`, text, checked)));
       },
     };
   }
@@ -140,6 +159,7 @@ class Kit {
   close() {
     if (this.#simulation === undefined) return;
     for (const here of this.#entered) here.leave();
+    this.#screen.uninstall();
     this.#network.uninstall();
     this.#clock.uninstall();
     this.#simulation.free();
@@ -161,6 +181,10 @@ class Kit {
       closes: () => kit.#open.closeTab(tab),
       updates: (/** @type {unknown} */ patch) =>
         refusing(() => kit.#open.update(tab, JSON.stringify(patch) ?? "")),
+      pulses: (/** @type {unknown} */ name, /** @type {unknown} */ value) =>
+        refusing(() => kit.#open.pulse(tab, `${name}`, pulseOf(value))),
+      away: () => kit.#open.hideTab(tab, true),
+      back: () => kit.#open.hideTab(tab, false),
       get members() {
         return JSON.parse(kit.#open.members(tab));
       },
@@ -182,6 +206,25 @@ class Kit {
   /** @param {number} machine */
   #restore(machine) {
     this.#open.restore(machine);
+  }
+
+  /** @param {boolean} isHidden */
+  #show(isHidden) {
+    // Nothing is changed about a page that isn't tested any more.
+    if (this.#open) this.#screen.show(isHidden);
+  }
+
+  /**
+   * @param {Who} who
+   * @param {unknown} [options]
+   */
+  #kick(who, options = {}) {
+    const { key, seconds = 300 } = known("kicks", options, ["key", "seconds"]);
+    if (!(Number(seconds) >= 0 && Number(seconds) <= LONGEST_KICK_S)) {
+      throw wrong("seconds", `must be 0 to ${LONGEST_KICK_S}`);
+    }
+    const ofKey = key === undefined ? undefined : `${key}`;
+    refusing(() => this.#open.kick(claimsOf(who).id, ofKey, Number(seconds)));
   }
 
   /** Lets happen what needs no time. */
@@ -268,6 +311,28 @@ class Network {
     );
     this.#sockets.set(link, socket);
     return socket;
+  }
+}
+
+/** Whether the page's tab is in front, as the page takes it. */
+class Screen {
+  #isHidden = false;
+
+  /** @param {boolean} isHidden */
+  show(isHidden) {
+    if (isHidden === this.#isHidden) return;
+    this.#isHidden = isHidden;
+    const visibilityState = isHidden ? "hidden" : "visible";
+    for (const [name, value] of Object.entries({ visibilityState, hidden: isHidden })) {
+      Object.defineProperty(document, name, { configurable: true, value });
+    }
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+  }
+
+  uninstall() {
+    this.show(false);
+    // What is left is the prototype's own.
+    for (const name of ["visibilityState", "hidden"]) Reflect.deleteProperty(document, name);
   }
 }
 
@@ -484,13 +549,30 @@ function refusing(call) {
   try {
     return call();
   } catch (code) {
-    if (typeof code !== "string") throw code;
-    const problem = code === "bad_key" ? "key: it must be 1 to 128 letters, digits and :_-./@" : "";
-    throw new PresenceError(
-      /** @type {"bad_key"} */ (code),
-      problem || "meta: it must be a JSON object of at most 4096 bytes",
-    );
+    const [its, problem = ""] = PROBLEMS[/** @type {string} */ (code)] ?? [];
+    if (its === undefined) throw code;
+    throw new PresenceError(/** @type {"bad_key"} */ (its), problem);
   }
+}
+
+/** @param {unknown} value of a pulse */
+function pulseOf(value) {
+  if (value === null) return undefined;
+  let text;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    // It goes round in circles.
+  }
+  if (text === undefined) throw "bad_pulse";
+  return text;
+}
+
+/** @param {Who} who */
+function claimsOf(who) {
+  const claims = typeof who === "string" ? { id: who } : known("user", who);
+  if (typeof claims.id !== "string") throw wrong("user", "must be an id, or an object with one");
+  return claims;
 }
 
 /**

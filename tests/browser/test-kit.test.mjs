@@ -204,6 +204,133 @@ test("the others see what the page does, and the page what they do", async (t) =
   assert.deepEqual(seen.after, ["carol"]);
 });
 
+test("a tab that goes behind others is away until it is back, and says nothing meanwhile", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    here.bar("#bar");
+    const person = kit.user("bob");
+    const bob = person.opens("document:42");
+    await kit.tick();
+    /** @type {unknown[]} */
+    const seen = [];
+    const look = async () => {
+      await kit.tick();
+      const dot = /** @type {HTMLElement} */ (document.querySelector("[data-name=bob]"));
+      seen.push(here.members[1]?.state, dot.dataset.state, here.pulses("page").length);
+    };
+    bob.pulses("page", 7);
+    await look();
+    bob.away();
+    bob.pulses("page", 8);
+    await look();
+    const second = person.opens("document:42");
+    await look();
+    second.away();
+    await look();
+    bob.back();
+    bob.pulses("page", 9);
+    await look();
+
+    /** @type {string[]} */
+    const told = [];
+    const listen = () => told.push(`${document.visibilityState} ${document.hidden}`);
+    document.addEventListener("visibilitychange", listen);
+    const page = async () => {
+      await kit.tick();
+      return bob.members[0]?.state;
+    };
+    kit.page.hides();
+    kit.page.hides();
+    const own = [await page()];
+    kit.page.shows();
+    own.push(await page());
+    await kit.tick(300_000);
+    own.push(await page());
+    kit.page.hides();
+    kit.close();
+    const after = [Object.hasOwn(document, "hidden"), document.hidden];
+    return { seen, told, own, after };
+  });
+  assert.deepEqual(seen.seen, [
+    ...["active", "active", 1],
+    ...["away", "away", 0],
+    ...["active", "active", 0],
+    ...["away", "away", 0],
+    ...["active", "active", 1],
+  ]);
+  assert.deepEqual(seen.own, ["away", "active", "away"], "five minutes without a touch, as well");
+  assert.deepEqual(seen.told, ["hidden true", "visible false", "hidden true", "visible false"]);
+  assert.deepEqual(seen.after, [false, false]);
+});
+
+test("somebody who looks on sees the page and is seen by nobody", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    const seen = [];
+    for (const mode of /** @type {const} */ (["join", "observe", "invisible"])) {
+      const tab = kit.user(mode).opens("document:42", { mode });
+      await kit.tick();
+      tab.pulses("page", 7);
+      await kit.tick();
+      const names = tab.members.map(({ name }) => name).join();
+      seen.push([tab.state, names, here.count, here.pulses("page").length]);
+    }
+    kit.close();
+    return seen;
+  });
+  assert.deepEqual(seen, [
+    ["live", "alice,join", 2, 1],
+    ["live", "alice,join", 2, 1],
+    ["live", "alice,join", 2, 1],
+  ]);
+});
+
+test("who is kicked is gone at once and stays out for as long as it was said, the page as well", async (t) => {
+  const seen = await inPage(t, async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    const other = await kit.connect({ key: "document:43", user: "alice" });
+    /** @type {string[]} */
+    const events = [];
+    here.on("leave", ({ member, reason }) => events.push(`${member.name} left: ${reason}`));
+    here.on("error", ({ code }) => events.push(`error ${code}`));
+    const person = kit.user("bob");
+    const bob = person.opens("document:42");
+    await kit.tick();
+    const counts = [here.count];
+    kit.relay.kicks("bob");
+    await kit.tick();
+    counts.push(here.count);
+    const state = bob.state;
+    person.opens("document:42");
+    await kit.tick(299_000);
+    counts.push(here.count);
+    await kit.tick(1000);
+    person.opens("document:42");
+    await kit.tick();
+    counts.push(here.count);
+
+    kit.relay.kicks({ id: "alice" }, { key: "document:42", seconds: 60 });
+    await kit.tick();
+    const states = [here.state, other.state];
+    kit.relay.kicks("alice");
+    other.on("error", () => {});
+    await kit.tick();
+    states.push(other.state);
+    kit.close();
+    return { counts, state, events, states };
+  });
+  assert.deepEqual(seen.counts, [2, 1, 1, 2]);
+  assert.equal(seen.state, "stopped");
+  assert.deepEqual(seen.events, ["bob left: kicked", "error kicked"]);
+  assert.deepEqual(seen.states, ["stopped", "live", "stopped"]);
+});
+
 test("a page that connects by itself is served, and its token is held against it", async (t) => {
   const seen = await inPage(t, async () => {
     const { createKit } = await import("/sdk/testing.js");
@@ -325,7 +452,19 @@ test("what makes no sense is an error that says so", async (t) => {
     await fails(() => kit.connect(/** @type {any} */ ({ user: "a", key: "no key" })));
     const bob = kit.user("bob").opens("k");
     await fails(() => bob.updates({ text: "x".repeat(5000) }));
+    await fails(() => kit.user("bob").opens("k", { mode: /** @type {any} */ ("seen") }));
+    await fails(() => bob.pulses("Typing", 1));
+    await fails(() => bob.pulses("typing", "x".repeat(511)));
+    await fails(() => bob.pulses("typing", /** @type {any} */ (undefined)));
+    await fails(() => bob.pulses("typing", /** @type {any} */ (1n)));
+    await fails(() => kit.relay.kicks(""));
+    await fails(() => kit.relay.kicks("bob", { key: "no key" }));
+    await fails(() => kit.relay.kicks("bob", { seconds: 86_401 }));
+    await fails(() => kit.relay.kicks("bob", /** @type {any} */ ({ minutes: 1 })));
+    kit.relay.stops();
+    await fails(() => kit.relay.kicks("bob"));
     kit.close();
+    await fails(() => kit.page.hides());
     await fails(() => kit.tick());
     await fails(() => bob.drops());
     return codes;
@@ -343,6 +482,14 @@ test("what makes no sense is an error that says so", async (t) => {
     "bad_options user",
     "bad_key key",
     "bad_meta meta",
+    "bad_options mode",
+    ...Array(4).fill("bad_pulse pulses"),
+    "bad_options user",
+    "bad_key key",
+    "bad_options seconds",
+    "bad_options kicks",
+    "bad_options kicks",
+    "bad_options kit",
     "bad_options kit",
     "bad_options kit",
   ]);

@@ -10,6 +10,7 @@ mod token;
 mod world;
 
 use crate::world::{ToPage, World};
+use core::time::Duration;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 /// The relay and everybody else.
@@ -70,13 +71,19 @@ impl Simulation {
         self.0.beacon(World::PAGE, body);
     }
 
-    /// Somebody else opens a page. Returns its number.
+    /// Somebody else opens a page, as what it is to be there. Returns its number.
     ///
     /// # Errors
     ///
-    /// `bad_key` or `bad_meta`.
-    pub fn open(&mut self, token: String, key: &str, meta: &str) -> Result<u32, JsValue> {
-        self.0.open(token, key, meta).map_err(JsValue::from_str)
+    /// `bad_key`, `bad_meta` or `bad_mode`.
+    pub fn open(
+        &mut self,
+        token: String,
+        key: &str,
+        meta: &str,
+        mode: &str,
+    ) -> Result<u32, JsValue> {
+        self.0.open(token, key, meta, mode).map_err(JsValue::from_str)
     }
 
     /// Somebody else's page changes its meta.
@@ -86,6 +93,22 @@ impl Simulation {
     /// `bad_meta`.
     pub fn update(&mut self, tab: u32, patch: &str) -> Result<(), JsValue> {
         self.0.update(tab, patch).map_err(JsValue::from_str)
+    }
+
+    /// Somebody else's page says something for the moment, in JSON, or with `undefined` no longer.
+    ///
+    /// # Errors
+    ///
+    /// `bad_pulse`.
+    #[expect(clippy::needless_pass_by_value, reason = "wasm-bindgen has no Option<&str>")]
+    pub fn pulse(&mut self, tab: u32, name: &str, value: Option<String>) -> Result<(), JsValue> {
+        self.0.pulse(tab, name, value.as_deref()).map_err(JsValue::from_str)
+    }
+
+    /// The tab of somebody else's page goes behind others, or comes back.
+    #[wasm_bindgen(js_name = hideTab)]
+    pub fn hide_tab(&mut self, tab: u32, is_hidden: bool) {
+        self.0.hide_tab(tab, is_hidden);
     }
 
     /// Somebody else's page is closed.
@@ -115,6 +138,17 @@ impl Simulation {
     #[wasm_bindgen(js_name = startRelay)]
     pub fn start_relay(&mut self) {
         self.0.start_relay();
+    }
+
+    /// A user is put out of a key, or of all, and kept out for so many seconds.
+    ///
+    /// # Errors
+    ///
+    /// `bad_user`, `bad_key`, or `no_relay` while it is stopped.
+    #[expect(clippy::needless_pass_by_value, reason = "wasm-bindgen has no Option<&str>")]
+    pub fn kick(&mut self, user: &str, key: Option<String>, seconds: f64) -> Result<(), JsValue> {
+        let lasting = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.0.kick(user, key.as_deref(), lasting).map_err(JsValue::from_str)
     }
 
     /// Whom somebody else's page sees, as JSON.

@@ -5,11 +5,13 @@
 
 use crate::relay::{self, Core, unseal};
 use core::mem;
+use core::time::Duration;
 use presence_core::relay::{Closed, ConnId, Outgoing, Request, View};
 use presence_core::session::Output;
 use presence_core::{Dedupe, Member, MemberId, Mode, Session, Time};
 use presence_protocol::{
-    AvatarUrl, CloseCode, Dial, Key, LeaveBeacon, Meta, UserId, decode_server, encode_client,
+    AvatarUrl, CloseCode, Dial, Key, LeaveBeacon, Meta, PulseName, PulseValue, UserId,
+    decode_server, encode_client,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -187,12 +189,19 @@ impl World {
         token: String,
         key: &str,
         meta: &str,
+        mode: &str,
     ) -> Result<u32, &'static str> {
+        let mode = match mode {
+            "join" => Mode::Join,
+            "observe" => Mode::Observe,
+            "invisible" => Mode::Invisible,
+            _ => return Err("bad_mode"),
+        };
         let key = Key::parse(key).ok_or("bad_key")?;
         let meta = object(meta)?;
         let joined = meta_of(&meta)?;
         let mut session = Session::new(self.next_seed());
-        session.join(self.time(), key.clone(), joined, Dedupe::User, Mode::Join);
+        session.join(self.time(), key.clone(), joined, Dedupe::User, mode);
         self.networks.push(Network::Up);
         self.tabs.push(Tab { token, key, meta, session, link: None, is_closed: false });
         let tab = self.n_tabs();
@@ -211,6 +220,56 @@ impl World {
         let key = it.key.clone();
         it.session.update(now, &key, changed);
         self.drain_tab(tab);
+        Ok(())
+    }
+
+    /// Somebody else's page says something for the moment, or with `None` no longer.
+    pub(crate) fn pulse(
+        &mut self,
+        tab: u32,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), &'static str> {
+        let name = PulseName::parse(name).ok_or("bad_pulse")?;
+        let value = value.map(|it| PulseValue::parse(it).ok_or("bad_pulse")).transpose()?;
+        let now = self.time();
+        let Some(it) = self.tab(tab).filter(|it| !it.is_closed) else { return Ok(()) };
+        let fits = it.session.pulse(now, &it.key, name, value);
+        self.drain_tab(tab);
+        if fits { Ok(()) } else { Err("bad_pulse") }
+    }
+
+    /// The tab of somebody else's page goes behind others, or comes back: all that a browser tells a page then.
+    pub(crate) fn hide_tab(&mut self, tab: u32, is_hidden: bool) {
+        let now = self.time();
+        self.with_tab(tab, |it| {
+            if !it.is_closed {
+                it.session.attention(is_hidden);
+                it.session.hidden(now, is_hidden);
+                if !is_hidden {
+                    it.session.wake(now);
+                }
+            }
+        });
+    }
+
+    /// An application's server puts a user out, of one key or of all, and keeps them out for a while.
+    pub(crate) fn kick(
+        &mut self,
+        user: &str,
+        key: Option<&str>,
+        lasting: Duration,
+    ) -> Result<(), &'static str> {
+        let user = UserId::parse(user).ok_or("bad_user")?;
+        let key = key.map(|it| Key::parse(it).ok_or("bad_key")).transpose()?;
+        let now = self.time();
+        let relay = self.relay.as_mut().ok_or("no_relay")?;
+        // Nobody has put out as many as would be too many.
+        let _ = relay.kick(now, &user, key.as_ref(), lasting);
+        if key.is_none() {
+            relay.kick_lost(now, &user, None, usize::MAX);
+        }
+        self.drain_relay();
         Ok(())
     }
 

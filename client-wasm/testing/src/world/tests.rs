@@ -89,7 +89,7 @@ fn a_token_is_read_as_the_relay_reads_it() {
     let exp = BEGAN / 1000 + 3600;
     let keys = json!([KEY]);
     let mut enter = |claims: Value| {
-        let tab = world.open(token(&claims), KEY, "{}").unwrap();
+        let tab = world.open(token(&claims), KEY, "{}", "join").unwrap();
         pass(&mut world, 100);
         (world.state(tab), world.members(tab))
     };
@@ -113,10 +113,73 @@ fn a_token_is_read_as_the_relay_reads_it() {
     assert_eq!(names(&world, alice), ["alice", "bob", "c"]);
 }
 
+#[test]
+fn a_tab_that_is_hidden_is_away_and_says_nothing() {
+    let mut world = World::new(1, BEGAN);
+    let (alice, bob) = (open(&mut world, "alice"), open(&mut world, "bob"));
+    pass(&mut world, 1_000);
+    let state = |world: &World| world.members(alice)[1]["state"].clone();
+    world.hide_tab(bob, true);
+    pass(&mut world, 1_000);
+    assert_eq!(state(&world), "away");
+    // The network goes meanwhile, and when it is back he is still away.
+    world.drop_network(bob, true);
+    pass(&mut world, 5_000);
+    world.restore_network(bob);
+    pass(&mut world, 5_000);
+    assert_eq!(state(&world), "away");
+    world.hide_tab(bob, false);
+    pass(&mut world, 1_000);
+    assert_eq!(state(&world), "active");
+}
+
+#[test]
+fn a_pulse_is_held_to_the_rules_of_the_sdk() {
+    let mut world = World::new(1, BEGAN);
+    let bob = open(&mut world, "bob");
+    for name in ["", "Typing", "averyveryverylong"] {
+        assert_eq!(world.pulse(bob, name, Some("1")), Err("bad_pulse"), "{name}");
+    }
+    assert_eq!(world.pulse(bob, "a", Some(&"1".repeat(513))), Err("bad_pulse"));
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        assert_eq!(world.pulse(bob, name, Some("1")), Ok(()));
+    }
+    assert_eq!(world.pulse(bob, "i", Some("1")), Err("bad_pulse"), "there are eight");
+    world.close_tab(bob);
+    assert_eq!(world.pulse(bob, "i", Some("1")), Ok(()), "nobody is there to say it");
+}
+
+#[test]
+fn who_is_kicked_stays_out_for_that_long() {
+    for key in [None, Some(KEY)] {
+        let mut world = World::new(1, BEGAN);
+        let (alice, bob) = (open(&mut world, "alice"), open(&mut world, "bob"));
+        let lost = open(&mut world, "bob");
+        pass(&mut world, 1_000);
+        world.drop_network(lost, true);
+        pass(&mut world, 100);
+        world.kick("bob", key, Duration::from_secs(60)).unwrap();
+        pass(&mut world, 100);
+        assert_eq!(names(&world, alice), ["alice"], "{key:?}: also of a tab that was lost");
+        assert_eq!(world.state(bob), "stopped");
+        open(&mut world, "bob");
+        pass(&mut world, 59_000);
+        assert_eq!(names(&world, alice), ["alice"]);
+        pass(&mut world, 1_000);
+        open(&mut world, "bob");
+        assert_eq!(names(&world, alice), ["alice", "bob"]);
+    }
+    let mut world = World::new(1, BEGAN);
+    assert_eq!(world.kick("", None, Duration::ZERO), Err("bad_user"));
+    assert_eq!(world.kick("bob", Some("no key"), Duration::ZERO), Err("bad_key"));
+    world.stop_relay();
+    assert_eq!(world.kick("bob", None, Duration::ZERO), Err("no_relay"));
+}
+
 fn open(world: &mut World, user: &str) -> u32 {
     let exp = BEGAN / 1000 + 3600;
     let claims = json!({"sub": user, "keys": ["*"], "exp": exp});
-    let tab = world.open(token(&claims), KEY, "{}").unwrap();
+    let tab = world.open(token(&claims), KEY, "{}", "join").unwrap();
     pass(world, 1);
     tab
 }
