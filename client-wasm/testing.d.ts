@@ -76,7 +76,8 @@ export interface Kit {
 
   /**
    * Lets time pass, with all that falls into it: timers of the page, beats, graces. Nothing moves but in
-   * here, so what somebody does shows after the next `tick` only.
+   * here, so what somebody does shows after the next `tick` only. What the SDK loads when a page first asks
+   * for it, as `typing` and `cursors`, is there as well.
    *
    * @param milliseconds 100 unless given: enough for what is on its way
    */

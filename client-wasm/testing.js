@@ -31,6 +31,23 @@ const PROBLEMS = {
   no_relay: ["bad_options", "kicks: the relay is stopped"],
 };
 
+/**
+ * What a page loads when it first asks for it, which would take the time of the real clock. Each is written
+ * out, since bundlers follow only what they can read.
+ */
+const PARTS = [
+  loadDeepest,
+  () => import("./js/binding.js"),
+  () => import("./js/cursors.js"),
+  () => import("./js/inspect.js"),
+  () => import("./js/last-seen.js"),
+  () => import("./js/location.js"),
+  () => import("./js/typing.js"),
+  () => import("./locales/ar.js"),
+  () => import("./locales/de.js"),
+  () => import("./locales/ja.js"),
+];
+
 /** @type {Promise<unknown> | undefined} */
 let loading;
 /** @type {Kit | undefined} */
@@ -44,7 +61,10 @@ export async function createKit(options = {}) {
   if (!Number.isInteger(seed)) throw wrong("seed", "must be a whole number");
   const began = Math.floor(Number(now));
   if (!(began >= 0)) throw wrong("now", "must be a time");
-  loading ??= load(wasm === undefined ? undefined : { module_or_path: wasm });
+  loading ??= Promise.all([
+    load(wasm === undefined ? undefined : { module_or_path: wasm }),
+    ...PARTS.map((part) => part()),
+  ]);
   try {
     await loading;
   } catch (cause) {
@@ -141,16 +161,16 @@ class Kit {
     this.#isTicking = true;
     try {
       const end = this.#clock.wall + milliseconds;
-      await this.#settle();
+      // The page may have done anything since the last time.
+      await this.#settle(true);
       for (;;) {
         const at = Math.min(this.#clock.nextAt(), this.#open.nextAt() ?? Infinity);
         if (at > end) break;
         this.#clock.moveTo(at);
-        this.#clock.fire();
-        await this.#settle();
+        await this.#settle(this.#clock.fire());
       }
       this.#clock.moveTo(end);
-      await this.#settle();
+      await this.#settle(false);
     } finally {
       this.#isTicking = false;
     }
@@ -227,13 +247,24 @@ class Kit {
     refusing(() => this.#open.kick(claimsOf(who).id, ofKey, Number(seconds)));
   }
 
-  /** Lets happen what needs no time. */
-  async #settle() {
-    do {
+  /**
+   * Lets happen what needs no time.
+   *
+   * @param {boolean} hasRun whether the page has done anything, and so may wait for a part of the SDK
+   */
+  async #settle(hasRun) {
+    for (;;) {
       this.#open.run(this.#clock.wall);
-      this.#network.deliver();
+      if (this.#network.deliver()) hasRun = true;
       await this.#clock.breathe();
-    } while (this.#network.isBusy());
+      if (this.#network.isBusy()) continue;
+      if (!hasRun) return;
+      hasRun = false;
+      // One part may ask for another, as that does which binds the page's elements.
+      await loadDeepest();
+      await loadDeepest();
+      if (!this.#network.isBusy()) return;
+    }
   }
 }
 
@@ -272,11 +303,11 @@ class Network {
     Reflect.deleteProperty(navigator, "sendBeacon");
   }
 
-  /** Gives the page what has arrived for it. */
+  /** Gives the page what has arrived for it. Returns whether there was anything. */
   deliver() {
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const [link, type, rest] = this.#simulation.poll();
-      if (link === undefined) return;
+      if (link === undefined) return !isFirst;
       this.#hasSent = true;
       const socket = this.#sockets.get(link);
       if (type === "close") this.#sockets.delete(link);
@@ -445,7 +476,7 @@ class Clock {
     this.#elapsed = Math.max(this.#elapsed, wall - this.#began);
   }
 
-  /** Runs the timers that are due, in their order. */
+  /** Runs the timers that are due, in their order. Returns whether there were any. */
   fire() {
     const due = [...this.#timers].filter(([, { at }]) => at <= this.wall);
     for (const [id, timer] of due.sort(([, a], [, b]) => a.at - b.at)) {
@@ -459,6 +490,7 @@ class Clock {
         reportError(error);
       }
     }
+    return due.length > 0;
   }
 
   /** Lets the page do what it does without time passing: promises, messages, module code. */
@@ -530,6 +562,14 @@ class Clock {
     });
     return this.#lastTimer;
   }
+}
+
+/**
+ * The part whose imports go deepest. Browsers look at one level of them in a task, also of what they have
+ * loaded already: what was asked for before this is there before it.
+ */
+function loadDeepest() {
+  return import("./js/touch.js");
 }
 
 /** @param {unknown} value */
