@@ -5,6 +5,10 @@
  * The relay is the real one, compiled, and so are the pages of the other people; only sockets and time
  * are not real. Load it in tests only: nothing of it is part of what a normal page downloads.
  *
+ * It needs a page. A real browser has all of it: Playwright, or Vitest's browser mode. Vitest with jsdom, which
+ * lays nothing out, does for members, events, bars, flashes and typing; what measures the page, which is
+ * cursors, the names on dots, the list behind "+N" and following, needs a real one.
+ *
  * @packageDocumentation
  */
 import type { ConnectOptions, Here, Json, Member, Meta, Mode, State } from "./index.js";

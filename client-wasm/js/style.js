@@ -18,6 +18,7 @@ export function adopt(element, css) {
   if (!sheets.has(css)) sheet.replaceSync(css);
   sheets.set(css, sheet);
   const root = rootOf(element);
-  const adopted = root.adoptedStyleSheets;
+  // jsdom, in which pages are tested, has none.
+  const adopted = root.adoptedStyleSheets ?? [];
   if (!adopted.includes(sheet)) root.adoptedStyleSheets = [...adopted, sheet];
 }
