@@ -85,7 +85,7 @@ class Kit {
   #clock;
   #network;
   #screen = new Screen();
-  /** @type {{ leave(): void }[]} */
+  /** @type {import("./index.js").Here[]} */
   #entered = [];
   #isTicking = false;
 
@@ -124,6 +124,8 @@ class Kit {
     const token = () => this.token(/** @type {Who} */ (user), { keys, can });
     const all = { url: URL_OF_RELAY, token, ...rest };
     const here = await connect(/** @type {import("./index.js").ConnectOptions} */ (all));
+    // Those that have ended are left already, and a long test enters again and again.
+    this.#entered = this.#entered.filter(({ state }) => state !== "stopped");
     this.#entered.push(here);
     await this.tick();
     return here;

@@ -98,7 +98,7 @@ export function disclose(root, button, list, onOpen) {
     document.addEventListener("pointerdown", onPress);
     document.addEventListener("keydown", onKey);
     adopt(root, CSS);
-    sink = float(list, button, root, { gap: 8, isCentered: false });
+    sink = float(list, button, root, { gap: 8, isCentered: false }, close);
   };
 
   return {

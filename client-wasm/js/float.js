@@ -13,12 +13,13 @@ const MARGIN = 4;
  * @param {HTMLElement} anchor
  * @param {HTMLElement} root the bar that both are in
  * @param {{ gap: number, isCentered: boolean }} how else their ends are in line
+ * @param {() => void} onGone called when the other one has gone, and maybe the whole bar: let go of it then
  * @returns {() => void} lets go of it
  */
-export function float(element, anchor, root, { gap, isCentered }) {
+export function float(element, anchor, root, { gap, isCentered }, onGone) {
   const { style } = element;
   const place = () => {
-    if (!anchor.isConnected) return end();
+    if (!anchor.isConnected) return onGone();
     // A node that was moved has left the top layer.
     if (element.showPopover && !element.matches(":popover-open")) element.showPopover();
     for (const side of ["left", "top"]) style.setProperty(side, "0");

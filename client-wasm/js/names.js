@@ -77,7 +77,7 @@ export function showNames(root) {
     adopt(root, CSS);
     dot.setAttribute("data-named", "");
     const label = /** @type {HTMLElement} */ (dot.lastElementChild);
-    sink = float(label, dot, root, { gap: 0, isCentered: true });
+    sink = float(label, dot, root, { gap: 0, isCentered: true }, () => go(null));
   };
   const onPress = (/** @type {Event} */ event) => {
     if (!event.composedPath().includes(root)) go(null);
