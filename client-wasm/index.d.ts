@@ -323,8 +323,9 @@ export interface Here {
   flash(target: string | HTMLElement, options?: FlashOptions): () => void;
 
   /**
-   * Shows for developers what the connection does, who is here and why, and the last 100 events. Its code
-   * is loaded at the first call.
+   * Shows for developers what the connection does, who is here and why, and the last 100 events, of which a
+   * pulse that goes on is one. Of more than 100 people the first 100 have a row. Errors are in the console as
+   * well, also if the page listens to them. Its code is loaded at the first call.
    *
    * @param target an element, or a selector whose first match is meant; a panel in the window's corner
    *   unless given

@@ -8,6 +8,8 @@
 const MAX_EVENTS = 100;
 /** Most people of whom it is still shown why they went. */
 const MAX_GONE = 20;
+/** Most people who are here that have a row: of a crowd those who came first. */
+const MAX_ROWS = 100;
 
 const STYLES = `
   :host { all: initial; color-scheme: light dark; }
@@ -79,6 +81,12 @@ export function inspect(here, target, isFloating, roundTrip) {
   const reasons = new Map(here.members.map(({ id }) => [id, "was here first"]));
   /** @type {{ member: Member, why: string }[]} */
   const gone = [];
+  /** The rows of those who are here, and of those who went. @type {Map<string, Row>[]} */
+  let rows = [new Map(), new Map()];
+  const more = element("tr");
+  const rest = element("td");
+  rest.colSpan = 5;
+  more.append(rest);
   let isOutdated = false;
 
   const draw = () => {
@@ -90,20 +98,37 @@ export function inspect(here, target, isFloating, roundTrip) {
       ["round trip", round === undefined ? "not measured yet" : `${round.toFixed(1)} ms`],
       ["here", `${here.count}`],
     ]);
-    const rows = here.members.map((member) => row(member, reasons.get(member.id) ?? ""));
-    rows.push(...gone.map(({ member, why }) => row(member, why, "gone")));
-    roster.replaceChildren(...rows);
+    const shown = here.members.slice(0, MAX_ROWS);
+    const [present = new Map(), past = new Map()] = rows;
+    const before = [
+      shown.map((it) => drawn(present.get(it.id), it, reasons.get(it.id) ?? "", it.state)),
+      gone.map(({ member, why }) => drawn(past.get(member.id), member, why, "gone")),
+    ];
+    rows = before.map((all) => new Map(all.map((it) => [it.member.id, it])));
+    const [first = [], last = []] = before.map((all) => all.map(({ row }) => row));
+    const nMore = here.count - shown.length;
+    if (rest.textContent !== `and ${nMore} more`) rest.textContent = `and ${nMore} more`;
+    place(roster, [...first, ...(nMore > 0 ? [more] : []), ...last]);
   };
   const drawSoon = () => {
     if (!isOutdated) requestAnimationFrame(draw);
     isOutdated = true;
   };
-  const note = (/** @type {string} */ text) => {
-    log.prepend(element("li", `${new Date().toISOString().slice(11, 23)} ${text}`));
+  const note = (/** @type {string} */ text, line = element("li")) => {
+    line.textContent = `${new Date().toISOString().slice(11, 23)} ${text}`;
+    log.prepend(line);
     while (log.children.length > MAX_EVENTS) log.lastChild?.remove();
     drawSoon();
+    return line;
   };
   const quietly = (/** @type {boolean} */ quiet) => (quiet ? ", quietly" : "");
+  /**
+   * The lines of pulses that go on. A cursor says another 20 times a second, and would push out all else, so
+   * that each has one.
+   *
+   * @type {Map<string, { line: HTMLLIElement, n: number }>}
+   */
+  const pulses = new Map();
 
   const stops = [
     here.on("join", ({ member, quiet }) => {
@@ -121,6 +146,21 @@ export function inspect(here, target, isFloating, roundTrip) {
     here.on("update", ({ member }) => {
       note(`update ${member.name}: ${member.state}, ${JSON.stringify(member.meta)}`);
     }),
+    here.on("pulse", ({ member, session, name, value }) => {
+      const id = `${session} ${name}`;
+      const known = pulses.get(id);
+      const n = (known?.n ?? 0) + 1;
+      const times = n > 1 ? `, ${n} times` : "";
+      const said = value === null ? "over" : JSON.stringify(value);
+      const line = note(`pulse ${member.name} ${name}: ${said}${times}`, known?.line);
+      if (value === null) pulses.delete(id);
+      else pulses.set(id, { line, n });
+    }),
+    here.on("location", ({ member, location }) => {
+      note(`location ${member.name}: ${location ?? "nowhere"}`);
+    }),
+    // What an area would say that isn't told otherwise.
+    here.on("flash", ({ text }) => void note(`flash ${text}`)),
     here.on("state", (event) => {
       note(`state ${event.state}${"reason" in event ? `: ${event.reason}` : ""}`);
     }),
@@ -128,7 +168,11 @@ export function inspect(here, target, isFloating, roundTrip) {
       for (const { id } of members) if (!reasons.has(id)) reasons.set(id, "was here first");
       note(`change: ${count} here`);
     }),
-    here.on("error", ({ code, message }) => note(`error ${code}: ${message}`)),
+    here.on("error", (error) => {
+      note(`error ${error.code}: ${error.message}`);
+      // Without a listener it would be there, and this one isn't the page's own.
+      console.warn(error);
+    }),
   ];
   const timer = setInterval(drawSoon, 1000);
   const stop = () => {
@@ -152,17 +196,41 @@ function forget(gone, { id }) {
 }
 
 /**
+ * @typedef {object} Row
+ * @property {HTMLTableRowElement} row
+ * @property {Member} member as it is drawn
+ *
+ * @param {Row | undefined} known what it has
  * @param {Member} member
  * @param {string} why
- * @param {string} [state]
+ * @param {string} state
+ * @returns {Row}
  */
-function row(member, why, state = member.state) {
-  const row = element("tr");
+function drawn(known, member, why, state) {
+  const row = known?.row ?? element("tr");
   const who = `${member.name}${member.self ? " (you)" : ""}`;
-  for (const text of [who, state, `${member.sessions}`, why, JSON.stringify(member.meta)]) {
-    row.append(element("td", text));
+  // A meta may be large, and most stay as they are.
+  const meta = known?.member === member ? undefined : JSON.stringify(member.meta);
+  for (const [index, text] of [who, state, `${member.sessions}`, why, meta].entries()) {
+    const cell = row.children[index] ?? row.appendChild(element("td"));
+    if (text !== undefined && cell.textContent !== text) cell.textContent = text;
   }
-  return row;
+  return { row, member };
+}
+
+/**
+ * Moves only what isn't there already.
+ *
+ * @param {HTMLElement} parent
+ * @param {HTMLElement[]} children all that it is to have
+ */
+function place(parent, children) {
+  const kept = new Set(children);
+  for (const it of [...parent.children]) if (!kept.has(/** @type {any} */ (it))) it.remove();
+  for (const [index, it] of children.entries()) {
+    const there = parent.children[index] ?? null;
+    if (there !== it) parent.insertBefore(it, there);
+  }
 }
 
 /**

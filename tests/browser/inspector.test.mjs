@@ -80,3 +80,112 @@ test("the inspector forgets: it keeps the last 100 events and 20 of those who we
   assert.equal(seen.people.length, 21);
   assert.deepEqual(seen.people.slice(0, 2), ["alice (you)", "user-60"]);
 });
+
+test("the inspector tells of pulses, locations and flashes, a pulse that goes on in one line", async (t) => {
+  const viewer = await stage.blank(t, "alice");
+  const events = await viewer.page.evaluate(async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    here.inspect("#bar");
+    await kit.tick(0);
+    const bob = kit.user("bob").opens("document:42", { meta: { at: "goals" } });
+    await kit.tick(2000);
+    for (let i = 1; i <= 300; i += 1) {
+      bob.pulses("cursor", { at: ["surface", i / 300, 0.5] });
+      if (i === 150) bob.pulses("typing", "note");
+      await kit.tick();
+    }
+    bob.pulses("cursor", null);
+    await kit.tick();
+    bob.pulses("cursor", { at: ["surface", 0, 0] });
+    bob.updates({ at: null });
+    await kit.tick();
+    const root = document.querySelector("#bar > div")?.shadowRoot;
+    const lines = [...(root?.querySelectorAll("li") ?? [])];
+    kit.close();
+    return lines.reverse().map((it) => it.textContent?.replace(/^\S+ /, ""));
+  });
+  const isMeant = (/** @type {string | undefined} */ it) => !/^(change|join|update)/.test(it ?? "");
+  assert.deepEqual(events.filter(isMeant), [
+    "location bob: goals",
+    "flash bob joined",
+    'pulse bob typing: "note"',
+    "pulse bob cursor: over, 301 times",
+    'pulse bob cursor: {"at":["surface",0,0]}',
+    "location bob: nowhere",
+  ]);
+});
+
+test("an error is in the console while the inspector is open, as it is without it", async (t) => {
+  const viewer = await stage.blank(t, "alice");
+  const warnings = await viewer.page.evaluate(async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    /** @type {string[]} */
+    const warnings = [];
+    const { warn } = console;
+    console.warn = (error) => warnings.push(error.code);
+    for (const isOpen of [false, true]) {
+      const here = await kit.connect({ key: "document:42", user: "alice" });
+      if (isOpen) here.inspect("#bar");
+      await kit.tick();
+      kit.relay.kicks("alice", { key: "document:42", seconds: 1 });
+      await kit.tick(2000);
+    }
+    console.warn = warn;
+    kit.close();
+    return warnings;
+  });
+  assert.deepEqual(warnings, ["kicked", "kicked"]);
+});
+
+test("the inspector has rows for 100 of a thousand, and touches those alone that change", async (t) => {
+  const viewer = await stage.blank(t, "alice");
+  const seen = await viewer.page.evaluate(async () => {
+    const { createKit } = await import("/sdk/testing.js");
+    const kit = await createKit();
+    const here = await kit.connect({ key: "document:42", user: "alice" });
+    here.inspect("#bar");
+    const tabs = Array.from({ length: 999 }, (_, i) => kit.user(`user-${i}`).opens("document:42"));
+    await kit.tick(2000);
+    const body = /** @type {Element} */ (
+      document.querySelector("#bar > div")?.shadowRoot?.querySelector("tbody")
+    );
+    const texts = () => [...body.children].map(({ firstChild }) => firstChild?.textContent);
+    const before = [here.count, ...texts().slice(-1), body.children.length];
+
+    // Of those who came in one moment the relay's order is anybody's.
+    const nthOf = (/** @type {unknown} */ name) => Number(`${name}`.replace("user-", ""));
+    const [first = 0, second = 0] = texts().slice(5, 7).map(nthOf);
+    const shown = new Set(texts().map(nthOf));
+    const unseen = tabs.findIndex((_, i) => !shown.has(i));
+
+    /** @type {MutationRecord[]} */
+    const changes = [];
+    const observer = new MutationObserver((records) => changes.push(...records));
+    observer.observe(body, { subtree: true, childList: true, characterData: true });
+    tabs[first]?.updates({ section: "goals" });
+    await kit.tick(1000);
+    const written = changes.splice(0).map(({ target }) => target.textContent);
+    tabs[unseen]?.updates({ section: "goals" });
+    await kit.tick(1000);
+    const nUnseen = changes.splice(0).length;
+    const ninth = body.children[9];
+    tabs[second]?.closes();
+    await kit.tick(1000);
+    const isKept = body.contains(/** @type {Element} */ (ninth));
+    const nMoved = changes.splice(0).flatMap(({ addedNodes }) => [...addedNodes]);
+    const rows = nMoved.filter((it) => it instanceof HTMLTableRowElement).length;
+    const after = texts();
+    kit.close();
+    const isLast = after.at(-1) === `user-${second}`;
+    return { before, written, nUnseen, isKept, rows, more: after.at(-2), isLast };
+  });
+  assert.deepEqual(seen.before, [1000, "and 900 more", 101]);
+  assert.deepEqual(seen.written, ['{"section":"goals"}']);
+  assert.equal(seen.nUnseen, 0);
+  assert.ok(seen.isKept);
+  assert.equal(seen.rows, 2, "one more of the crowd, and the one who has gone");
+  assert.deepEqual([seen.more, seen.isLast], ["and 899 more", true]);
+});
