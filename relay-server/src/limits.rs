@@ -73,7 +73,7 @@ pub struct Limits {
     /// How many messages a second one user may send, on all their connections; 0 is no limit.
     ///
     /// Ten times as many may come at once. Beyond that pulses are dropped, and of a session's updates in a
-    /// key the last is told once a second. Who goes far beyond it for long is closed.
+    /// key, and of whether its page is looked at, the last is told once a second. Who goes far beyond it for long is closed.
     #[arg(
         long = "max-frames-per-user",
         env = "WHOSHERE_MAX_FRAMES_PER_USER",

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { afterEach, beforeEach, test } from "node:test";
 import { setImmediate } from "node:timers/promises";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { encode, OPCODE, RawSocket } from "../support/raw.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
@@ -141,6 +142,31 @@ for (const [what, frames] of /** @type {const} */ ([
     for (const peer of peers) peer.destroy();
   });
 }
+
+test("floods of attention in 64 keys are told late, and disturb nobody", async (t) => {
+  await relay.stop("SIGKILL");
+  const flags = ["--max-connects-per-address", "0", "--last-seen", "flood:*"];
+  relay = await startRelay({ args: [...flags, "--metrics-listen", "127.0.0.1:0"] });
+  // One person, with as many presences as they may have.
+  const peers = await Promise.all(
+    Array.from({ length: 15 }, () => Peer.join(relay, "mallory", "flood:0")),
+  );
+  for (const peer of peers) {
+    for (let n = 1; n < 64; n += 1) peer.send({ join: { key: `flood:${n}` } });
+    await peer.heartbeat();
+  }
+  const witnesses = await Witnesses.come(relay);
+  for (let n = 0; n < 500; n += 1) {
+    for (const peer of peers) if (peer.isOpen) peer.send({ attention: { away: n % 2 === 0 } });
+    await setImmediate();
+  }
+  await sleep(6000);
+  t.diagnostic(await witnesses.testify(24 * MIB));
+  const { samples } = await metricsOf(relay);
+  const dropped = Number(samples.get('whoshere_dropped_total{reason="rate"}'));
+  assert.ok(dropped > 1000, `${dropped} were told no more`);
+  for (const peer of peers) peer.destroy();
+});
 
 /** @param {number} nSockets */
 function openAll(nSockets) {

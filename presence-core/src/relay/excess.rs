@@ -6,12 +6,13 @@ use crate::Time;
 use core::time::Duration;
 use presence_protocol::{Key, Meta};
 
-/// For how long a meta waits that was updated too often. The latest one is told then.
+/// For how long a meta waits that was updated too often, and a look. The latest one is told then.
 const HOLD: Duration = Duration::from_secs(1);
 
 impl<H: Host, B: Backplane> Relay<H, B> {
-    /// A frame of somebody who says too much: a pulse is dropped, and a meta, or whether somebody looks, told later
-    /// if no other replaces it until then. Everything else, the end of a pulse too, is as ever.
+    /// A frame of somebody who says too much: a pulse is dropped, and a meta told later if no other
+    /// replaces it until then, and so is whether somebody looks, which goes to all keys. Everything
+    /// else, the end of a pulse too, is as ever.
     pub fn excess(&mut self, now: Time, id: ConnId, command: Command) {
         let kind = command.kind();
         match command {
@@ -23,6 +24,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             }
             Command::Attention { away } if self.open(id).is_some() => {
                 self.hold_attention(now, id, away);
+            }
+            Command::Join { key, grant, meta, age, away: Some(away) }
+                if self.open(id).is_some() =>
+            {
+                self.hold_attention(now, id, away);
+                let join = Command::Join { key, grant, meta, age, away: None };
+                return self.frame(now, id, join);
             }
             it => return self.frame(now, id, it),
         }
@@ -47,6 +55,13 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         let until = *open.held_until.get_or_insert(now + HOLD);
         self.arm_connection_by(id, until);
         if is_replaced {
+            self.stats.dropped.add(Dropped::Rate, 1);
+        }
+    }
+
+    /// What waits is older than what was said now.
+    pub(super) fn drop_held_attention(&mut self, id: ConnId) {
+        if self.open(id).is_some_and(|it| it.held_away.take().is_some()) {
             self.stats.dropped.add(Dropped::Rate, 1);
         }
     }

@@ -535,15 +535,16 @@ impl<H: Host, B: Backplane> Relay<H, B> {
         self.heard(now, id);
         match command {
             Command::Join { key, grant, meta, age, away } => {
+                if away.is_some() {
+                    self.drop_held_attention(id);
+                }
                 self.join(now, id, key, grant, meta, age, away);
             }
             Command::Observe { key, grant, invisible } => {
                 self.observe(now, id, key, grant, invisible);
             }
             Command::Attention { away } => {
-                if self.open(id).is_some_and(|it| it.held_away.take().is_some()) {
-                    self.stats.dropped.add(Dropped::Rate, 1);
-                }
+                self.drop_held_attention(id);
                 self.attend(now, id, away);
             }
             Command::Update { key, meta } => {
@@ -1104,6 +1105,10 @@ impl<H: Host, B: Backplane> Relay<H, B> {
 
     /// What a session's connection held is let go of.
     fn release(&mut self, now: Time, id: ConnId, mut open: Open, how: Closed, at: Time) {
+        let held_away = open.held_away.take().filter(|it| *it != open.is_away);
+        if let Some(away) = held_away {
+            open.look(at, away);
+        }
         open.remember(&mut self.last_seen, at, None);
         let Open { session, dial, keys, grant, .. } = open;
         self.uncount_connection(id, grant.user.id());
@@ -1119,6 +1124,9 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             if role == Role::Observer {
                 self.settle(now, &key);
                 continue;
+            }
+            if let Some(away) = held_away.filter(|_| how != Closed::Leave) {
+                self.publish(now, &key, Change::Attention { session, dial, away });
             }
             let change = match how {
                 Closed::Leave => Change::Leave { session, dial, reason: LeaveReason::Left },

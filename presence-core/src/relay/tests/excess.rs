@@ -39,6 +39,43 @@ fn of_looks_beyond_the_rate_the_last_is_told_once_a_second() {
     shell.frame(bob.conn, Command::Attention { away: true });
     shell.pass(5_000);
     assert_eq!(shell.sees(&alice), NOTHING, "one within the rate overtakes it");
+    shell.excess(bob.conn, Command::Attention { away: false });
+    shell.frame(bob.conn, join_and_look(true));
+    shell.pass(5_000);
+    assert_eq!(shell.sees(&alice), NOTHING, "and so does what a join says");
+    shell.excess(bob.conn, Command::Attention { away: false });
+    shell.join(&bob, OTHER);
+    shell.pass(5_000);
+    assert_eq!(shell.sees(&alice), ["bob active"], "but none that says nothing of it");
+}
+
+#[test]
+fn joins_tell_of_looks_no_more_often() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    shell.pass(1_000);
+    for n in 0..31 {
+        shell.excess(bob.conn, join_and_look(n % 2 == 0));
+        shell.pass(100);
+    }
+    shell.pass(1_000);
+    let told = shell.sees(&alice);
+    assert!(told.len() <= 4, "{told:?}");
+    assert_eq!(told.last().map(String::as_str), Some("bob away"), "nothing is lost in the end");
+}
+
+fn join_and_look(away: bool) -> Command {
+    let (key, meta) = (parse(OTHER), Meta::empty());
+    Command::Join { key, grant: None, meta, age: None, away: Some(away) }
+}
+
+#[test]
+fn who_is_lost_looks_or_not_as_they_last_said() {
+    let (mut shell, alice, bob) = two_in(DOC);
+    shell.pass(1_000);
+    shell.excess(bob.conn, Command::Attention { away: true });
+    shell.reset(&bob);
+    shell.pass(100);
+    assert_eq!(shell.sees(&alice), ["bob away"]);
 }
 
 #[test]
