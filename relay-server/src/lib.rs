@@ -35,13 +35,13 @@ mod problem;
 mod proxies;
 mod resume;
 mod shared;
+mod shares;
 mod socket;
 mod store;
 mod stream;
 mod throttle;
 mod timer;
 mod tls;
-mod unsent;
 mod upgrade;
 mod webhooks;
 
@@ -66,6 +66,7 @@ use mint::Mint;
 use presence_protocol::Epoch;
 use resume::ResumeKey;
 use shared::Shared;
+use shares::Shares;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
 use std::sync::Arc;
@@ -78,7 +79,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
-use unsent::Unsent;
 use webhooks::Postman;
 
 /// How long connections may take to end when the relay stops.
@@ -86,6 +86,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many sockets may be on their way to an upgrade. Each holds a buffer once its peer says something.
 const MAX_ARRIVING: usize = 8192;
+
+/// How much all frames may have that sockets haven't taken, each counted once, if they are large: a person
+/// who takes them slowly would have the relay hold as many versions of a large key.
+const MAX_LARGE_UNSENT: usize = 128 * 1024 * 1024;
 
 /// How much the system keeps that hasn't left for the peer yet.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -107,7 +111,7 @@ struct App {
     /// What servers that watch are told and haven't taken.
     hold: Hold,
     /// What is large and sockets haven't taken.
-    unsent: Arc<Unsent>,
+    unsent: Arc<Shares>,
     counters: Counters,
     requests: Requests,
     /// How often those who are told nothing else are told that it goes on.
@@ -164,7 +168,7 @@ pub async fn run(
         tasks: TaskTracker::new(),
         leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
         hold: Hold::new(),
-        unsent: Unsent::new(unsent::MAX_BYTES),
+        unsent: Shares::new(MAX_LARGE_UNSENT),
         counters: Counters::default(),
         requests: Requests::default(),
         heartbeat: config.relay.heartbeat,

@@ -193,7 +193,7 @@ pub(crate) async fn tidy(app: Arc<App>) {
 }
 
 /// Where somebody is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place(u32);
 
 /// What everybody has spent.

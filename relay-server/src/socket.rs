@@ -11,9 +11,9 @@ use crate::limits::Place;
 use crate::lobby::Seat;
 use crate::log::RequestId;
 use crate::shared::{Core, Turn};
+use crate::shares::Share;
 use crate::stream::{Patience, Stream};
 use crate::throttle::Throttle;
-use crate::unsent::{Claim, LARGE_BYTES};
 use bytes::{Buf, Bytes};
 use presence_core::relay::{Closed, ConnId, Outgoing};
 use presence_protocol::CloseCode;
@@ -32,6 +32,8 @@ use tracing::debug;
 const READ_BYTES: usize = 16 * 1024;
 /// About how much is taken from the relay at a time.
 const COLLECT_BYTES: usize = 64 * 1024;
+/// What is larger than this counts for all sockets together while it isn't taken.
+const LARGE_BYTES: usize = COLLECT_BYTES;
 /// How many frames one write hands to the kernel.
 const WRITE_FRAMES: usize = 64;
 /// After so many inputs their answers are collected, lest they pile up in the relay.
@@ -57,7 +59,9 @@ pub(crate) fn serve(
     let mut connection = Connection::new(app, stream, conn, address, request, first);
     async move {
         std::future::poll_fn(|cx| connection.poll(cx)).await;
-        let Connection { app, stream, address, .. } = connection;
+        let Connection { app, stream, address, unsent, large, .. } = connection;
+        // Nobody will take it any more.
+        drop((unsent, large));
         if let Some(seat) = app.leaving.enter(Some(address)) {
             // Boxed, so that a connection doesn't occupy the memory of its end all its life.
             Box::pin(linger(stream, seat)).await;
@@ -112,7 +116,7 @@ struct Connection {
     /// For how long what a peer could withhold for ever is waited for.
     patience: Patience,
     /// Set while a large frame is unsent.
-    claim: Option<Claim>,
+    large: Option<Share>,
 }
 
 /// How far a connection has come.
@@ -209,7 +213,7 @@ impl Connection {
             pause: None,
             unsent: Vec::new(),
             patience: Patience::default(),
-            claim: None,
+            large: None,
         }
     }
 
@@ -396,7 +400,9 @@ impl Connection {
                 if !may_collect {
                     return Turn::Idle;
                 }
-                let is_more = core.collect(now, conn, COLLECT_BYTES, outgoing);
+                // Together no more than about that, or each collection would add a snapshot.
+                let left = COLLECT_BYTES.saturating_sub(size_of_frames(outgoing));
+                let is_more = core.collect(now, conn, left, outgoing);
                 match outgoing.last() {
                     Some(Outgoing::Close(_)) => Turn::Over(Closed::Lost),
                     _ if is_more => Turn::More,
@@ -476,7 +482,7 @@ impl Connection {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.patience.rest();
-                self.claim = None;
+                self.large = None;
                 Written::All
             }
             Poll::Ready(Err(_)) => Written::Broken,
@@ -490,14 +496,34 @@ impl Connection {
         if !matches!(self.phase, Phase::Closing) {
             self.patience.wait();
         }
-        if self.claim.is_none()
-            && let Some(frame) = self.unsent.iter().find(|it| it.len() > LARGE_BYTES)
-        {
-            self.claim = Some(self.app.unsent.hold(frame, cx.waker()));
-        }
-        let is_given_up = self.claim.as_ref().is_some_and(Claim::is_given_up);
-        if self.patience.is_left(cx) && !is_given_up { Written::Part } else { Written::Stuck }
+        if self.patience.is_left(cx) && self.may_keep(cx) { Written::Part } else { Written::Stuck }
     }
+
+    /// True if there is room for what is unsent.
+    fn may_keep(&mut self, cx: &Context<'_>) -> bool {
+        // Of each turn no more than one is much larger.
+        let largest = self.unsent.iter().max_by_key(|it| it.len());
+        let Some(frame) = largest.filter(|it| it.len() > LARGE_BYTES) else {
+            self.large = None;
+            return true;
+        };
+        if let Some(share) = &self.large {
+            if share.is_given_up() {
+                return false;
+            }
+            if share.is_of(frame) {
+                return true;
+            }
+        }
+        let owner = self.user.unwrap_or(self.address);
+        self.large = Some(self.app.unsent.keep(owner, frame, cx.waker()));
+        true
+    }
+}
+
+fn size_of_frames(outgoing: &[Outgoing<Bytes>]) -> usize {
+    let size = |it: &Outgoing<Bytes>| if let Outgoing::Frame(frame) = it { frame.len() } else { 0 };
+    outgoing.iter().map(size).sum()
 }
 
 /// Takes written bytes off the frames from `first` on. Returns how many frames are written now.

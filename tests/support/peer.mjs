@@ -246,6 +246,12 @@ export class Peer {
     this.#socket._socket.pause();
   }
 
+  /** Reads as much as is there, up to some ten kilobytes, of a socket that has stopped reading. */
+  readALittle() {
+    // @ts-expect-error: the package hides its TCP socket
+    this.#socket._socket.read();
+  }
+
   /** Reads again, beginning with what has waited. */
   readAgain() {
     // @ts-expect-error: the package hides its TCP socket
