@@ -8,9 +8,9 @@ pub use kept::Surplus;
 use crate::auth::{self, Address, MIN_SECRET_BYTES, Place, TokenKey, redacted};
 use crate::log::LogFormat;
 use crate::{
-    AddressError, Dev, Keyring, KeysError, Limits, LoadError, Origin, Origins, Proxies,
-    SqliteStore, Store, StoreError, Tls, TlsError, TokenRules, WebhookFlags, WebhookSecretError,
-    Webhooks,
+    AddressError, Dev, Keyring, KeysError, Limits, LoadError, MAX_GREETING, Origin, Origins,
+    Proxies, SqliteStore, Store, StoreError, Tls, TlsError, TokenRules, WebhookFlags,
+    WebhookSecretError, Webhooks,
 };
 use clap::{CommandFactory, Parser};
 use ipnet::IpNet;
@@ -241,7 +241,8 @@ pub struct Args {
     #[expect(missing_docs, reason = "its doc comment would become the program's own help text")]
     pub webhooks: WebhookFlags,
 
-    /// Most connections at a time; each takes a few kilobytes and one open file.
+    /// Most connections at a time; each takes a few kilobytes and one open file. Up to 8192 that have not
+    /// said hello yet are not counted.
     ///
     /// Mind the system's limit for open files (`ulimit -n`).
     #[arg(
@@ -622,6 +623,8 @@ impl Args {
                 grace: self.grace,
                 heartbeat: self.heartbeat,
                 max_connections: most(self.max_connections),
+                // Who is given up takes a moment to go.
+                max_greeting: 2 * MAX_GREETING,
                 max_connections_per_user: most_if_any(limits.connections_per_user),
                 max_presences: most(limits.presences),
                 max_presences_per_user_in_all: most_if_any(limits.presences_per_user),

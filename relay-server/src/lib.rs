@@ -87,6 +87,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many sockets may be on their way to an upgrade. Each holds a buffer once its peer says something.
 const MAX_ARRIVING: usize = 8192;
 
+/// How many sockets may be upgraded that have not said hello yet. They are apart from those that have, so
+/// that nobody without a token keeps anybody out.
+const MAX_GREETING: usize = 8192;
+
 /// How much all frames may have that sockets haven't taken, each counted once, if they are large: a person
 /// who takes them slowly would have the relay hold as many versions of a large key.
 const MAX_LARGE_UNSENT: usize = 128 * 1024 * 1024;
@@ -112,6 +116,8 @@ struct App {
     hold: Hold,
     /// What is large and sockets haven't taken.
     unsent: Arc<Shares>,
+    /// Sockets that have not said hello, of addresses.
+    greeting: Arc<Shares>,
     counters: Counters,
     requests: Requests,
     /// How often those who are told nothing else are told that it goes on.
@@ -166,9 +172,12 @@ pub async fn run(
         proxies: config.proxies,
         spent: Spent::new(config.limits),
         tasks: TaskTracker::new(),
-        leaving: Lobby::new(config.relay.max_connections.saturating_add(MAX_ARRIVING)),
+        leaving: Lobby::new(
+            config.relay.max_connections.saturating_add(MAX_GREETING).saturating_add(MAX_ARRIVING),
+        ),
         hold: Hold::new(),
         unsent: Shares::new(MAX_LARGE_UNSENT),
+        greeting: Shares::new(MAX_GREETING),
         counters: Counters::default(),
         requests: Requests::default(),
         heartbeat: config.relay.heartbeat,

@@ -115,6 +115,8 @@ struct Connection {
     unsent: Vec<Bytes>,
     /// For how long what a peer could withhold for ever is waited for.
     patience: Patience,
+    /// Set until it has said hello.
+    greeting: Option<Share>,
     /// Set while a large frame is unsent.
     large: Option<Share>,
 }
@@ -171,7 +173,7 @@ enum Read {
 enum End {
     /// The peer sent a close frame.
     Goodbye(Option<u16>),
-    /// The peer broke the rules.
+    /// The peer broke the rules, or there is no room for it.
     Violation(CloseCode),
     /// The socket was closed or reset.
     Gone,
@@ -213,6 +215,7 @@ impl Connection {
             pause: None,
             unsent: Vec::new(),
             patience: Patience::default(),
+            greeting: None,
             large: None,
         }
     }
@@ -247,7 +250,9 @@ impl Connection {
     ) -> ControlFlow<Poll<()>> {
         let read = self.read(cx, scratch);
         let flushed = self.flush(cx);
+        let is_crowded_out = !self.may_wait(cx);
         let end = match read {
+            _ if is_crowded_out => Some(End::Violation(CloseCode::Busy)),
             _ if flushed == Written::Stuck => Some(End::Stuck),
             Read::Nothing | Read::Some => None,
             Read::End(end) => Some(end),
@@ -383,6 +388,16 @@ impl Connection {
             (Ok(()), Some(end)) => Read::End(end),
             (Ok(()), None) => Read::Some,
         }
+    }
+
+    /// False if others need its place who are no connections yet either, and have taken fewer.
+    fn may_wait(&mut self, cx: &Context<'_>) -> bool {
+        if self.user.is_some() {
+            self.greeting = None;
+            return true;
+        }
+        let Self { greeting, app, address, .. } = self;
+        !greeting.get_or_insert_with(|| app.greeting.take(*address, cx.waker())).is_given_up()
     }
 
     /// Tells the relay what was read, and takes what is to be written into `frames`.

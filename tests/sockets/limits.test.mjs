@@ -60,6 +60,22 @@ test("an address that dials too often is told busy, then answered with 429, and 
   for (const socket of [raw, ...first, ...open]) socket.end();
 });
 
+test("sockets without a hello, of however many addresses, keep nobody out who has a token", async () => {
+  relay = await startRelay({
+    args: ["--max-connections", "5", "--trusted-proxy", "127.0.0.1"],
+  });
+  const silent = await Promise.all(Array.from({ length: 200 }, (_, n) => dial(`198.51.100.${n}`)));
+  assert.ok(silent.every(({ status }) => status === 101));
+  const alice = await Peer.join(relay, "alice", "door:1");
+  await Peer.join(relay, "bob", "door:1");
+  await alice.sees(["alice", "bob"], "door:1");
+  const codes = await Promise.all(silent.map(({ raw }) => raw.closeCode(20_000)));
+  assert.ok(
+    codes.every((it) => it === 4408),
+    `each has the time to say hello: ${codes}`,
+  );
+});
+
 test("who writes the headers of a proxy without being one is counted by its own address", async () => {
   relay = await startRelay({ args: ["--max-connects-per-address", "1"] });
   let last = 0;

@@ -94,8 +94,11 @@ pub struct RelayConfig {
     /// The longest, which a key of a thousand viewers has. In between a window grows by a
     /// millisecond for every five viewers, so that a large key costs no more writes than a small one.
     pub window_max: Duration,
-    /// Most connections at a time.
+    /// Most connections at a time that speak for a session.
     pub max_connections: usize,
+    /// Most sockets besides: those that haven't said hello, and those that are being closed. They take
+    /// nothing from those that have a token.
+    pub max_greeting: usize,
     /// Most connections of one user at a time, so that nobody can take them all.
     pub max_connections_per_user: usize,
     /// Most presences in all keys, those of lost sessions and observers included.
@@ -123,6 +126,7 @@ impl Default for RelayConfig {
             window_min: Duration::from_millis(20),
             window_max: Duration::from_millis(200),
             max_connections: 100_000,
+            max_greeting: 100_000,
             max_connections_per_user: 200,
             max_presences: 200_000,
             max_presences_per_key: limits::MAX_PRESENCES_PER_KEY,
@@ -391,14 +395,17 @@ impl<H: Host, B: Backplane> Relay<H, B> {
     pub fn connect(&mut self, now: Time) -> Result<ConnId, Full> {
         let deadline = now + self.config.hello_timeout;
         let connection = Connection::new(now, deadline);
+        let most = self.config.max_connections.saturating_add(self.config.max_greeting);
+        let has_room = !self.free.is_empty() || self.connections.len() < most;
+        // Nobody is asked for a token who could do nothing with it.
+        if self.has_all_sessions() || !has_room {
+            self.stats.dropped.add(Dropped::Full, 1);
+            return Err(Full);
+        }
         let id = if let Some(id) = self.free.pop() {
             id
         } else {
             let next = u32::try_from(self.connections.len()).map_err(|_| Full)?;
-            if self.connections.len() >= self.config.max_connections {
-                self.stats.dropped.add(Dropped::Full, 1);
-                return Err(Full);
-            }
             self.connections.push(None);
             ConnId(next)
         };
@@ -480,6 +487,12 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             Err(Fenced) => return self.refuse(now, id, CloseCode::Replaced),
         }
         if self.connections_of(grant.user.id()) >= self.config.max_connections_per_user {
+            self.sessions.release(now, session, id, self.config.grace);
+            return self.refuse(now, id, CloseCode::Busy);
+        }
+        // Others were quicker to say hello.
+        if self.has_all_sessions() {
+            self.stats.dropped.add(Dropped::Full, 1);
             self.sessions.release(now, session, id, self.config.grace);
             return self.refuse(now, id, CloseCode::Busy);
         }
@@ -1136,6 +1149,11 @@ impl<H: Host, B: Backplane> Relay<H, B> {
             };
             self.publish(now, &key, change);
         }
+    }
+
+    /// True if as many connections speak for sessions as may.
+    const fn has_all_sessions(&self) -> bool {
+        self.stats.sessions >= self.config.max_connections
     }
 
     /// How many connections a user has.

@@ -1627,10 +1627,35 @@ mod refusing {
     #[test]
     fn a_full_relay_takes_no_further_connection_until_one_is_gone() {
         let mut shell = Shell::with(RelayConfig { max_connections: 2, ..RelayConfig::default() });
-        let (first, _second) = (shell.open(), shell.open());
+        let third = shell.open();
+        let (first, _second) = (shell.page("alice"), shell.page("bob"));
         assert_eq!(shell.relay.connect(shell.now), Err(Full));
-        shell.relay.closed(shell.now, first, Closed::Lost);
-        assert!(shell.relay.connect(shell.now).is_ok());
+        shell.hello(third, "carol", None, Dial(1));
+        assert_eq!(shell.reads(third), ["close busy"], "who came before and was slower");
+        shell.end(first.conn, Closed::Lost);
+        let carol = shell.page("carol");
+        assert_eq!(shell.reads(carol.conn), NOTHING);
+    }
+
+    #[test]
+    fn who_has_said_no_hello_takes_no_place_of_those_who_have() {
+        let config = RelayConfig { max_connections: 2, max_greeting: 3, ..RelayConfig::default() };
+        let mut shell = Shell::with(config);
+        let silent: Vec<_> = (0..5).map(|_| shell.open()).collect();
+        assert_eq!(shell.relay.connect(shell.now), Err(Full), "and is bounded, too");
+        shell.end(silent[0], Closed::Lost);
+        let alice = shell.page("alice");
+        shell.join(&alice, DOC);
+        assert_eq!(shell.reads(alice.conn), ["= alice"]);
+    }
+
+    #[test]
+    fn a_page_that_comes_back_needs_no_further_place_in_a_full_relay() {
+        let mut shell = Shell::with(RelayConfig { max_connections: 1, ..RelayConfig::default() });
+        let again = shell.open();
+        let alice = shell.page("alice");
+        shell.hello(again, "alice", Some(alice.claims), Dial(2));
+        assert_eq!(shell.reads(again), ["welcome"]);
     }
 
     #[test]
