@@ -92,12 +92,15 @@ impl FrameReader {
             let consumed = self.parse(bytes, &mut on_message)?;
             self.held = bytes.get(consumed..).unwrap_or_default().to_vec();
         } else {
+            held.reserve_exact(bytes.len());
             held.extend_from_slice(bytes);
             let consumed = self.parse(&mut held, &mut on_message)?;
-            if consumed < held.len() {
-                held.drain(..consumed);
-                self.held = held;
-            }
+            // What is left may be a byte where there was a frame.
+            self.held = if consumed == 0 {
+                held
+            } else {
+                held.get(consumed..).unwrap_or_default().to_vec()
+            };
         }
         Ok(())
     }
@@ -141,6 +144,11 @@ impl FrameReader {
                 };
                 if partial.len() + payload.len() > MAX_CLIENT_FRAME_BYTES {
                     return Err(Violation::TooLarge);
+                }
+                if partial.capacity() - partial.len() < payload.len() {
+                    // Not for each of the smallest pieces, and never beyond what a message may have.
+                    let doubled = partial.len().max(payload.len());
+                    partial.reserve_exact(doubled.min(MAX_CLIENT_FRAME_BYTES - partial.len()));
                 }
                 partial.extend_from_slice(payload);
                 if header.is_final {

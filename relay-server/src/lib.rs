@@ -99,6 +99,10 @@ const MAX_LARGE_UNSENT: usize = 128 * 1024 * 1024;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 128 * 1024;
 
+/// How much it keeps that came in and isn't read yet; it keeps as much again beside it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNREAD_BYTES: usize = 64 * 1024;
+
 /// What all tasks share.
 #[derive(Debug)]
 struct App {
@@ -185,7 +189,7 @@ pub async fn run(
         stopping: CancellationToken::new(),
     });
     app.authority.watch_keys().map_err(RunError::NoThread)?;
-    keep_little_unsent(&listener);
+    keep_little(&listener);
     let dev = config.dev.as_ref().map(|it| (it, Mint::new(&it.secret, config.token)));
     let routes = http::routes(&app, dev);
 
@@ -262,7 +266,13 @@ pub async fn run(
 /// Makes the system refuse to keep more than a little for a peer that doesn't read; it would take
 /// megabytes. What the relay still has it can replace by something newer: a peer that fell behind gets
 /// one snapshot instead of all that it has missed. Sockets inherit this from their listener.
-fn keep_little_unsent(listener: &TcpListener) {
+///
+/// Nor does it keep much that came in: who is read slowly says too much.
+fn keep_little(listener: &TcpListener) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = SockRef::from(listener).set_recv_buffer_size(UNREAD_BYTES) {
+        warn!(%error, "the system can't be told how much to keep of what peers send");
+    }
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Err(error) = SockRef::from(listener).set_tcp_notsent_lowat(UNSENT_BYTES) {
         warn!(%error, "slow peers will be told old news, because the system can't be told not to keep it");
@@ -287,4 +297,21 @@ fn random() -> Result<u64, RunError> {
     let mut bytes = [0; 8];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RunError::NoRandomness)?;
     Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[tokio::test]
+    async fn what_is_accepted_keeps_little_that_is_not_read() {
+        use super::*;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        keep_little(&listener);
+        let address = listener.local_addr().unwrap();
+        let (dialed, accepted) =
+            tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        assert_eq!(SockRef::from(&stream).recv_buffer_size().unwrap(), 2 * UNREAD_BYTES);
+        drop(dialed);
+    }
 }

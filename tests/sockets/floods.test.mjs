@@ -45,10 +45,11 @@ test("a hello that is trickled has 5 s", async (t) => {
 
 test("a message in the smallest pieces, and the largest halves, cost what they hold", async (t) => {
   const witnesses = await Witnesses.come(relay);
-  const pieces = await openAll(100);
+  const pieces = await openAll(400);
   const half = Buffer.concat([
-    encode(OPCODE.TEXT, "x".repeat(16_000), { isFinal: false }),
-    encode(OPCODE.CONTINUE, "x".repeat(16_000)).subarray(0, 15_000),
+    encode(OPCODE.TEXT, "x".repeat(16_383), { isFinal: false }),
+    encode(OPCODE.CONTINUE, "x", { isFinal: false }),
+    encode(OPCODE.CONTINUE, "x".repeat(16_384)).subarray(0, 16_384),
   ]);
   for (const socket of pieces) socket.send(half);
   const crumbs = await RawSocket.open(relay);
@@ -57,7 +58,7 @@ test("a message in the smallest pieces, and the largest halves, cost what they h
   const crumb = encode(OPCODE.CONTINUE, "", { isFinal: false });
   crumbs.send(Buffer.concat(Array.from({ length: 20_000 }, () => crumb)));
   await sleep(2000);
-  t.diagnostic(await witnesses.testify(100 * 48 * KIB + 4 * MIB));
+  t.diagnostic(await witnesses.testify(400 * 48 * KIB + 4 * MIB));
   for (const socket of [...pieces, crumbs]) socket.end();
 });
 

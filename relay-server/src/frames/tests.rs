@@ -41,6 +41,50 @@ fn a_reader_keeps_no_memory_between_messages() {
 }
 
 #[test]
+fn however_a_message_is_split_no_more_is_kept_than_one_may_have() {
+    let mut reader = FrameReader::default();
+    let mut read = |mut bytes: Vec<u8>| {
+        reader.read(&mut bytes, |_| ControlFlow::Continue(())).unwrap();
+        let partial = reader.partial.as_ref().map_or(0, |it| it.capacity());
+        (reader.held.capacity(), partial)
+    };
+    // All but its last byte, and that in a frame which isn't whole.
+    let most = MAX_CLIENT_FRAME_BYTES - 1;
+    assert_eq!(read(frame(TEXT, MORE, &vec![b'a'; most])), (0, most));
+    assert_eq!(read(frame(CONTINUE, MORE, b"a")), (0, MAX_CLIENT_FRAME_BYTES));
+    // A frame whose end comes a byte at a time, with others behind it.
+    let large = frame(CONTINUE, FINAL, &vec![b'a'; MAX_CLIENT_FRAME_BYTES]);
+    assert_eq!(read(large[..most].to_vec()), (most, MAX_CLIENT_FRAME_BYTES));
+    for (n, byte) in (most + 1..).zip(&large[most..large.len() - 1]) {
+        assert_eq!(read(vec![*byte]), (n, MAX_CLIENT_FRAME_BYTES));
+    }
+}
+
+#[test]
+fn the_beginning_of_the_next_frame_keeps_no_memory_of_the_last() {
+    let mut reader = FrameReader::default();
+    let mut bytes = frame(TEXT, FINAL, &vec![b'a'; MAX_CLIENT_FRAME_BYTES]);
+    bytes.push(0x81);
+    let (first, second) = bytes.split_at_mut(MAX_CLIENT_FRAME_BYTES);
+    reader.read(first, |_| ControlFlow::Continue(())).unwrap();
+    reader.read(second, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((reader.held.len(), reader.held.capacity()), (1, 1));
+}
+
+#[test]
+fn a_message_in_the_smallest_pieces_is_moved_a_few_times_only() {
+    let mut reader = FrameReader::default();
+    let mut sizes = std::collections::BTreeSet::new();
+    reader.read(&mut frame(TEXT, MORE, b"a"), |_| ControlFlow::Continue(())).unwrap();
+    for _ in 1..MAX_CLIENT_FRAME_BYTES {
+        reader.read(&mut frame(CONTINUE, MORE, b"a"), |_| ControlFlow::Continue(())).unwrap();
+        sizes.insert(reader.partial.as_ref().unwrap().capacity());
+    }
+    assert!(sizes.len() < 20, "{sizes:?}");
+    assert_eq!(sizes.last(), Some(&MAX_CLIENT_FRAME_BYTES));
+}
+
+#[test]
 fn an_interrupted_reader_goes_on_where_it_was() {
     let mut bytes =
         [frame(TEXT, FINAL, b"1"), frame(TEXT, FINAL, b"2"), frame(TEXT, FINAL, b"3")].concat();
