@@ -1,11 +1,13 @@
 // @ts-check
 //
 // A peer that says that it is alive and never reads, until its window is shut: it is given up after 30 s.
+// And one that says one thing without end.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
-import { startRelay } from "../support/relay.mjs";
+import { encode, OPCODE, RawSocket } from "../support/raw.mjs";
+import { mintToken, startRelay } from "../support/relay.mjs";
 import { Witnesses } from "../support/witness.mjs";
 
 const MIB = 1024 * 1024;
@@ -15,6 +17,33 @@ const STUCK_MS = 30_000;
 
 /** @type {import("../support/relay.mjs").Relay} */
 let relay;
+
+test("who has said hello and trickles one frame without end is as good as silent", async () => {
+  relay = await startRelay({ args: ["--heartbeat", "1s", "--grace", "6s"] });
+  const alice = await Peer.join(relay, "alice", "trickle:1");
+  const beating = setInterval(() => alice.send({ heartbeat: {} }), 500);
+  const slow = await RawSocket.open(relay);
+  slow.sendFrame({ hello: { token: mintToken("slow"), dial: 1 } });
+  slow.sendFrame({ join: { key: "trickle:1", meta: {} } });
+  await alice.sees(["alice", "slow"], "trickle:1");
+  const startedAt = performance.now();
+  const frame = encode(OPCODE.TEXT, "x".repeat(16_000));
+  let n = 0;
+  const trickle = setInterval(() => {
+    slow.send(frame.subarray(n, n + 1));
+    n += 1;
+  }, 50);
+  try {
+    assert.equal(await slow.closeCode(PATIENCE_MS), 4408);
+    const ms = performance.now() - startedAt;
+    assert.ok(ms > 6500, `it had its time: ${ms} ms`);
+    await alice.sees(["alice"], "trickle:1");
+  } finally {
+    clearInterval(beating);
+    clearInterval(trickle);
+    await relay.stop("SIGKILL");
+  }
+});
 
 after(() => relay?.stop("SIGKILL"));
 
