@@ -361,9 +361,10 @@ export interface Here {
   cursors(target: string | HTMLElement, options?: CursorsOptions): () => void;
 
   /**
-   * Scrolls the window with somebody, until the reader scrolls or they leave. Their page tells where it is
-   * for as long as somebody follows, which is in the field `following` of the follower's meta. Who
-   * follows isn't followed at the same time. Loaded on first use.
+   * Scrolls the window with somebody, until the reader scrolls or goes to another part of the page, or they
+   * have left for 5 s: a reload is no leave. Their page tells where it is for as long as somebody follows,
+   * which is in the field `following` of the follower's meta. Who follows isn't followed at the same time.
+   * Loaded on first use.
    *
    * @param userId whom, for example a {@link Member.userId}
    * @returns a function that ends it

@@ -197,6 +197,10 @@ async function addHandWritten(folder) {
   const styles = filesIn(join(CRATE, "css")).map((path) => basename(path));
   for (const name of styles) cpSync(join(CRATE, "css", name), join(folder, name));
 
+  // npm packs them by their names.
+  for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) {
+    cpSync(join(repoRoot, name), join(folder, name));
+  }
   await inlineStyles(folder);
   // Those of a package of its own.
   for (const name of ["package.json", ".gitignore"]) rmSync(join(folder, TESTING, name));

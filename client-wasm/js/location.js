@@ -17,6 +17,9 @@ const GLIDE_MS = 90;
 /** What follows somebody, on each page at most one. @type {WeakMap<Here, AbortController>} */
 const followers = new WeakMap();
 
+/** For how long somebody who left may come back, as after a reload. */
+const RETURN_MS = 5000;
+
 /** Keys that scroll. */
 const SCROLL_KEYS = ["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End", " ", "Tab"];
 
@@ -104,26 +107,36 @@ export function follow(here, controller, userId) {
   };
 
   here.update({ following: userId });
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let gone;
   const offs = [
     here.on("pulse", take),
-    here.on("leave", ({ member }) => member.userId === userId && end()),
+    here.on("leave", ({ member }) => {
+      if (member.userId === userId) gone = setTimeout(end, RETURN_MS);
+    }),
+    here.on("join", ({ member }) => member.userId === userId && clearTimeout(gone)),
   ];
   for (const pulse of here.pulses("scroll")) take(pulse);
   const options = { signal, passive: true, capture: true };
-  for (const type of ["wheel", "touchmove"]) window.addEventListener(type, end, options);
+  // The last one is a link to another part of the page.
+  for (const type of ["wheel", "touchmove", "hashchange"]) {
+    window.addEventListener(type, end, options);
+  }
   const onKey = (/** @type {KeyboardEvent} */ event) => {
     if (SCROLL_KEYS.includes(event.key) && !isField(event.composedPath()[0])) end();
   };
   window.addEventListener("keydown", onKey, options);
-  const onPress = (/** @type {PointerEvent} */ { target, offsetX }) => {
+  const onPress = (/** @type {PointerEvent} */ { target, offsetX, button }) => {
     const it = /** @type {Element} */ (target);
     const isBeside = offsetX < 0 || offsetX >= it.clientWidth;
-    // A scroll bar.
-    if (it === document.documentElement || (scrollers.includes(it) && isBeside)) end();
+    const isBar = it === document.documentElement || (scrollers.includes(it) && isBeside);
+    // The middle button scrolls, too.
+    if (isBar || button === 1) end();
   };
   window.addEventListener("pointerdown", onPress, options);
   signal.addEventListener("abort", () => {
     for (const off of offs) off();
+    clearTimeout(gone);
     cancelAnimationFrame(frame);
     // Not what the meta says: that is the relay's echo, and may come later than the end.
     if (followers.get(here) === controller) {

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import ts from "typescript";
+import { buildClient } from "../../scripts/build-client.mjs";
 import { ensureBundlers } from "../../scripts/setup/npm-packages.mjs";
 import { collect } from "../../scripts/setup/run.mjs";
 import { Stage } from "../support/browser.mjs";
@@ -59,7 +60,7 @@ const NAMES = /** @type {(keyof typeof SOURCES)[]} */ (Object.keys(SOURCES));
 before(async () => {
   const bundlers = await ensureBundlers();
   app = mkdtempSync(join(bundlers, "app-"));
-  files = installPackage(app);
+  files = installPackage(app, (await buildClient("smallest")).folder);
   writeFileSync(join(app, "package.json"), '{ "type": "module", "private": true }');
   for (const name of NAMES) writeFileSync(join(app, `${name}.js`), SOURCES[name]);
   relay = await startRelay({ args: ["--dev", "--demo", app] });

@@ -87,6 +87,29 @@ test("following ends when the followed one leaves", async (t) => {
   );
 });
 
+test("following outlives a reload of the followed one's page", async (t) => {
+  const alice = await enterBound(stage, t, "alice", { look: NARROW });
+  let bob = await enterBound(stage, t, "bob", { look: WIDE });
+  await alice.sees(["alice", "bob"]);
+  await alice.page.evaluate("here.follow('bob', { onEnd: () => { window.hasEnded = true } }), 0");
+  await until("bob knows", () => bob.page.evaluate("here.members.some((it) => it.meta.following)"));
+  await bob.page.close();
+  await alice.sees(["alice"]);
+  bob = await enterBound(stage, t, "bob", { look: WIDE });
+  await alice.sees(["alice", "bob"]);
+  await sleep(5500);
+  assert.equal(await alice.page.evaluate("window.hasEnded"), undefined);
+  await bob.page.evaluate("document.getElementById('p9').scrollIntoView({ block: 'center' })");
+  await until("alice reads on", () => alice.page.evaluate("scrollY > 200"));
+  // A table of contents.
+  await alice.page.evaluate(() => {
+    const link = Object.assign(document.createElement("a"), { href: "#p0", textContent: "Top" });
+    document.body.append(link);
+    link.click();
+  });
+  await until("she goes her own way", () => alice.page.evaluate("window.hasEnded === true"));
+});
+
 test("who ends it before the relay has answered follows nobody, and the last one followed counts", async (t) => {
   const alice = await enterBound(stage, t, "alice");
   const bob = await enterBound(stage, t, "bob");
