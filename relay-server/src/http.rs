@@ -1,6 +1,7 @@
 //! The HTTP half: routes, and the loop that accepts connections.
 
 use crate::lobby::Lobby;
+use crate::metrics::Turned;
 use crate::mint::Mint;
 use crate::problem::Problem;
 use crate::proxies::Peer;
@@ -114,13 +115,13 @@ pub(crate) async fn accept(
                 let address = app.address_of_socket(peer);
                 // Shaking hands costs more than anything else that a stranger can ask for.
                 if tls.is_some() && address.is_some_and(|it| app.spent.handshake(it).is_err()) {
-                    app.counters.too_often();
+                    app.counters.turned(Turned::TooOften);
                     debug!("dropping a connection: its address shakes hands too often");
                     continue;
                 }
                 let Some(seat) = lobby.enter(address) else {
                     // Even saying why costs too much.
-                    app.counters.unheard();
+                    app.counters.turned(Turned::Unheard);
                     debug!("dropping a connection: too many of its address are being upgraded");
                     continue;
                 };
@@ -128,10 +129,9 @@ pub(crate) async fn accept(
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "a connection was closed before it was accepted");
                 }
-                let (routes, stopping) = (routes.clone(), app.stopping.clone());
-                let tls = tls.clone();
+                let (own, routes, tls) = (Arc::clone(app), routes.clone(), tls.clone());
                 app.tasks.spawn(async move {
-                    serve(stream, tls, peer, routes, stopping).await;
+                    serve(own, stream, tls, peer, routes).await;
                     drop(seat);
                 });
             }
@@ -145,17 +145,20 @@ pub(crate) async fn accept(
 
 /// Serves one HTTP connection, until it is upgraded or closed.
 async fn serve(
+    app: Arc<App>,
     stream: TcpStream,
     tls: Option<Arc<Tls>>,
     peer: Peer,
     routes: Router,
-    stopping: CancellationToken,
 ) {
     // Who says nothing gets no buffer.
     match timeout(SILENCE_TIMEOUT, stream.peek(&mut [0])).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return debug!(%error, "a connection broke before it said anything"),
-        Err(_) => return debug!("a connection said nothing"),
+        Err(_) => {
+            app.counters.turned(Turned::Silent);
+            return debug!("a connection said nothing");
+        }
     }
     // Boxed, so that nobody who says nothing takes the memory that answering needs.
     Box::pin(async {
@@ -163,17 +166,23 @@ async fn serve(
             None => Stream::Plain(stream),
             Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
                 Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
-                Ok(Err(error)) => return debug!(%error, "a TLS handshake failed"),
-                Err(_) => return debug!("a TLS handshake took too long"),
+                failed => {
+                    app.counters.turned(Turned::Handshake);
+                    match failed {
+                        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+                        _ => debug!("a TLS handshake took too long"),
+                    }
+                    return;
+                }
             },
         };
-        answer(stream, peer, routes, stopping).await;
+        answer(&app, stream, peer, routes).await;
     })
     .await;
 }
 
 /// Answers what a connection asks for.
-async fn answer(stream: Stream, peer: Peer, routes: Router, stopping: CancellationToken) {
+async fn answer(app: &App, stream: Stream, peer: Peer, routes: Router) {
     let hang_up = HangUp::default();
     let own = hang_up.clone();
     let routes = routes.map_request(move |mut request: Request<Incoming>| {
@@ -192,7 +201,7 @@ async fn answer(stream: Stream, peer: Peer, routes: Router, stopping: Cancellati
     let served = async {
         tokio::select! {
             served = connection.as_mut() => served,
-            () = stopping.cancelled() => {
+            () = app.stopping.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -200,7 +209,14 @@ async fn answer(stream: Stream, peer: Peer, routes: Router, stopping: Cancellati
     };
     match hang_up.0.run_until_cancelled(served).await {
         Some(Ok(())) => {}
-        Some(Err(error)) => debug!(%error, "an HTTP connection failed"),
+        Some(Err(error)) => {
+            if error.is_timeout() {
+                app.counters.turned(Turned::Trickled);
+            } else if error.is_parse_too_large() {
+                app.counters.turned(Turned::Oversize);
+            }
+            debug!(%error, "an HTTP connection failed");
+        }
         None => debug!("an HTTP connection held what is scarce for too long"),
     }
 }

@@ -37,13 +37,50 @@ const AUTH_REFUSALS: [&str; 7] = [
     ErrorCode::TokenExpired.name(),
 ];
 
+/// Why something was dropped that the relay's rules never hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// A connection, before it could say anything: too many of its address are being upgraded.
+    Unheard,
+    /// Something that an address wanted more often than it may.
+    TooOften,
+    /// A connection that said nothing.
+    Silent,
+    /// A connection that doesn't shake hands over TLS, or not in time.
+    Handshake,
+    /// A request that wasn't whole in time.
+    Trickled,
+    /// A request whose headers are too large.
+    Oversize,
+}
+
+impl Turned {
+    const ALL: [Self; 6] = [
+        Self::Unheard,
+        Self::TooOften,
+        Self::Silent,
+        Self::Handshake,
+        Self::Trickled,
+        Self::Oversize,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unheard => "unheard",
+            Self::TooOften => "too_often",
+            Self::Silent => "silent",
+            Self::Handshake => "handshake",
+            Self::Trickled => "trickled",
+            Self::Oversize => "oversize",
+        }
+    }
+}
+
 /// What only the shell knows.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Connections that were dropped before they could say anything.
-    unheard: AtomicU64,
-    /// How often an address wanted something more often than it may.
-    too_often: AtomicU64,
+    /// In the order of [`Turned::ALL`].
+    turned: [AtomicU64; Turned::ALL.len()],
     /// How often a peer spoke so fast that it had to wait.
     throttled: AtomicU64,
     /// Answers over HTTP that refused something, by code.
@@ -51,12 +88,10 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn unheard(&self) {
-        self.unheard.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn too_often(&self) {
-        self.too_often.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn turned(&self, why: Turned) {
+        if let Some(count) = self.turned.get(why as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn refused(&self, code: &'static str) {
@@ -184,10 +219,9 @@ impl Scrape {
         out.counters("http_refusals", "Requests that were refused over HTTP", refused)?;
 
         let dropped = counted("reason", &stats.dropped, Dropped::ALL, Dropped::name);
-        let unheard = self.app.counters.unheard.load(Ordering::Relaxed);
-        let too_often = self.app.counters.too_often.load(Ordering::Relaxed);
-        let by_shell = [("unheard", unheard), ("too_often", too_often)];
-        let dropped = dropped.chain(by_shell.map(|(reason, n)| ([("reason", reason)], n)));
+        let turned = Turned::ALL.iter().zip(&self.app.counters.turned);
+        let by_shell = turned.map(|(it, n)| ([("reason", it.name())], n.load(Ordering::Relaxed)));
+        let dropped = dropped.chain(by_shell);
         out.counters("dropped", "What was dropped", dropped)?;
         let throttled = self.app.counters.throttled.load(Ordering::Relaxed);
         out.counter("throttled", "How often a peer that spoke too fast had to wait", throttled)

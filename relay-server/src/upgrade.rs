@@ -5,6 +5,7 @@
 
 use crate::limits::{Place, TooOften};
 use crate::log::RequestId;
+use crate::metrics::Turned;
 use crate::problem::Problem;
 use crate::proxies::Peer;
 use crate::stream::{Impatient, Stream};
@@ -68,7 +69,7 @@ impl App {
     /// Somebody is at the door: where they are counted, and whether they have been there too often.
     pub(crate) fn knock(&self, peer: Peer, headers: &HeaderMap) -> (Place, Result<(), TooOften>) {
         let place = self.address_of_request(peer, headers);
-        let may = self.spent.connect(place).inspect_err(|_| self.counters.too_often());
+        let may = self.spent.connect(place).inspect_err(|_| self.counters.turned(Turned::TooOften));
         (place, may)
     }
 
@@ -135,7 +136,10 @@ fn turn_away(app: &App, stream: Stream, address: Place) {
             app.shared.with(|core, _| core.turned_away(CloseCode::Busy));
             app.tasks.spawn(socket::turn_away(stream, CloseCode::Busy, seat));
         }
-        None => debug!("not even saying so: too many of its address are being told already"),
+        None => {
+            app.counters.turned(Turned::Unheard);
+            debug!("not even saying so: too many of its address are being told already");
+        }
     }
 }
 

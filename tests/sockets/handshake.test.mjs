@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { afterEach, beforeEach, test } from "node:test";
+import { metricsOf } from "../support/metrics.mjs";
 import { Peer, sleep } from "../support/peer.mjs";
 import { mintToken, startRelay } from "../support/relay.mjs";
 import { Witnesses } from "../support/witness.mjs";
@@ -27,7 +28,16 @@ let sockets;
 
 beforeEach(async () => {
   // Whatever has no token takes none of the few places.
-  relay = await startRelay({ args: ["--max-connects-per-address", "0", "--max-connections", "5"] });
+  relay = await startRelay({
+    args: [
+      "--max-connects-per-address",
+      "0",
+      "--max-connections",
+      "5",
+      "--metrics-listen",
+      "127.0.0.1:0",
+    ],
+  });
   sockets = [];
 });
 afterEach(async () => {
@@ -61,8 +71,15 @@ test("a request that is trickled has 5 s, and a body 10 s", async (t) => {
   await until("and it is said why", () => answer.text.includes("}") || body.destroyed);
   assert.match(answer.text, /^content-type: application\/problem\+json\r$/im);
   assert.match(answer.text, /"code":"timeout"/);
+  assert.ok((await dropped("trickled")) >= 300);
   t.diagnostic(await witnesses.testify(300 * 40 * KIB));
 });
+
+/** What the metrics say was dropped. @param {string} reason */
+async function dropped(reason) {
+  const { samples } = await metricsOf(relay);
+  return Number(samples.get(`whoshere_dropped_total{reason="${reason}"}`));
+}
 
 test("headers without end, too long or too many are refused while they come", async (t) => {
   const witnesses = await Witnesses.come(relay);
@@ -102,6 +119,8 @@ test("5,000 sockets that say nothing are few at a time, cost little and don't st
   await openAll(5000);
   await until("all are closed", () => relay.openFiles <= nBefore);
   assert.ok(witnesses.openFiles <= MOST_ARRIVING, `${witnesses.openFiles} files were open`);
+  const nDropped = (await dropped("silent")) + (await dropped("unheard"));
+  assert.ok(nDropped >= sockets.length, `${nDropped} of ${sockets.length}`);
   t.diagnostic(await witnesses.testify(MOST_ARRIVING * 2 * KIB + 4 * MIB));
 });
 

@@ -260,6 +260,31 @@ async function doEverything(relay) {
     });
     await response.text();
   }
+  const agent = mintToken({ sub: "zz-robot", name: "zz Robot", can: ["agent"] });
+  const eve = await peer({ sub: "zz-eve", can: ["join", "observe", "invisible"] });
+  await eve.next("welcome");
+  eve.send({ observe: { key, invisible: true } });
+  await eve.heartbeat();
+  for (const [method, path, token, body] of /** @type {const} */ ([
+    ["PUT", `/v1/keys/${key}/me`, agent, { meta: { zz: 4 } }],
+    ["PUT", `/v1/keys/${key}/me`, agent, { meta: "zz" }],
+    ["GET", `/v1/keys/${key}/events`, lister],
+    ["DELETE", `/v1/keys/${key}/me`, agent],
+    ["POST", `/v1/keys/${key}/kick`, lister, { user: "zz-eve", seconds: 60 }],
+    ["DELETE", `/v1/keys/${key}/kick`, lister, { user: "zz-eve" }],
+    ["POST", "/v1/users/zz-eve/kick", lister, {}],
+    ["DELETE", "/v1/users/zz-eve/kick", lister, {}],
+  ])) {
+    const response = await fetch(relay.http + path, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    // One of them has no end.
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await reader?.cancel();
+  }
   for (const body of [
     JSON.stringify({ resume, dial: 2, keys: [key] }),
     '{"zz',

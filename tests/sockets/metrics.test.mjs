@@ -78,6 +78,7 @@ test("metrics count what is here and what happened, and name nobody", async () =
     ['http_refusals_total{code="denied"}', 1],
     ['http_refusals_total{code="not_allowed"}', 1],
     ['dropped_total{reason="too_often"}', 0],
+    ['dropped_total{reason="oversize"}', 0],
     ["throttled_total", 0],
   ])) {
     assert.equal(samples.get(`whoshere_${sample}`), value, sample);

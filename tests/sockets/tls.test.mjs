@@ -30,7 +30,7 @@ let relay;
 beforeEach(async () => {
   copyFileSync(join(CERTIFICATES, "one.crt"), cert);
   copyFileSync(join(CERTIFICATES, "one.key"), key);
-  const limits = ["--max-connects-per-address", "0"];
+  const limits = ["--max-connects-per-address", "0", "--metrics-listen", "127.0.0.1:0"];
   relay = await startRelay({ args: ["--tls-cert", cert, "--tls-key", key, ...limits] });
 });
 afterEach(() => relay.stop("SIGKILL"));
@@ -90,6 +90,8 @@ test("who doesn't speak TLS is closed, and so is a handshake that stops or is tr
   }, 300);
   t.after(() => clearInterval(trickle));
   await until("all are closed", () => slow.every((it) => it.destroyed));
+  const { samples } = await metricsOf(relay);
+  assert.equal(samples.get('whoshere_dropped_total{reason="handshake"}'), 201);
   t.diagnostic(await witnesses.testify(200 * 40 * KIB));
 });
 

@@ -1,6 +1,7 @@
 //! How often the HTTP API may be asked, by an address and by a token's user.
 
 use crate::App;
+use crate::metrics::Turned;
 use crate::problem::Problem;
 use crate::proxies::Peer;
 use axum::Extension;
@@ -35,6 +36,6 @@ pub(super) fn hold_user(app: &App, user: &UserId) -> Result<(), Problem> {
 }
 
 fn too_often(app: &App, wait: Duration) -> Problem {
-    app.counters.too_often();
+    app.counters.turned(Turned::TooOften);
     Problem::too_often(wait)
 }

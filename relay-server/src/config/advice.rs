@@ -21,6 +21,7 @@ impl Args {
             self.of_grace(),
             self.of_one_user_in_a_key(),
             self.of_one_user(),
+            self.of_data(),
             self.of_audience(),
             self.of_metrics(),
             self.of_stopping(),
@@ -63,6 +64,15 @@ impl Args {
                 "--max-presences-per-user {of_one} lets one person fill the relay, which holds \
                  --max-presences {most}"
             )
+        })
+    }
+
+    fn of_data(&self) -> Option<String> {
+        let is_kept = !self.last_seen.is_empty() || self.webhooks.is_set();
+        (is_kept && self.data.is_none()).then(|| {
+            "--last-seen or --webhook without --data: what is kept of who viewed what, and what is \
+             still to be told, is gone with a restart"
+                .to_owned()
         })
     }
 
@@ -131,6 +141,13 @@ mod tests {
         check(&["--max-presences-per-key=100"], "one person can fill a key");
         check(&["--max-presences-per-user=0"], "lets one person fill the relay");
         check(&["--max-presences=500"], "--max-presences-per-user 1000 lets one person");
+    }
+
+    #[test]
+    fn what_is_kept_in_memory_only_is_odd() {
+        check(&["--last-seen=*"], "is gone with a restart");
+        check(&["--webhook=https://app.example/hook"], "is gone with a restart");
+        assert_eq!(advice(&["--last-seen=*", "--data=/tmp"]), [] as [&str; 0]);
     }
 
     #[test]
