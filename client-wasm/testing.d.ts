@@ -179,6 +179,7 @@ export interface Relay {
    * @example
    * const kit = await createKit();
    * const here = await kit.connect({ key: "document:42", user: "alice" });
+   * here.on("error", ({ code }) => console.assert(code === "kicked"));
    * kit.relay.kicks("alice", { key: "document:42" });
    * await kit.tick();
    * console.assert(here.state === "stopped");
